@@ -1,0 +1,31 @@
+.PHONY: env demo check test storm bench clean
+PYTHON ?= python3
+BIN := .venv/bin
+
+env: .venv/stamp
+.venv/stamp: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet --editable . --group dev
+	touch $@
+
+demo: env  ## gateway + CSMS + 6 stations, an outage of 20 s, recovery, verdict
+	$(BIN)/ocpp-gateway demo
+
+check: env  ## format, lint, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check  ## every check and every test
+	$(BIN)/pytest
+
+storm: env  ## kill -9 at random moments; SHORT=1 KILLS= SEEDS= RESUME=
+	$(BIN)/python -m tests.storm
+
+bench: env  ## ratios against a floor measured in the same run
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""OCPP site gateway: a Local Controller between the chargers of a site and their CSMS."""

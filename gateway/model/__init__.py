@@ -1,0 +1,1 @@
+"""The nouns of the gateway: frozen dataclasses, enums and ids, in the vocabulary of OCPP 2.x."""

@@ -1,0 +1,142 @@
+"""Rows of the durable half. A `Change` is one record to put or to drop: the same list is applied to memory and to
+SQLite, so what a restart loads is what memory held."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from gateway.model.events import EventKind
+from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
+from gateway.model.transaction import Transaction
+
+
+class RowState(StrEnum):
+    """`queued` -> `released` (id, bytes and bound ids frozen, may have been sent) -> `delivered`; or `parked`."""
+
+    QUEUED = "queued"
+    RELEASED = "released"
+    DELIVERED = "delivered"
+    PARKED = "parked"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One message on its way to the CSMS, payload as received.
+
+    `bound_tx_id` and `offline` are frozen at release. `errors` counts CALLERRORs, not silence.
+    `fingerprint` recognises the station's retry, also after delivery (the payload of a delivered row is dropped).
+    """
+
+    id: RowId
+    station: StationId
+    dialect: str
+    message_id: MessageId
+    action: str
+    payload: bytes
+    fingerprint: str
+    received: datetime
+    kind: EventKind | None = None
+    transaction: TransactionKey | None = None
+    token: str | None = None
+    state: RowState = RowState.QUEUED
+    offline: bool = False
+    bound_tx_id: int | None = None
+    errors: int = 0
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownOutcome:
+    """A delivery that was (or may have been) sent and never answered: the CSMS may hold it twice."""
+
+    row: RowId
+    station: StationId
+    message_id: MessageId
+    action: str
+    transaction: TransactionKey | None
+    noticed: datetime
+
+
+class Approval(StrEnum):
+    CONFIGURED = "configured"
+    ACCEPTED = "accepted"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class StationRecord:
+    """What is remembered of a station.
+
+    `boot`: the last BootNotification's payload; `boot_due`: it has not reached the CSMS yet.
+    `was_accepted`: a CSMS has accepted it at least once. `boots` counts boots.
+    `upstream_dialect`: the version the CSMS picked. `credential`: salted hash pinned at approval.
+    """
+
+    id: StationId
+    approval: Approval = Approval.CONFIGURED
+    credential: str | None = None
+    dialect: str | None = None
+    upstream_dialect: str | None = None
+    boot: bytes | None = None
+    boot_due: bool = False
+    boots: int = 0
+    was_accepted: bool = False
+    interval_s: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class LatestMessage:
+    """The newest message of its kind (a StatusNotification per connector) that the CSMS has not answered yet."""
+
+    station: StationId
+    slot: str
+    dialect: str
+    action: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """What the CSMS last said of a token, at any station."""
+
+    token: str
+    status: str
+    group: str | None
+    expiry: str | None
+    seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStart:
+    """A token the CSMS asked this station to start with: accepted there until its start or `until`."""
+
+    station: StationId
+    token: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    name: str
+    value: int
+
+
+Record = Transaction | OutboxRow | UnknownOutcome | StationRecord | LatestMessage | TokenRecord | RemoteStart | Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Insert the record, or replace the one with the same key."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Remove the record with this one's key."""
+
+    record: Record
+
+
+Change = Put | Drop
