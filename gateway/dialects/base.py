@@ -1,0 +1,189 @@
+"""What a row of a dialect table says, and what a dialect can do."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from gateway.model.events import BootAnswer, StatusReport, TransactionAnswer, TransactionMessage
+from gateway.model.token import Decision, IdToken, Verdict
+from gateway.rpc.codes import ErrorCode, Framing
+from gateway.rpc.splice import Path
+
+Json = dict[str, Any]
+"""A payload, parsed: for reading only. What goes out is the bytes that came in."""
+
+
+class Route(StrEnum):
+    """What is done with an action.
+
+    relay: pass on and answer with the peer's answer. answer: the gateway answers. durable: commit, forward, wait for
+    the CSMS's own verdict within the budget, else the local one. latest: answer; only the newest of its slot is
+    replayed. merge: charging profiles. intercept: credentials, URLs, network profiles, roots, local list. refuse:
+    CALLERROR or Rejected.
+    """
+
+    RELAY = "relay"
+    ANSWER = "answer"
+    DURABLE = "durable"
+    LATEST = "latest"
+    MERGE = "merge"
+    INTERCEPT = "intercept"
+    REFUSE = "refuse"
+
+
+class Treatment(StrEnum):
+    """How a payload travels: as received, with members spliced, or encoded anew by the gateway."""
+
+    VERBATIM = "verbatim"
+    SPLICE = "splice"
+    ENCODE = "encode"
+
+
+class Commit(StrEnum):
+    """When a durable message is committed: before it is forwarded, or only if the gateway answers for the CSMS."""
+
+    NONE = "none"
+    EAGER = "eager"
+    LAZY = "lazy"
+
+
+class Budget(StrEnum):
+    """How long the gateway waits for the CSMS before it answers itself; the figures are configuration."""
+
+    AUTHORIZE = "authorize"
+    START = "start"
+    OTHER = "other"
+
+
+class Role(StrEnum):
+    """What an action means to the flows; everything else is only routed."""
+
+    BOOT = "boot"
+    HEARTBEAT = "heartbeat"
+    AUTHORIZE = "authorize"
+    TRANSACTION = "transaction"
+    STATUS = "status"
+    REMOTE_START = "remote_start"
+    REMOTE_STOP = "remote_stop"
+    QUEUE_STATUS = "queue_status"
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A command after its guard: what goes down (None: nothing), and how the answer is made of the station's."""
+
+    forward: bytes | None
+    finish: Callable[[bytes | None], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class UpRule:
+    """A row of the station -> CSMS table.
+
+    `offline`: the answer while the CSMS can't be asked (payload, or the code of a CALLERROR); None where the codec
+    makes it. `slot` names what a newer message of the same kind replaces (route latest). `clean` removes secrets from
+    what goes up.
+    """
+
+    action: str
+    route: Route
+    aggregate: Route
+    treatment: Treatment = Treatment.VERBATIM
+    commit: Commit = Commit.NONE
+    budget: Budget = Budget.OTHER
+    offline: bytes | ErrorCode | None = b"{}"
+    role: Role | None = None
+    slot: Callable[[Json], str] | None = None
+    clean: Callable[[bytes], bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DownRule:
+    """A row of the CSMS -> station table.
+
+    `rejected`: the answer when the station can't be reached or the gateway refuses; None where the action has no
+    refusing status, and a CALLERROR is sent. `tx_ids`: members that hold a transaction id (upstream -> station's).
+    `guard` keeps credentials, URLs and roots on the leg they belong to.
+    """
+
+    action: str
+    route: Route
+    aggregate: Route
+    treatment: Treatment = Treatment.VERBATIM
+    rejected: bytes | None = None
+    role: Role | None = None
+    tx_ids: tuple[Path, ...] = ()
+    guard: Callable[[bytes], Guarded] | None = None
+
+
+class Codec(Protocol):
+    """Payloads of one version to the model and back. Readers are lenient: what is missing reads as None or "".
+
+    Readers raise CallError only where a message can't be booked at all.
+    """
+
+    def transaction(self, action: str, payload: bytes) -> TransactionMessage | None:
+        """Read a transaction message; None if this one belongs to no transaction (MeterValues outside of one)."""
+
+    def token(self, payload: bytes) -> IdToken | None:
+        """Read the token of an Authorize."""
+
+    def status(self, payload: bytes) -> StatusReport | None:
+        """Read a StatusNotification."""
+
+    def remote_token(self, payload: bytes) -> IdToken | None:
+        """Read the token of a RemoteStart / RequestStart."""
+
+    def boot_answer(self, payload: bytes) -> BootAnswer | None:
+        """Read the CSMS's answer to a boot; None if it can't be read."""
+
+    def authorize_answer(self, payload: bytes) -> Verdict | None:
+        """Read the CSMS's answer to an Authorize; None if it says nothing of the token."""
+
+    def transaction_answer(self, action: str, payload: bytes) -> TransactionAnswer:
+        """Read the CSMS's answer to a transaction message."""
+
+    def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes: ...
+
+    def answer_heartbeat(self, now: datetime) -> bytes: ...
+
+    def answer_authorize(self, decision: Decision) -> bytes: ...
+
+    def answer_transaction(
+        self, action: str, message: TransactionMessage, decision: Decision | None, station_tx_id: str | None
+    ) -> bytes:
+        """The gateway's own answer; `decision` where the message carried a token."""
+
+    def rebind_answer(self, action: str, payload: bytes, station_tx_id: str | None) -> bytes:
+        """The CSMS's answer, with the transaction id replaced by the one this station uses."""
+
+    def bind(
+        self, action: str, payload: bytes, *, upstream_tx_id: int | None, offline: bool, stopped_reason: str | None
+    ) -> bytes:
+        """A queued message as it goes up: the CSMS's own transaction id, the offline flag, a corrected stop reason."""
+
+    def map_tx_id(self, station_tx_id: str) -> bytes:
+        """A transaction id as JSON text."""
+
+    def remote_stop(self, station_tx_id: str) -> tuple[str, bytes]:
+        """Action and payload that stop a transaction."""
+
+    def trigger_status(self) -> tuple[str, bytes]:
+        """Action and payload that ask a station for the status of its connectors."""
+
+    def queue_status(self, payload: bytes, in_queue: bool) -> bytes:
+        """A transaction status answer that also tells of messages in the gateway's queue (2.x E14)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One OCPP version. `name` is what is stored and shown; `subprotocol` is what the handshake says."""
+
+    name: str
+    subprotocol: str
+    framing: Framing
+    codec: Codec
+    up: Mapping[str, UpRule] = field(repr=False)
+    down: Mapping[str, DownRule] = field(repr=False)

@@ -1,0 +1,156 @@
+"""OCPP-J frames: bytes to CALL, CALLRESULT, CALLERROR and back. Payloads stay the bytes that came."""
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from gateway.rpc.codes import ErrorCode
+
+UNKNOWN_ID = "-1"
+"""Id of an answer to a frame whose own id could not be read (OCPP 2.0.1 Part 4, 4.2.3)."""
+
+_MAX_DESCRIPTION = 255
+_MAX_ECHOED_ID = 64
+_BEGINNING = re.compile(rb'^\s*\[\s*"?([234])(?:\.0)?"?\s*,\s*("(?:[^"\\]|\\.){0,64}")')
+_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    message_id: str
+    action: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    message_id: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallRefused:
+    """A CALLERROR."""
+
+    message_id: str
+    code: str
+    description: str
+    details: bytes = b"{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A frame that can't be used.
+
+    `reply_to`: it may have been a CALL, and its sender waits for an answer under this id. `answer_to`: it was meant as
+    the answer to this id of ours.
+    """
+
+    code: ErrorCode
+    problem: str
+    reply_to: str | None = None
+    answer_to: str | None = None
+    is_unknown_type: bool = False
+
+
+Frame = Call | CallResult | CallRefused | Malformed
+
+
+def decode(data: bytes) -> Frame:
+    """Read one frame. Never raises: what can't be read is a `Malformed`."""
+    try:
+        if not data.isascii():
+            data.decode()
+        parts = _decoder.decode(data)
+        kind = bytes(parts[0]).strip(b'"') if parts else b""
+        if kind in (b"2", b"2.0"):
+            return _call(parts)
+        if kind in (b"3", b"3.0"):
+            return _result(parts)
+        if kind in (b"4", b"4.0"):
+            return _refused(parts)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _malformed(data, f"not a JSON array in UTF-8: {error}")
+    return _unknown_type(parts, kind)
+
+
+def _call(parts: list[msgspec.Raw]) -> Frame:
+    message_id = _string(parts, 1)
+    if message_id is None:
+        return Malformed(ErrorCode.FORMAT_VIOLATION, "the message id is not a text", UNKNOWN_ID)
+    action = _string(parts, 2)
+    if action is None or len(parts) != 4:
+        return Malformed(ErrorCode.FORMAT_VIOLATION, "a CALL is [2, id, action, payload]", message_id)
+    payload = bytes(parts[3])
+    if payload[:1] != b"{":
+        return Malformed(ErrorCode.FORMAT_VIOLATION, "the payload is not an object", message_id)
+    return Call(message_id, action, payload)
+
+
+def _result(parts: list[msgspec.Raw]) -> Frame:
+    message_id = _string(parts, 1)
+    if message_id is None or len(parts) != 3 or bytes(parts[2])[:1] != b"{":
+        return Malformed(ErrorCode.FORMAT_VIOLATION, "a CALLRESULT is [3, id, payload]", answer_to=message_id)
+    return CallResult(message_id, bytes(parts[2]))
+
+
+def _refused(parts: list[msgspec.Raw]) -> Frame:
+    """Short CALLERRORs are taken: an error that says little is still an answer."""
+    message_id = _string(parts, 1)
+    if message_id is None:
+        return Malformed(ErrorCode.FORMAT_VIOLATION, "a CALLERROR is [4, id, code, description, details]")
+    return CallRefused(
+        message_id,
+        _string(parts, 2) or ErrorCode.GENERIC_ERROR,
+        _string(parts, 3) or "",
+        bytes(parts[4]) if len(parts) > 4 and bytes(parts[4])[:1] == b"{" else b"{}",
+    )
+
+
+def _string(parts: list[msgspec.Raw], index: int) -> str | None:
+    try:
+        return _text.decode(parts[index])
+    except (IndexError, msgspec.DecodeError):
+        return None
+
+
+def _malformed(data: bytes, problem: str) -> Malformed:
+    """If the broken text begins like a frame with a readable id, that id is kept."""
+    found = _BEGINNING.match(data[:200])
+    message_id = UNKNOWN_ID
+    if found:
+        try:
+            message_id = _text.decode(found.group(2))[:_MAX_ECHOED_ID]
+        except msgspec.DecodeError:
+            message_id = UNKNOWN_ID
+    problem = problem[:_MAX_DESCRIPTION]
+    if found and found.group(1) != b"2":
+        return Malformed(ErrorCode.FORMAT_VIOLATION, problem, answer_to=message_id)
+    return Malformed(ErrorCode.FORMAT_VIOLATION, problem, reply_to=message_id)
+
+
+def _unknown_type(parts: list[msgspec.Raw], kind: bytes) -> Malformed:
+    return Malformed(
+        ErrorCode.MESSAGE_TYPE_NOT_SUPPORTED,
+        f"unknown message type {kind[:20].decode(errors='replace')}",
+        _string(parts, 1) or UNKNOWN_ID,
+        is_unknown_type=True,
+    )
+
+
+def call(message_id: str, action: str, payload: bytes) -> bytes:
+    """Encode a CALL; `payload` goes out byte for byte."""
+    return b"[2,%b,%b,%b]" % (_encode(message_id), _encode(action), payload)
+
+
+def result(message_id: str, payload: bytes) -> bytes:
+    """Encode a CALLRESULT; `payload` goes out byte for byte."""
+    return b"[3,%b,%b]" % (_encode(message_id), payload)
+
+
+def error(message_id: str, code: str, description: str, details: bytes = b"{}") -> bytes:
+    """Encode a CALLERROR; the description is cut at 255 characters (OCPP 2.0.1 Part 4, 4.2.3)."""
+    return b"[4,%b,%b,%b,%b]" % (_encode(message_id), _encode(code), _encode(description[:_MAX_DESCRIPTION]), details)
