@@ -7,7 +7,7 @@ is relayed is ever serialized again.
 import json
 import re
 from collections.abc import Sequence
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]  # public in the module, missing in typeshed
 
 Path = Sequence[str | int]
 """Where a member is: names of object members and indexes of array elements, outermost first."""
