@@ -1,0 +1,1 @@
+"""Decisions: plain functions over what is known, with `now` as an argument."""

@@ -50,7 +50,10 @@ class Commit(StrEnum):
 
 
 class Budget(StrEnum):
-    """How long the gateway waits for the CSMS before it answers itself; the figures are configuration."""
+    """How long the gateway waits for the CSMS before it answers itself; the figures are configuration.
+
+    start: a Start / Started. Other messages of the same row (TransactionEvent Updated, Ended) wait `other`.
+    """
 
     AUTHORIZE = "authorize"
     START = "start"
@@ -72,7 +75,11 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """A command after its guard: what goes down (None: nothing), and how the answer is made of the station's."""
+    """A command after its guard: what goes down (None: nothing), and how the answer is made of the station's.
+
+    If nothing goes down, `finish(None)` is the whole answer. Otherwise `finish` gets the station's CALLRESULT; its
+    CALLERROR, or its silence, is passed on without `finish`.
+    """
 
     forward: bytes | None
     finish: Callable[[bytes | None], bytes]
@@ -101,11 +108,12 @@ class UpRule:
 
 @dataclass(frozen=True, slots=True)
 class DownRule:
-    """A row of the CSMS -> station table.
+    """A row of the CSMS -> station table. `treatment` is that of the command and of its answer.
 
     `rejected`: the answer when the station can't be reached or the gateway refuses; None where the action has no
     refusing status, and a CALLERROR is sent. `tx_ids`: members that hold a transaction id (upstream -> station's).
-    `guard` keeps credentials, URLs and roots on the leg they belong to.
+    `guard` (route relay only) keeps credentials, URLs and roots on the leg they belong to; it raises CallError for a
+    command it can't read without doubt. Route intercept: answered with `rejected`, nothing goes down.
     """
 
     action: str
@@ -179,7 +187,10 @@ class Codec(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One OCPP version. `name` is what is stored and shown; `subprotocol` is what the handshake says."""
+    """One OCPP version. `name` is what is stored and shown; `subprotocol` is what the handshake says.
+
+    `csms_gives_tx_ids`: the id of a transaction is the CSMS's to give (1.6), and messages must carry it.
+    """
 
     name: str
     subprotocol: str
@@ -187,3 +198,4 @@ class Dialect:
     codec: Codec
     up: Mapping[str, UpRule] = field(repr=False)
     down: Mapping[str, DownRule] = field(repr=False)
+    csms_gives_tx_ids: bool = False

@@ -58,10 +58,13 @@ class UnknownOutcome:
 
 
 class Approval(StrEnum):
+    """Why a station is served, or is not: `removed` from the configuration means unknown again, ledger kept."""
+
     CONFIGURED = "configured"
     ACCEPTED = "accepted"
     APPROVED = "approved"
     REJECTED = "rejected"
+    REMOVED = "removed"
 
 
 @dataclass(frozen=True, slots=True)

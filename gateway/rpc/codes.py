@@ -25,10 +25,11 @@ class ErrorCode(StrEnum):
 class CallError(Exception):
     """A CALL that is answered with a CALLERROR. The only exception that becomes one."""
 
-    def __init__(self, code: ErrorCode | str, description: str = "") -> None:
+    def __init__(self, code: ErrorCode | str, description: str = "", details: bytes = b"{}") -> None:
         super().__init__(f"{code}: {description}")
         self.code = code
         self.description = description
+        self.details = details
 
 
 @dataclass(frozen=True, slots=True)

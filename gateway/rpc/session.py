@@ -3,11 +3,12 @@
 Who may speak: one CALL of ours is in flight at a time (OCPP-J 1.6, 4.1.1; OCPP 2.0.1 Part 4, 4.1.1); further ones wait
 in a bounded queue by priority. CALLs of the peer are independent of that: reading never waits for our own CALL.
 
-After any input, ask two things: what came of it (the return value), and what must be sent (`take_outgoing`). Time is
+After any input, ask two things: what came of it (the return value), and what must be sent (`outgoing`). Time is
 handed in as monotonic seconds; `deadline` says when `expire` has something to do.
 """
 
 import heapq
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -89,7 +90,8 @@ class Session:
         self._in_flight: Request | None = None
         self._give_up_at = float("inf")
         self._handling: dict[str, list[frame.Call]] = {}
-        self._outgoing: list[bytes] = []
+        self.outgoing: deque[bytes] = deque()
+        """Frames to send, oldest first; the shell takes them out."""
         self._closed = False
         self.strays = 0
         """Answers that no question of ours is waiting for: late, repeated or unknown."""
@@ -159,17 +161,12 @@ class Session:
     def close(self) -> None:
         """The socket is gone: everything still open gets its outcome."""
         self._closed = True
-        self._outgoing.clear()
+        self.outgoing.clear()
         if self._in_flight:
             self._finish(Unanswered(Silence.CLOSED, was_sent=True))
         queued, self._queue = self._queue, []
         for _, _, request in sorted(queued, key=lambda entry: entry[:2]):
             request.on_done(Unanswered(Silence.CLOSED, was_sent=False))
-
-    def take_outgoing(self) -> list[bytes]:
-        """Frames to send, oldest first."""
-        taken, self._outgoing = self._outgoing, []
-        return taken
 
     def _receive_call(self, call: frame.Call) -> frame.Call | None:
         """An exact repeat of a CALL still being handled is answered by that one's answer."""
@@ -185,7 +182,7 @@ class Session:
         if came.answer_to is not None:
             self._settle(came.answer_to, Refused(came.code, came.problem), now)
         elif came.reply_to is not None and not self._closed:
-            self._outgoing.append(frame.error(came.reply_to, self._framing.spell(came.code), came.problem))
+            self.outgoing.append(frame.error(came.reply_to, self._framing.spell(came.code), came.problem))
         return came
 
     def _answer(self, call: frame.Call, data: bytes) -> None:
@@ -195,7 +192,7 @@ class Session:
         if not same_id:
             self._handling.pop(call.message_id, None)
         if not self._closed:
-            self._outgoing.append(data)
+            self.outgoing.append(data)
 
     def _settle(self, message_id: str, outcome: Outcome, now: float) -> None:
         """An error under "-1" can only be about the one CALL in flight."""
@@ -225,6 +222,6 @@ class Session:
     def _send(self, request: Request, now: float) -> None:
         self._in_flight = request
         self._give_up_at = now + request.timeout_s
-        self._outgoing.append(frame.call(request.message_id, request.action, request.payload))
+        self.outgoing.append(frame.call(request.message_id, request.action, request.payload))
         if request.on_sent:
             request.on_sent()

@@ -1,0 +1,1 @@
+"""SQLite: the durable half of the site."""

@@ -1,0 +1,1 @@
+"""The local API: what the command line and the page ask a running gateway."""

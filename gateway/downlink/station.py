@@ -1,0 +1,146 @@
+"""One connected station: a reader that never waits for a flow, and a worker that takes its CALLs in order."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from gateway.dialects.base import Dialect
+from gateway.errors import StoreError, StoreNotReady
+from gateway.flows import inbound
+from gateway.pump import Pump
+from gateway.rpc.codes import CallError, ErrorCode
+from gateway.rpc.frame import Call
+from gateway.rpc.session import Outcome, Priority, Session
+from gateway.site import Pending, Site, Station
+from gateway.transport import Socket
+
+log = logging.getLogger(__name__)
+
+MAX_OPEN_CALLS = 64
+TIMEOUTS_TO_CLOSE = 3
+"""A station that answers nothing, this often in a row, gets a new connection (it may still send heartbeats)."""
+
+Answer = Callable[[Call, float], Awaitable[bytes]]
+
+
+class StationConnection:
+    """A station's socket as the flows see it (`ports.StationPort`). `run` returns when the socket is closed."""
+
+    def __init__(self, site: Site, name: str, socket: Socket, dialect: Dialect, answer: Answer) -> None:
+        self.name = name
+        self._site = site
+        self._socket = socket
+        self._dialect = dialect
+        self._answer = answer
+        self._calls: deque[tuple[Call, float]] = deque()
+        self._came = asyncio.Event()
+        self._closing: asyncio.Task[None] | None = None
+        self._pump = Pump(
+            name, socket, Session(dialect.framing), site.clock, self._take, on_timeout=self._count_timeout
+        )
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._dialect
+
+    async def run(self) -> None:
+        """Serve the station until it is gone."""
+        worker = asyncio.create_task(self._work(), name=f"worker {self.name}")
+        try:
+            closed = await self._pump.run()
+            log.info("%s: disconnected (%s)", self.name, closed)
+        finally:
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
+
+    async def call(self, action: str, payload: bytes, *, send_by: float = float("inf")) -> Outcome:
+        return await self._pump.call(
+            self._site.message_id(),
+            action,
+            payload,
+            priority=Priority.COMMAND,
+            timeout_s=self._site.options.call_timeout_s,
+            send_by=send_by,
+        )
+
+    def close(self, code: int, reason: str) -> None:
+        if self._closing is None:
+            log.info("%s: closing its connection: %s", self.name, reason)
+            self._closing = asyncio.create_task(self._socket.close(code, reason))
+
+    async def is_alive(self, within_s: float) -> bool:
+        try:
+            async with asyncio.timeout(within_s):
+                await self._socket.ping()
+        except Exception:  # any failure to answer means the same
+            return False
+        return True
+
+    def _take(self, call: Call) -> None:
+        if len(self._calls) >= MAX_OPEN_CALLS:
+            self._pump.session.refuse(call, ErrorCode.GENERIC_ERROR, "too many open calls")
+            return
+        self._calls.append((call, self._site.clock.monotonic()))
+        self._came.set()
+
+    async def _work(self) -> None:
+        while True:
+            while not self._calls:
+                self._came.clear()
+                await self._came.wait()
+            call, received = self._calls.popleft()
+            await self._handle(call, received)
+
+    async def _handle(self, call: Call, received: float) -> None:
+        """One CALL to its answer. Without a commit there is no answer: the station keeps the message and asks again."""
+        try:
+            payload = await self._answer(call, received)
+        except CallError as error:
+            await self._pump.refuse(call, error.code, error.description, error.details)
+        except StoreNotReady:
+            log.warning("%s: %s stays unanswered, the store is not ready", self.name, call.action)
+        except StoreError:
+            self.close(1011, "the gateway could not write to its disk")
+        except Exception:
+            log.exception("%s: %s failed", self.name, call.action)
+            await self._pump.refuse(call, ErrorCode.INTERNAL_ERROR, "the gateway failed to handle this")
+        else:
+            await self._pump.answer(call, payload)
+
+    def _count_timeout(self) -> None:
+        if self._pump.session.timeouts_in_a_row >= TIMEOUTS_TO_CLOSE:
+            self.close(1011, "no answer to several calls")
+
+
+async def serve(site: Site, station: Station, socket: Socket, dialect: Dialect) -> None:
+    """Serve an admitted station's socket until it closes. A newer socket of the same identity ends an older one."""
+
+    async def answer(call: Call, received: float) -> bytes:
+        payload = await inbound.handle(site, station, dialect, call, received)
+        pause = received + station.options.min_answer_delay_s - site.clock.monotonic()
+        if pause > 0:
+            await asyncio.sleep(pause)
+        return payload
+
+    connection = StationConnection(site, station.id, socket, dialect, answer)
+    site.attach(station, connection)
+    try:
+        await connection.run()
+    finally:
+        site.detach(station, connection)
+
+
+async def serve_pending(site: Site, pending: Pending, socket: Socket, dialect: Dialect) -> None:
+    """Keep an unknown station's socket until the operator has decided, or its time is over. Nothing goes upstream."""
+
+    async def answer(call: Call, received: float) -> bytes:
+        return inbound.handle_unapproved(site, dialect, call)
+
+    connection = StationConnection(site, pending.id, socket, dialect, answer)
+    pending.port = connection
+    try:
+        await connection.run()
+    finally:
+        if pending.port is connection:
+            pending.port = None

@@ -1,0 +1,30 @@
+"""The exceptions that cross rooms. Expected outcomes are values; these are for what was not expected."""
+
+
+class GatewayError(Exception):
+    """Anything of ours."""
+
+
+class StoreError(GatewayError):
+    """A commit failed: nothing of the turn may be acknowledged or sent."""
+
+
+class StoreNotReady(StoreError):
+    """The store is being recovered: what needs a commit is left unanswered, and asked again by who needs it."""
+
+
+class SocketClosed(GatewayError):
+    """The peer is gone, or the socket was closed."""
+
+    def __init__(self, code: int = 1006, reason: str = "") -> None:
+        super().__init__(f"{code} {reason}".strip())
+        self.code = code
+        self.reason = reason
+
+
+class ConnectError(GatewayError):
+    """The CSMS could not be reached, or it refused the connection; `status` is its HTTP status, if it sent one."""
+
+    def __init__(self, problem: str, status: int | None = None) -> None:
+        super().__init__(problem)
+        self.status = status

@@ -1,0 +1,175 @@
+"""Walk 1, the part that must not lose anything: book a message, let the CSMS answer it in time, else answer for it."""
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from hashlib import sha256
+
+from gateway.core import idmap
+from gateway.core.ledger import Seen
+from gateway.dialects.base import Commit
+from gateway.flows.incoming import Incoming
+from gateway.model.events import EventKind, TransactionMessage
+from gateway.model.ids import RowId
+from gateway.model.records import Change, Drop, OutboxRow, Put, RowState
+from gateway.model.token import AuthorizationStatus, Decision, IdToken, Reason
+from gateway.model.transaction import Transaction
+from gateway.site import Site, Station
+
+MAX_AHEAD = 16
+"""With more rows than this ahead of it, the CSMS's answer to a message is not worth waiting for."""
+
+
+async def transaction(incoming: Incoming, message: TransactionMessage) -> bytes:
+    """Book a transaction message and answer it. Raises StoreError."""
+    site, station = incoming.site, incoming.station
+    seen = site.ledger.find_retry(station.id, station.record.boots, message)
+    if seen is None:
+        booked, changes = site.ledger.book(station.id, station.record.boots, message, site.clock.now())
+        row = _row(incoming, message.fingerprint, booked, message.kind)
+        if message.kind is EventKind.STARTED and message.token:
+            changes += _used_up(site, station, message.token)
+        payload = await _forward(incoming, row, changes, is_lazy=message.samples_only and not changes)
+        seen = Seen(row.id, booked.key if booked else None)
+    else:
+        payload = station.answers.get(message.fingerprint)
+        if seen.row in station.queue:
+            payload = await _wait(incoming, _waiter(station, seen.row))
+    if payload is None:
+        return await _answer_locally(incoming, message, seen)
+    own = site.ledger.transactions.get(seen.transaction) if seen.transaction is not None else None
+    return incoming.dialect.codec.rebind_answer(incoming.call.action, payload, own.station_tx_id if own else None)
+
+
+async def message(incoming: Incoming) -> bytes:
+    """Book a message that belongs to no transaction, and answer it. Raises StoreError."""
+    site, station, call = incoming.site, incoming.station, incoming.call
+    fingerprint = sha256(call.action.encode() + call.payload).hexdigest()[:32]
+    row = _row(incoming, fingerprint, None, None)
+    payload = await _forward(incoming, row, [], is_lazy=incoming.rule.commit is Commit.LAZY)
+    if payload is not None:
+        return payload
+    await site.commit(_write_lazy(station, row.id))
+    return incoming.offline_answer()
+
+
+def _row(incoming: Incoming, fingerprint: str, booked: Transaction | None, kind: EventKind | None) -> OutboxRow:
+    """The message's row. With its link up and nothing ahead of it, it is released from the moment it is committed."""
+    site, station = incoming.site, incoming.station
+    can_deliver = site.can_deliver(station)
+    state = RowState.RELEASED if can_deliver and not station.queue else RowState.QUEUED
+    return OutboxRow(
+        id=site.next_row_id(),
+        station=station.id,
+        dialect=incoming.dialect.name,
+        message_id=site.message_id(),
+        action=incoming.call.action,
+        payload=incoming.call.payload,
+        fingerprint=fingerprint,
+        received=site.clock.now(),
+        kind=kind,
+        transaction=booked.key if booked else None,
+        token=booked.token if booked else None,
+        state=RowState.PARKED if booked and booked.parked else state,
+        offline=not can_deliver,
+        bound_tx_id=booked.upstream_tx_id if booked else None,
+    )
+
+
+async def _forward(incoming: Incoming, row: OutboxRow, changes: list[Change], *, is_lazy: bool) -> bytes | None:
+    """Put the row on its way; returns the CSMS's answer if it comes in time."""
+    site, station = incoming.site, incoming.station
+    is_worth_waiting = (
+        row.state is not RowState.PARKED and site.can_deliver(station) and len(station.queue) <= MAX_AHEAD
+    )
+    waiter = _waiter(station, row.id) if is_worth_waiting else None
+    if is_lazy and row.state is RowState.RELEASED:
+        site.writer.check()
+        site.add_lazy(station, row)
+    else:
+        ahead = [change for row_id in sorted(station.lazy) for change in _write_lazy(station, row_id)]
+        await site.commit([*changes, *ahead, Put(row)])
+        site.uplink.wake(station.id)
+    station.wake.set()
+    if waiter is None:
+        return None
+    try:
+        return await _wait(incoming, waiter)
+    except asyncio.CancelledError:
+        if row.id in station.lazy:
+            _orphan(site, station, row.id)
+        raise
+
+
+def _orphan(site: Site, station: Station, row_id: RowId) -> None:
+    """The station is gone before its answer, and will say it again: what was not sent yet needs not go at all."""
+    if station.in_flight == row_id:
+        station.orphans.add(row_id)
+    else:
+        site.drop_lazy(station, row_id)
+
+
+def _waiter(station: Station, row_id: RowId) -> asyncio.Future[bytes | None]:
+    """What the replay resolves when the row has its outcome: the CSMS's answer, or None if it was refused or cut."""
+    station.orphans.discard(row_id)
+    waiter = station.waiting.get(row_id)
+    if waiter is None or waiter.done():
+        waiter = station.waiting[row_id] = asyncio.get_running_loop().create_future()
+    return waiter
+
+
+async def _wait(incoming: Incoming, waiter: asyncio.Future[bytes | None]) -> bytes | None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout_at(incoming.deadline()):
+            return await waiter
+    incoming.site.uplink.suspect(incoming.station.id)
+    return None
+
+
+async def _answer_locally(incoming: Incoming, message: TransactionMessage, seen: Seen) -> bytes:
+    """Answer for the CSMS: what the answer rests on is committed first. The same message gets the same answer."""
+    site, station, codec = incoming.site, incoming.station, incoming.dialect.codec
+    own = site.ledger.transactions.get(seen.transaction) if seen.transaction is not None else None
+    decision = _decide(site, station, message, own)
+    changes = _write_lazy(station, seen.row)
+    if own and message.kind is EventKind.STARTED:
+        own, given = _give_answer(site, own, decision)
+        changes += given
+    await site.commit(changes)
+    return codec.answer_transaction(incoming.call.action, message, decision, own.station_tx_id if own else None)
+
+
+def _give_answer(site: Site, own: Transaction, decision: Decision | None) -> tuple[Transaction, list[Change]]:
+    """Note what the station is told of its Start: the verdict, and an id of ours if the CSMS gave none in time."""
+    answered, changes = own, list[Change]()
+    if decision and own.status is None:
+        answered = replace(own, status=decision.status, status_reason=decision.reason, group=decision.group)
+    if own.station_tx_id is None:
+        local_id, counter = idmap.next_local_id(site.ledger, own, site.counter)
+        answered = replace(answered, station_tx_id=local_id)
+        changes.append(Put(counter))
+    return answered, [*changes, Put(answered)] if answered != own else changes
+
+
+def _decide(site: Site, station: Station, message: TransactionMessage, own: Transaction | None) -> Decision | None:
+    """The verdict on the message's token: the one given before, its own transaction's, or a new one."""
+    if message.token is None:
+        return None
+    begins = message.kind is EventKind.STARTED
+    if own and begins and own.status is not None:
+        return Decision(AuthorizationStatus(own.status), Reason(own.status_reason or Reason.CSMS), own.group)
+    if own and not begins and own.token is not None and own.token.casefold() == message.token.folded:
+        return Decision(AuthorizationStatus.ACCEPTED, Reason.RUNNING_TRANSACTION, own.group)
+    return site.authorize(station, message.token, besides=own.key if own and begins else None)
+
+
+def _used_up(site: Site, station: Station, token: IdToken) -> list[Change]:
+    """A remote start counts for one start."""
+    asked = site.remote_starts.get((station.id, token.folded))
+    return [Drop(asked)] if asked else []
+
+
+def _write_lazy(station: Station, row_id: RowId) -> list[Change]:
+    """What writes a row that was kept in memory so far."""
+    row = station.queue.get(row_id)
+    return [Put(row)] if row is not None and row_id in station.lazy else []

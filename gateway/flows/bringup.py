@@ -1,0 +1,38 @@
+"""Walk 5: a station comes up. For now: after our own restart, ask a station that goes on without a boot how it is."""
+
+import asyncio
+import logging
+
+from gateway.rpc.session import Refused, Unanswered
+from gateway.site import Site, Station
+
+log = logging.getLogger(__name__)
+
+SETTLE_S = 5.0
+"""Grace after a reconnect: some stations take a CALL in that moment for an error."""
+
+PACE_S = 0.2
+
+
+async def run(site: Site) -> None:
+    """Take the stations that came, one by one."""
+    while True:
+        await site.came_wake.wait()
+        site.came_wake.clear()
+        site.verdict_wake.set()
+        if not site.came:
+            continue
+        await asyncio.sleep(SETTLE_S)
+        while site.came:
+            await _ask_status(site, site.stations[site.came.popleft()])
+            await asyncio.sleep(PACE_S)
+
+
+async def _ask_status(site: Site, station: Station) -> None:
+    port = station.port
+    if port is None or station.has_booted or station.connectors or not station.record.was_accepted:
+        return
+    action, payload = port.dialect.codec.trigger_status()
+    outcome = await port.call(action, payload, send_by=site.clock.monotonic() + SETTLE_S)
+    if isinstance(outcome, (Refused, Unanswered)):
+        log.info("%s: does not tell its status when asked: %s", station.id, outcome)

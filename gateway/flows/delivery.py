@@ -1,0 +1,159 @@
+"""Walk 4, its second half: what the outcome of a sent row means."""
+
+import logging
+from dataclasses import replace
+
+from gateway.core import idmap, outbox
+from gateway.core.authorize import ends_session
+from gateway.dialects import registry
+from gateway.errors import StoreError
+from gateway.model.events import EventKind, TransactionAnswer
+from gateway.model.records import Change, OutboxRow, Put, RowState, UnknownOutcome
+from gateway.model.token import AuthorizationStatus, Reason
+from gateway.model.transaction import Transaction, TransactionState
+from gateway.rpc.session import Answered, Outcome, Refused, Silence, Unanswered
+from gateway.site import Site, Station
+
+log = logging.getLogger(__name__)
+
+_SICK_FIRST_S = 5.0
+_SICK_MOST_S = 300.0
+
+
+async def settle(site: Site, station: Station, row: OutboxRow, outcome: Outcome, *, is_probe: bool = False) -> None:
+    """Book the outcome of a sent row. A CSMS answer survives a bad store: it is applied again on a good one."""
+    if isinstance(outcome, Answered):
+        answer = registry.by_name(row.dialect).codec.transaction_answer(row.action, outcome.payload)
+        needs_id = row.kind is EventKind.STARTED and registry.by_name(row.dialect).csms_gives_tx_ids
+        if needs_id and answer.upstream_tx_id is None:
+            outcome = Refused("FormationViolation", "the CSMS's answer to a Start has no transaction id")
+        else:
+            await _delivered(site, station, row, outcome.payload, answer)
+            return
+    if isinstance(outcome, Refused):
+        if not is_probe:
+            _refused(site, station, row, outcome)
+    else:
+        _unanswered(site, station, row, outcome)
+    _resolve(station, row, None)
+
+
+async def _delivered(site: Site, station: Station, row: OutboxRow, payload: bytes, answer: TransactionAnswer) -> None:
+    waiter = station.waiting.get(row.id)
+    is_in_time = waiter is not None and not waiter.done()
+    while True:
+        transaction = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
+        changed = _verdict(site, transaction, row, answer, is_in_time)
+        notes = _mark_delivered(site, station, row, answer)
+        try:
+            if changed is not None and changed != transaction:
+                await site.commit([Put(changed), *notes])
+            else:
+                site.note(notes)
+            break
+        except StoreError:
+            await site.writer.ready.wait()
+    if row.kind is not None:
+        site.last_success_at = site.clock.monotonic()
+    station.failures = 0
+    station.sent.discard(row.id)
+    for live in (station.retry_at, station.first_error_at, station.token_wait):
+        live.pop(row.id, None)
+    station.remember(row.fingerprint, payload)
+    if changed is not None and changed.deauthorized and not (transaction and transaction.deauthorized):
+        site.verdict_wake.set()
+    _resolve(station, row, payload)
+    site.uplink.wake(station.id)
+
+
+def _mark_delivered(site: Site, station: Station, row: OutboxRow, answer: TransactionAnswer) -> list[Change]:
+    """A row that was never written is forgotten; a written one keeps its fingerprint, not its payload."""
+    now = site.clock.now()
+    notes: list[Change] = []
+    if row.token and answer.verdict:
+        notes += site.learn(row.token, answer.verdict, now)
+    if row.id in station.lazy and row.id not in station.uncommitted:
+        site.drop_lazy(station, row.id)
+    else:
+        notes.append(Put(replace(row, state=RowState.DELIVERED, payload=b"")))
+    return notes
+
+
+def _verdict(
+    site: Site, transaction: Transaction | None, row: OutboxRow, answer: TransactionAnswer, is_in_time: bool
+) -> Transaction | None:
+    """What the answer does to the ledger: an id, a verdict the station hears, or one that comes after ours."""
+    if transaction is None:
+        return None
+    changed = transaction
+    if row.kind is EventKind.STARTED and answer.upstream_tx_id is not None:
+        changed = idmap.bind(site.ledger, changed, answer.upstream_tx_id)
+    verdict = answer.verdict
+    if verdict is None or row.kind is EventKind.ENDED:
+        return changed
+    if is_in_time and changed.status is None and row.kind is EventKind.STARTED:
+        is_news = changed != transaction or verdict.status is not AuthorizationStatus.ACCEPTED
+        told = replace(changed, status=verdict.status, status_reason=Reason.CSMS, group=verdict.group)
+        return told if is_news else changed
+    if is_in_time or verdict.status is AuthorizationStatus.ACCEPTED:
+        return changed
+    return _late_verdict(site, changed, verdict.status, verdict.expiry)
+
+
+def _late_verdict(site: Site, transaction: Transaction, status: AuthorizationStatus, expiry: str | None) -> Transaction:
+    """D4: a refusal that comes after our own Accepted stops the session if that same transaction still runs."""
+    stops = (
+        site.options.stops_on_late_refusal
+        and transaction.state is TransactionState.RUNNING
+        and ends_session(status, expiry, transaction.received)
+    )
+    log.warning("%s: the CSMS says %s to transaction %s after we accepted it%s", transaction.station, status,
+                transaction.station_tx_id, ": stopping it" if stops else "")  # fmt: skip
+    return replace(transaction, late_status=status, deauthorized=transaction.deauthorized or stops)
+
+
+def _refused(site: Site, station: Station, row: OutboxRow, outcome: Refused) -> None:
+    now = site.clock.monotonic()
+    errors = row.errors + 1
+    station.first_error_at.setdefault(row.id, now)
+    station.retry_at[row.id] = now + outbox.retry_delay_s(errors)
+    station.sent.discard(row.id)
+    refused = replace(row, errors=errors, last_error=f"{outcome.code}: {outcome.description}"[:300])
+    if row.id in station.orphans:
+        site.drop_lazy(station, row.id)
+    elif row.id in station.lazy:
+        station.queue[row.id] = refused
+    else:
+        site.note([Put(refused)])
+    log.warning("%s: the CSMS refused %s (%d): %s", station.id, row.action, errors, refused.last_error)
+
+
+def _unanswered(site: Site, station: Station, row: OutboxRow, outcome: Unanswered) -> None:
+    """The link fell or the CSMS was silent. What was sent has an unknown outcome; it is listed before it goes again."""
+    if row.id in station.orphans:
+        site.drop_lazy(station, row.id)
+    elif outcome.was_sent and row.id not in station.lazy:
+        site.note([Put(unknown_outcome(site, row))])
+    if outcome.why is Silence.TIMEOUT or station.failures:
+        hold(site, station, f"no answer to {row.action}: {outcome.why}")
+    elif outcome.was_sent:
+        station.failures = 1
+
+
+def unknown_outcome(site: Site, row: OutboxRow) -> UnknownOutcome:
+    """The entry of the list of deliveries that the CSMS may hold twice."""
+    return UnknownOutcome(row.id, row.station, row.message_id, row.action, row.transaction, site.clock.now())
+
+
+def hold(site: Site, station: Station, why: str) -> None:
+    """The CSMS is sick: back off, 5 s doubling to 5 minutes, with randomness; nothing is counted against a row."""
+    pause = min(_SICK_MOST_S, _SICK_FIRST_S * 2**station.failures) * site.random.uniform(0.8, 1.2)
+    station.failures = min(station.failures + 1, 10)
+    station.hold_until = site.clock.monotonic() + pause
+    log.warning("%s: %s; its queue waits %.0f s", station.id, why, pause)
+
+
+def _resolve(station: Station, row: OutboxRow, payload: bytes | None) -> None:
+    waiter = station.waiting.pop(row.id, None)
+    if waiter is not None and not waiter.done():
+        waiter.set_result(payload)

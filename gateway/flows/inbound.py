@@ -1,0 +1,171 @@
+"""Walk 1: a station's message on its way up, and the answer the station gets.
+
+The outbox is always written first, so there is no second "online" path: a message that waits for the CSMS's own answer
+is already safe, and when the wait ends the gateway answers from what it knows.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from gateway.core.registration import PENDING_APPROVAL, local_boot_answer
+from gateway.dialects.base import Dialect, Role, Route, UpRule
+from gateway.flows import booking
+from gateway.flows.incoming import Incoming, ask
+from gateway.model.records import Drop, LatestMessage, Put
+from gateway.rpc.codes import CallError, ErrorCode
+from gateway.rpc.frame import Call
+from gateway.rpc.session import Answered, Outcome, Refused
+from gateway.site import Site, Station
+
+_UNKNOWN = UpRule("", Route.RELAY, Route.RELAY, offline=ErrorCode.NOT_IMPLEMENTED)
+"""An action no table knows (a vendor's, a signed one) is relayed as it is."""
+
+
+async def handle(site: Site, station: Station, dialect: Dialect, call: Call, received: float) -> bytes:
+    """Handle one CALL of a station; returns the payload of its answer.
+
+    `received` is monotonic. Raises CallError for a CALLERROR, StoreError if nothing may be answered.
+    """
+    rule = dialect.up.get(call.action, _UNKNOWN)
+    handler = _BY_ROLE.get(rule.role) if rule.role else None
+    return await (handler or _BY_ROUTE[rule.route])(Incoming(site, station, dialect, rule, call, received))
+
+
+def handle_unapproved(site: Site, dialect: Dialect, call: Call) -> bytes:
+    """What a station hears that waits for the operator. Raises CallError (OCPP 2.0.1 Part 2, B02.FR.09)."""
+    rule = dialect.up.get(call.action)
+    if rule and rule.role is Role.BOOT:
+        return dialect.codec.answer_boot(PENDING_APPROVAL, site.clock.now())
+    raise CallError(ErrorCode.SECURITY_ERROR, "this station waits for approval by the operator of the site")
+
+
+async def _relay(incoming: Incoming) -> bytes:
+    outcome = await ask(incoming)
+    if isinstance(outcome, Answered):
+        return outcome.payload
+    if isinstance(outcome, Refused):
+        raise CallError(outcome.code, outcome.description, outcome.details)
+    return incoming.offline_answer()
+
+
+async def _answer(incoming: Incoming) -> bytes:
+    return incoming.offline_answer()
+
+
+async def _boot(incoming: Incoming) -> bytes:
+    """A boot goes up before anything else of its station: the replay sends it, we wait for the CSMS's own words."""
+    site, station, codec = incoming.site, incoming.station, incoming.dialect.codec
+    boots = station.record.boots + 1
+    record = replace(
+        station.record, boot=incoming.call.payload, boot_due=True, boots=boots, dialect=incoming.dialect.name
+    )
+    site.note([Put(record)])
+    station.has_booted = True
+    station.registration = None
+    station.boot_retry_at = 0.0
+    station.boot_waiter = asyncio.get_running_loop().create_future()
+    station.wake.set()
+    site.uplink.wake(station.id)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout_at(incoming.deadline()):
+            answer = await station.boot_waiter
+            if answer is not None:
+                return answer
+    await site.commit([Put(station.record)])
+    return codec.answer_boot(local_boot_answer(station.record), site.clock.now())
+
+
+async def _heartbeat(incoming: Incoming) -> bytes:
+    """Answered here, always, with good time; the CSMS gets its heartbeat at the station's own pace."""
+    incoming.station.beat_due = True
+    incoming.station.wake.set()
+    return incoming.dialect.codec.answer_heartbeat(incoming.site.clock.now())
+
+
+async def _authorize(incoming: Incoming) -> bytes:
+    site, codec = incoming.site, incoming.dialect.codec
+    token = codec.token(incoming.call.payload)
+
+    def learn(outcome: Outcome) -> None:
+        verdict = codec.authorize_answer(outcome.payload) if isinstance(outcome, Answered) else None
+        if token and verdict:
+            site.note(site.learn(token.value, verdict, site.clock.now()))
+
+    outcome = await ask(incoming, late=learn)
+    if isinstance(outcome, Answered):
+        learn(outcome)
+        return outcome.payload
+    if token is None:
+        raise CallError(ErrorCode.FORMAT_VIOLATION, "an Authorize needs a token")
+    return codec.answer_authorize(site.authorize(incoming.station, token))
+
+
+async def _latest(incoming: Incoming) -> bytes:
+    """Straight up while the CSMS can be asked; else only the newest of its slot is kept, and goes up on return."""
+    site, station, call = incoming.site, incoming.station, incoming.call
+    kept = LatestMessage(station.id, _slot(incoming), incoming.dialect.name, call.action, call.payload)
+    older = station.latest.pop(kept.slot, None)
+
+    def settled(outcome: Outcome) -> None:
+        if isinstance(outcome, (Answered, Refused)) and station.latest.get(kept.slot) == kept:
+            site.note([Drop(kept)])
+
+    outcome = await ask(incoming, late=settled)
+    if isinstance(outcome, (Answered, Refused)):
+        if older:
+            site.note([Drop(older)])
+        return outcome.payload if isinstance(outcome, Answered) else incoming.offline_answer()
+    await site.commit([Put(kept)])
+    station.wake.set()
+    return incoming.offline_answer()
+
+
+def _slot(incoming: Incoming) -> str:
+    slot, call = incoming.rule.slot, incoming.call
+    try:
+        return slot(json.loads(call.payload)) if slot else call.action
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return call.action
+
+
+async def _status(incoming: Incoming) -> bytes:
+    """A connector that became free has no transaction any more, even if its Stop never came."""
+    site, station = incoming.site, incoming.station
+    report = incoming.dialect.codec.status(incoming.call.payload)
+    if report:
+        place = (report.evse, report.connector)
+        before = station.connectors.get(place)
+        station.connectors[place] = report
+        if report.status == "Available" and before and before.status != "Available":
+            unclosed = site.ledger.connector_is_free(station.id, report.evse)
+            if unclosed:
+                await site.commit(unclosed)
+    return await _latest(incoming)
+
+
+async def _transaction(incoming: Incoming) -> bytes:
+    message = incoming.dialect.codec.transaction(incoming.call.action, incoming.call.payload)
+    return await booking.transaction(incoming, message) if message else await _latest(incoming)
+
+
+Handler = Callable[[Incoming], Awaitable[bytes]]
+
+_BY_ROLE: dict[Role, Handler] = {
+    Role.BOOT: _boot,
+    Role.HEARTBEAT: _heartbeat,
+    Role.AUTHORIZE: _authorize,
+    Role.TRANSACTION: _transaction,
+    Role.STATUS: _status,
+}
+_BY_ROUTE: dict[Route, Handler] = {
+    Route.RELAY: _relay,
+    Route.ANSWER: _answer,
+    Route.DURABLE: booking.message,
+    Route.LATEST: _latest,
+    Route.MERGE: _relay,
+    Route.INTERCEPT: _answer,
+    Route.REFUSE: _answer,
+}

@@ -1,0 +1,66 @@
+"""One CALL of a station under way, and asking the CSMS on its behalf."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.dialects.base import Dialect, Role, UpRule
+from gateway.rpc.codes import CallError, ErrorCode
+from gateway.rpc.frame import Call
+from gateway.rpc.session import Outcome, Priority
+from gateway.site import Site, Station
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A CALL with all that is needed to handle it. `received` is monotonic; budgets run from there."""
+
+    site: Site
+    station: Station
+    dialect: Dialect
+    rule: UpRule
+    call: Call
+    received: float
+
+    def deadline(self) -> float:
+        """Until when (monotonic) the CSMS is waited for."""
+        return self.site.deadline(self.station, self.rule.budget, self.received)
+
+    def offline_answer(self) -> bytes:
+        """The table's answer for a CSMS that can't be reached. Raises CallError."""
+        if isinstance(self.rule.offline, bytes):
+            return self.rule.offline
+        raise CallError(self.rule.offline or ErrorCode.INTERNAL_ERROR, "the CSMS can't be reached")
+
+
+async def ask(incoming: Incoming, late: Callable[[Outcome], None] | None = None) -> Outcome | None:
+    """Ask the CSMS within the action's budget. None: no answer in time; one that comes later goes to `late`."""
+    site, station, rule, call = incoming.site, incoming.station, incoming.rule, incoming.call
+    if not site.can_ask(station):
+        return None
+    deadline = incoming.deadline()
+    outcomes: list[Outcome] = []
+    is_over = False
+
+    def heard(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if is_over and late:
+            late(outcome)
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout_at(deadline):
+            await site.uplink.call(
+                station.id,
+                site.message_id(),
+                call.action,
+                rule.clean(call.payload) if rule.clean else call.payload,
+                priority=Priority.COMMAND if rule.role is Role.AUTHORIZE else Priority.STATUS,
+                send_by=deadline,
+                on_done=heard,
+            )
+    is_over = True
+    if outcomes:
+        return outcomes[0]
+    site.uplink.suspect(station.id)
+    return None

@@ -1,0 +1,255 @@
+"""Walk 4: what is queued goes up: a missed boot first, then the newest statuses, then the outbox in order.
+
+There is one replay task a station, and it is the only sender of rows, in calm as after an outage. It sleeps on the
+station's `wake` event. Upstream ids are bound when a row is released; nothing rewrites the queue.
+"""
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import replace
+
+from gateway.core import outbox
+from gateway.core.ledger import Ledger
+from gateway.dialects import registry
+from gateway.dialects.base import Dialect, Role
+from gateway.errors import StoreError
+from gateway.flows import delivery
+from gateway.model.events import BootAnswer, EventKind, RegistrationStatus
+from gateway.model.records import Change, Drop, LatestMessage, OutboxRow, Put, RowState
+from gateway.rpc.session import Answered, Outcome, Priority, Refused, Unanswered
+from gateway.site import Site, Station
+
+log = logging.getLogger(__name__)
+
+BOOT_RETRY_S = 60.0
+_TOKEN_POLL_S = 0.5
+
+
+async def run(site: Site) -> None:
+    """Keep one replay task for every station there is."""
+    async with asyncio.TaskGroup() as group:
+        served: set[str] = set()
+        while True:
+            for station in list(site.stations.values()):
+                if station.id not in served:
+                    served.add(station.id)
+                    group.create_task(_serve(site, station), name=f"replay {station.id}")
+            site.new_station.clear()
+            await site.new_station.wait()
+
+
+async def _serve(site: Site, station: Station) -> None:
+    while True:
+        station.wake.clear()
+        try:
+            pause_until = await _step(site, station)
+        except StoreError:
+            await site.writer.ready.wait()
+            continue
+        if pause_until is None:
+            continue
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(pause_until if pause_until < float("inf") else None):
+                await station.wake.wait()
+
+
+async def _step(site: Site, station: Station) -> float | None:
+    """Do the next thing. Returns until when (monotonic) there is nothing to do; None: look again at once."""
+    now = site.clock.monotonic()
+    dialect = site.uplink.dialect(station.id)
+    if dialect is None:
+        return float("inf")
+    record = station.record
+    if record.boot_due and record.boot is not None:
+        if now < station.boot_retry_at:
+            return station.boot_retry_at
+        if record.dialect != dialect.name:
+            site.uplink.wake(station.id)
+            return float("inf")
+        await _send_boot(site, station, dialect, record.boot)
+        return None
+    if station.beat_due:
+        station.beat_due = False
+        await _send_beat(site, station, dialect)
+        return None
+    for latest in station.latest.values():
+        if latest.dialect == dialect.name:
+            await _send_latest(site, station, latest)
+            return None
+    if station.is_held:
+        return float("inf")
+    if now < station.hold_until:
+        return station.hold_until
+    return await _step_outbox(site, station, dialect, now)
+
+
+async def _step_outbox(site: Site, station: Station, dialect: Dialect, now: float) -> float | None:
+    step = outbox.next_step(
+        station.queue.values(),
+        now=now,
+        uncommitted=station.uncommitted,
+        lazy=station.lazy,
+        is_bindable=lambda row: _is_bindable(site.ledger, station, row),
+        waits_for_token=lambda row: _waits_for_token(site, row, now),
+        retry_at=station.retry_at,
+    )
+    match step:
+        case outbox.Wait(until):
+            return float("inf") if until is None else until
+        case outbox.Release(rows):
+            await site.commit([Put(_frozen(site, station, row)) for row in rows])
+        case outbox.Send(row):
+            if row.dialect != dialect.name:
+                site.uplink.wake(station.id)
+                return float("inf")
+            outcome = await _send_row(site, station, row)
+            await delivery.settle(site, station, row, outcome)
+        case outbox.Judge(row, probe):
+            await _judge(site, station, row, probe)
+    return None
+
+
+# -- what has no place in the outbox --------------------------------------------------------------------------------
+
+
+async def _send_boot(site: Site, station: Station, dialect: Dialect, payload: bytes) -> None:
+    action = next(rule.action for rule in dialect.up.values() if rule.role is Role.BOOT)
+    outcome = await site.uplink.call(station.id, site.message_id(), action, payload, priority=Priority.BOOT)
+    if station.record.boot != payload:
+        return
+    waiter, station.boot_waiter = station.boot_waiter, None
+    answer = dialect.codec.boot_answer(outcome.payload) if isinstance(outcome, Answered) else None
+    is_told = waiter is not None and not waiter.done()
+    if waiter is not None and not waiter.done():
+        waiter.set_result(outcome.payload if isinstance(outcome, Answered) else None)
+    if answer is None:
+        station.boot_retry_at = site.clock.monotonic() + BOOT_RETRY_S
+        if isinstance(outcome, Refused):
+            log.warning("%s: the CSMS refused its boot: %s %s", station.id, outcome.code, outcome.description)
+        return
+    _register(site, station, answer, is_told)
+
+
+def _register(site: Site, station: Station, answer: BootAnswer, is_told: bool) -> None:
+    """A station that heard Pending or Rejected boots again by itself; one we accepted does not: we ask again for it."""
+    station.registration = answer.status
+    is_accepted = answer.status is RegistrationStatus.ACCEPTED
+    if not is_accepted:
+        station.boot_retry_at = site.clock.monotonic() + (answer.interval_s or BOOT_RETRY_S)
+        log.warning("%s: the CSMS says %s to its boot; its queue is held", station.id, answer.status)
+    record = replace(
+        station.record,
+        boot_due=not is_accepted and not is_told,
+        was_accepted=station.record.was_accepted or is_accepted,
+        interval_s=answer.interval_s if is_accepted and answer.interval_s > 0 else station.record.interval_s,
+    )
+    site.note([Put(record)])
+
+
+async def _send_beat(site: Site, station: Station, dialect: Dialect) -> None:
+    action = next(rule.action for rule in dialect.up.values() if rule.role is Role.HEARTBEAT)
+    await site.uplink.call(station.id, site.message_id(), action, b"{}", priority=Priority.STATUS)
+
+
+async def _send_latest(site: Site, station: Station, latest: LatestMessage) -> None:
+    outcome = await site.uplink.call(
+        station.id, site.message_id(), latest.action, latest.payload, priority=Priority.STATUS
+    )
+    if not isinstance(outcome, Unanswered) and station.latest.get(latest.slot) == latest:
+        site.note([Drop(latest)])
+
+
+# -- rows -----------------------------------------------------------------------------------------------------------
+
+
+def _is_bindable(ledger: Ledger, station: Station, row: OutboxRow) -> bool:
+    """A message of a 1.6 transaction waits for the answer to its Start; without one on its way, it goes as it is."""
+    transaction = ledger.transactions.get(row.transaction) if row.transaction is not None else None
+    if row.kind is EventKind.STARTED or transaction is None or transaction.upstream_tx_id is not None:
+        return True
+    if not registry.by_name(row.dialect).csms_gives_tx_ids:
+        return True
+    waiting = (*station.queue.values(), *station.parked.values())
+    return not any(other.kind is EventKind.STARTED and other.transaction == row.transaction for other in waiting)
+
+
+def _waits_for_token(site: Site, row: OutboxRow, now: float) -> float | None:
+    """During replay a Start lets earlier messages of its token at other, reachable stations go first, for a while."""
+    if row.kind is not EventKind.STARTED or row.state is not RowState.QUEUED or not row.token:
+        return None
+    station = site.stations[row.station]
+    limit = station.token_wait.setdefault(row.id, now + outbox.TOKEN_WAIT_S)
+    for other_id, other_station in site.rows_of_token.get(row.token.casefold(), {}).items():
+        is_earlier = other_id < row.id and other_station != row.station
+        if is_earlier and now < limit and site.can_deliver(site.stations[other_station]):
+            return min(limit, now + _TOKEN_POLL_S)
+    return None
+
+
+def _frozen(site: Site, station: Station, row: OutboxRow) -> OutboxRow:
+    """The row at its release: what was queued before this link came up is offline (OCPP 2.0.1 Part 2, E04.FR.03)."""
+    transaction = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
+    return replace(
+        row,
+        state=RowState.RELEASED,
+        offline=row.offline or row.id < station.first_row_of_link,
+        bound_tx_id=transaction.upstream_tx_id if transaction else None,
+    )
+
+
+async def _send_row(site: Site, station: Station, row: OutboxRow) -> Outcome:
+    """Send a released row. One that may have been sent before is listed first: the CSMS may hold it already."""
+    if row.id in station.sent and row.id not in site.unknown_outcomes:
+        await site.commit([Put(delivery.unknown_outcome(site, row))])
+    transaction = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
+    is_ours = transaction is not None and transaction.deauthorized and row.kind is EventKind.ENDED
+    payload = registry.by_name(row.dialect).codec.bind(
+        row.action,
+        row.payload,
+        upstream_tx_id=row.bound_tx_id,
+        offline=row.offline,
+        stopped_reason="DeAuthorized" if is_ours else None,
+    )
+    station.in_flight = row.id
+    try:
+        return await site.uplink.call(
+            station.id,
+            row.message_id,
+            row.action,
+            payload,
+            priority=Priority.TRANSACTION,
+            on_sent=lambda: station.sent.add(row.id),
+        )
+    finally:
+        station.in_flight = None
+
+
+# -- poison ---------------------------------------------------------------------------------------------------------
+
+
+async def _judge(site: Site, station: Station, row: OutboxRow, probe: OutboxRow | None) -> None:
+    """Refused too often. Is it the row, or the CSMS? If other messages pass, the row is set aside, not thrown away."""
+    first_error_at = station.first_error_at.get(row.id, 0.0)
+    if not outbox.is_poison(first_error_at, site.last_success_at) and probe is not None:
+        if probe.state is RowState.QUEUED and _is_bindable(site.ledger, station, probe):
+            probe = _frozen(site, station, probe)
+            await site.commit([Put(probe)])
+        if probe.state is RowState.RELEASED:
+            outcome = await _send_row(site, station, probe)
+            await delivery.settle(site, station, probe, outcome, is_probe=True)
+    if outbox.is_poison(first_error_at, site.last_success_at):
+        await _park(site, station, row)
+    else:
+        delivery.hold(site, station, "the CSMS refuses every message")
+
+
+async def _park(site: Site, station: Station, row: OutboxRow) -> None:
+    is_start = row.kind is EventKind.STARTED
+    rows = outbox.parked_with(row, station.queue.values(), is_start)
+    changes: list[Change] = [Put(replace(parked, state=RowState.PARKED)) for parked in rows]
+    if is_start and row.transaction is not None:
+        changes.append(Put(replace(site.ledger.transactions[row.transaction], parked=True)))
+    await site.commit(changes)
+    log.error("%s: %s was refused %d times (%s): set aside with %d more", station.id, row.action, row.errors,
+              row.last_error, len(rows) - 1)  # fmt: skip

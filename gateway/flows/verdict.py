@@ -1,0 +1,41 @@
+"""Walk 6: the CSMS refused a token after the gateway had accepted it (DESIGN D4): stop that transaction, if it runs.
+
+The decision is in the ledger (`deauthorized`) before the command leaves, so that the Stop is reported as DeAuthorized
+and a station that was away is stopped when it comes back.
+"""
+
+import asyncio
+import logging
+
+from gateway.model.transaction import Transaction, TransactionState
+from gateway.rpc.session import Answered
+from gateway.site import Site
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 30.0
+
+
+async def run(site: Site) -> None:
+    """Stop what was marked; ask again where the station did not obey."""
+    while True:
+        site.verdict_wake.clear()
+        due = [transaction for transaction in site.ledger.all_running() if transaction.deauthorized]
+        for transaction in due:
+            await _stop(site, transaction)
+        try:
+            async with asyncio.timeout(RETRY_S if due else None):
+                await site.verdict_wake.wait()
+        except TimeoutError:
+            continue
+
+
+async def _stop(site: Site, transaction: Transaction) -> None:
+    port = site.stations[transaction.station].port
+    if port is None or transaction.station_tx_id is None or transaction.state is not TransactionState.RUNNING:
+        return
+    action, payload = port.dialect.codec.remote_stop(transaction.station_tx_id)
+    outcome = await port.call(action, payload, send_by=site.clock.monotonic() + RETRY_S)
+    said = outcome.payload.decode(errors="replace") if isinstance(outcome, Answered) else outcome
+    log.warning("%s: stopping transaction %s on the CSMS's late verdict %s: %s", transaction.station,
+                transaction.station_tx_id, transaction.late_status, said)  # fmt: skip

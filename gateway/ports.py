@@ -1,0 +1,67 @@
+"""What the flows need of the outside, as two small Protocols; the shells set themselves on Site."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+from gateway.dialects.base import Dialect
+from gateway.model.ids import StationId
+from gateway.rpc.session import Outcome, Priority
+
+
+class LinkState(StrEnum):
+    """State of a station's way to the CSMS. `suspect`: up, but the last answer did not come in time."""
+
+    IDLE = "idle"
+    CONNECTING = "connecting"
+    DOWN = "down"
+    UP = "up"
+    SUSPECT = "suspect"
+
+
+class StationPort(Protocol):
+    """A connected station."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    async def call(self, action: str, payload: bytes, *, send_by: float = float("inf")) -> Outcome:
+        """Ask the station; a message id is made for it."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin to close the socket; returns at once."""
+
+    async def is_alive(self, within_s: float) -> bool:
+        """Whether the station answers a ping."""
+
+
+class UplinkPort(Protocol):
+    """The way to the CSMS, whatever the topology."""
+
+    def state(self, station: StationId) -> LinkState: ...
+
+    def dialect(self, station: StationId) -> Dialect | None:
+        """The version spoken upstream for this station, None while its link is not up."""
+
+    async def call(
+        self,
+        station: StationId,
+        message_id: str,
+        action: str,
+        payload: bytes,
+        *,
+        priority: Priority,
+        send_by: float = float("inf"),
+        on_done: Callable[[Outcome], None] | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Outcome:
+        """Ask the CSMS for this station. `on_done` hears the outcome even if the caller has given up by then."""
+
+    def suspect(self, station: StationId) -> None:
+        """A budget ran out: until anything arrives from the CSMS, waiting is hardly worth it."""
+
+    async def negotiate(self, station: StationId, offers: Sequence[str]) -> str | None:
+        """The subprotocol to speak with a station that offers these: what is spoken upstream, else its first known."""
+
+    def wake(self, station: StationId) -> None:
+        """The station came or went, or its outbox changed: the link may be wanted, or not any more."""

@@ -1,0 +1,127 @@
+"""One socket and its session: moves frames, arms one timer. Both legs use it."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from gateway.clock import Clock
+from gateway.errors import SocketClosed
+from gateway.rpc import frame
+from gateway.rpc.session import Outcome, Priority, Request, Session
+from gateway.transport import Socket
+
+log = logging.getLogger(__name__)
+
+
+class Pump:
+    """Reads until the socket closes. `on_call` must not wait: it hands the CALL to somebody else.
+
+    `on_activity` hears of every frame that arrives; `on_timeout` of every CALL of ours that got no answer in time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        socket: Socket,
+        session: Session,
+        clock: Clock,
+        on_call: Callable[[frame.Call], None],
+        *,
+        on_activity: Callable[[], None] | None = None,
+        on_timeout: Callable[[], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.socket = socket
+        self.session = session
+        self._clock = clock
+        self._on_call = on_call
+        self._on_activity = on_activity
+        self._on_timeout = on_timeout
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> SocketClosed:
+        """Pump until the socket is closed; returns why. Everything open then gets its outcome."""
+        try:
+            while True:
+                data = await self.socket.receive()
+                if self._on_activity:
+                    self._on_activity()
+                came = self.session.receive(data, self._clock.monotonic())
+                if isinstance(came, frame.Call):
+                    self._on_call(came)
+                elif came is not None:
+                    log.warning("%s: unusable frame of %d bytes: %s", self.name, len(data), came.problem)
+                if self.session.outgoing:
+                    await self.flush()
+        except SocketClosed as closed:
+            return closed
+        finally:
+            if self._timer:
+                self._timer.cancel()
+                self._timer = None
+            self.session.close()
+
+    async def call(
+        self,
+        message_id: str,
+        action: str,
+        payload: bytes,
+        *,
+        priority: Priority,
+        timeout_s: float,
+        send_by: float = float("inf"),
+        on_done: Callable[[Outcome], None] | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Outcome:
+        """Ask the peer and wait for the outcome. `on_done` hears of it at once, even if the caller is gone by then."""
+        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        settle = partial(_settle, done, on_done)
+        request = Request(message_id, action, payload, settle, priority, timeout_s, send_by, on_sent)
+        self.session.call(request, self._clock.monotonic())
+        await self.flush()
+        return await done
+
+    async def answer(self, call: frame.Call, payload: bytes) -> None:
+        self.session.answer(call, payload)
+        await self.flush()
+
+    async def refuse(self, call: frame.Call, code: str, description: str, details: bytes = b"{}") -> None:
+        self.session.refuse(call, code, description, details)
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Send what the session wants sent, one by one, so that a caller cancelled while waiting loses no frame."""
+        self._arm()
+        outgoing = self.session.outgoing
+        with contextlib.suppress(SocketClosed):
+            while outgoing:
+                await self.socket.send(outgoing.popleft())
+
+    def _arm(self) -> None:
+        """Keep one timer, not later than the deadline; an early one looks again."""
+        deadline = self.session.deadline
+        if deadline is None or (self._timer and self._timer.when() <= deadline):
+            return
+        if self._timer:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        timeouts = self.session.timeouts_in_a_row
+        self.session.expire(self._clock.monotonic())
+        if self.session.timeouts_in_a_row > timeouts and self._on_timeout:
+            self._on_timeout()
+        task = asyncio.get_running_loop().create_task(self.flush())
+        self._flushing.add(task)
+        task.add_done_callback(self._flushing.discard)
+
+
+def _settle(done: asyncio.Future[Outcome], also: Callable[[Outcome], None] | None, outcome: Outcome) -> None:
+    if also:
+        also(outcome)
+    if not done.done():
+        done.set_result(outcome)

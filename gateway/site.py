@@ -1,0 +1,371 @@
+"""The state of the site, in one object owned by the event loop.
+
+The durable half is a fold of changes: `apply` is the only way it changes, the same changes go to SQLite, and `load`
+rebuilds it. A turn is decide, `commit` (which applies at once and returns when the turn is on disk), then send.
+"""
+
+import asyncio
+import random
+import uuid
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+from gateway.clock import Clock
+from gateway.core import idmap
+from gateway.core.authorize import authorize
+from gateway.core.ledger import Ledger
+from gateway.dialects.base import Budget
+from gateway.model.events import RegistrationStatus, StatusReport
+from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
+from gateway.model.records import (
+    Approval,
+    Change,
+    Counter,
+    LatestMessage,
+    OutboxRow,
+    Put,
+    Record,
+    RemoteStart,
+    RowState,
+    StationRecord,
+    TokenRecord,
+    UnknownOutcome,
+)
+from gateway.model.token import Decision, IdToken, OfflineMode, Verdict
+from gateway.model.transaction import Transaction
+from gateway.ports import LinkState, StationPort, UplinkPort
+from gateway.store.writer import Writer
+
+K = TypeVar("K")
+V = TypeVar("V")
+REMOTE_START_S = 600.0
+_RECENT_ANSWERS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class StationOptions:
+    """What the configuration says of one station's messages. Times in seconds; `call_timeout_s`: its own, if known."""
+
+    call_timeout_s: float | None = None
+    min_answer_delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOptions:
+    """`budgets`: seconds to wait for the CSMS; `suspect_s`: the same while its link is suspect."""
+
+    name: str = "site"
+    offline: OfflineMode = OfflineMode.KNOWN_ONLY
+    stops_on_late_refusal: bool = True
+    budgets: Mapping[Budget, float] = field(
+        default_factory=lambda: {Budget.AUTHORIZE: 4.0, Budget.START: 8.0, Budget.OTHER: 5.0}
+    )
+    suspect_s: float = 0.5
+    call_timeout_s: float = 30.0
+    stations: Mapping[str, StationOptions] = field(default_factory=dict)
+
+
+class Station:
+    """One station: its durable part, and what is true only now."""
+
+    def __init__(self, record: StationRecord, options: StationOptions) -> None:
+        self.record = record
+        self.options = options
+        self.queue: dict[RowId, OutboxRow] = {}
+        """Rows on their way, in order; `lazy` ones are not written, `uncommitted` ones are being written."""
+        self.lazy: set[RowId] = set()
+        self.uncommitted: set[RowId] = set()
+        self.orphans: set[RowId] = set()
+        """Lazy rows in flight whose station is gone: forgotten at their outcome, whatever it is."""
+        self.parked: dict[RowId, OutboxRow] = {}
+        self.latest: dict[str, LatestMessage] = {}
+
+        self.port: StationPort | None = None
+        self.connectors: dict[tuple[int, int], StatusReport] = {}
+        self.has_booted = False
+        self.registration: RegistrationStatus | None = None
+        self.boot_waiter: asyncio.Future[bytes | None] | None = None
+        self.boot_retry_at = 0.0
+        self.beat_due = False
+        self.in_flight: RowId | None = None
+        self.sent: set[RowId] = set()
+        """Rows that were, or after a restart may have been, sent without an answer."""
+        self.waiting: dict[RowId, asyncio.Future[bytes | None]] = {}
+        self.answers: dict[str, bytes] = {}
+        """The CSMS's latest answers by fingerprint, for a station that asks again."""
+        self.retry_at: dict[RowId, float] = {}
+        self.first_error_at: dict[RowId, float] = {}
+        self.token_wait: dict[RowId, float] = {}
+        self.hold_until = 0.0
+        self.failures = 0
+        self.first_row_of_link = RowId(0)
+        self.wake = asyncio.Event()
+        self.attached = asyncio.Event()
+
+    @property
+    def id(self) -> StationId:
+        return self.record.id
+
+    @property
+    def is_held(self) -> bool:
+        """The CSMS has not accepted the station's boot: nothing queued may go up."""
+        return self.registration in (RegistrationStatus.PENDING, RegistrationStatus.REJECTED)
+
+    def remember(self, fingerprint: str, answer: bytes) -> None:
+        self.answers[fingerprint] = answer
+        if len(self.answers) > _RECENT_ANSWERS:
+            del self.answers[next(iter(self.answers))]
+
+
+@dataclass(slots=True)
+class Pending:
+    """An unknown station whose socket is kept until the operator decides. `credential`: what it would be pinned to."""
+
+    id: StationId
+    since: float
+    subprotocol: str
+    address: str
+    credential: str | None
+    port: StationPort | None = None
+
+
+class Site:
+    """Everything the flows work on."""
+
+    def __init__(self, options: SiteOptions, clock: Clock, source: random.Random) -> None:
+        self.options = options
+        self.clock = clock
+        self.random = source
+        self.writer: Writer
+        self.uplink: UplinkPort
+        self.stations: dict[StationId, Station] = {}
+        self.pending: dict[StationId, Pending] = {}
+        self.ledger = Ledger()
+        self.tokens: dict[str, TokenRecord] = {}
+        self.remote_starts: dict[tuple[StationId, str], RemoteStart] = {}
+        self.unknown_outcomes: dict[RowId, UnknownOutcome] = {}
+        self.rows_of_token: dict[str, dict[RowId, StationId]] = {}
+        self.counter = idmap.first_counter(source)
+        self._next_row = 1
+        self.last_success_at: float | None = None
+        self.verdict_wake = asyncio.Event()
+        self.new_station = asyncio.Event()
+        self.came: deque[StationId] = deque()
+        self.came_wake = asyncio.Event()
+
+    # -- the durable half -------------------------------------------------------------------------------------------
+
+    def load(self, records: Iterable[Record], carried: Sequence[Change] = ()) -> None:
+        """Build the durable half anew. `carried`: changes not yet on disk that are still true."""
+        lazy = {s.id: [s.queue[row_id] for row_id in s.lazy if row_id in s.queue] for s in self.stations.values()}
+        self.ledger = Ledger()
+        self.tokens.clear()
+        self.remote_starts.clear()
+        self.unknown_outcomes.clear()
+        self.rows_of_token.clear()
+        for station in self.stations.values():
+            for durable in (station.queue, station.parked, station.latest, station.lazy, station.uncommitted):
+                durable.clear()
+        for record in records:
+            self.apply(Put(record))
+        for change in carried:
+            self.apply(change)
+        for station_id, rows in lazy.items():
+            for row in rows:
+                self.add_lazy(self.stations[station_id], row)
+
+    def apply(self, change: Change) -> None:
+        """Apply one change to memory."""
+        record, is_put = change.record, isinstance(change, Put)
+        match record:
+            case OutboxRow():
+                self._apply_row(record, is_put)
+            case Transaction():
+                self.ledger.put_transaction(record)
+            case StationRecord():
+                self.station(record.id).record = record
+            case TokenRecord():
+                self.tokens[record.token] = record
+            case LatestMessage():
+                _set(self.station(record.station).latest, record.slot, record, is_put)
+            case RemoteStart():
+                _set(self.remote_starts, (record.station, record.token), record, is_put)
+            case UnknownOutcome():
+                _set(self.unknown_outcomes, record.row, record, is_put)
+                self._next_row = max(self._next_row, record.row + 1)
+            case Counter():
+                self.counter = record
+
+    def _apply_row(self, row: OutboxRow, is_put: bool) -> None:
+        station = self.station(row.station)
+        self._next_row = max(self._next_row, row.id + 1)
+        is_open = is_put and row.state in (RowState.QUEUED, RowState.RELEASED)
+        _set(station.parked, row.id, row, is_put and row.state is RowState.PARKED)
+        if is_open and row.id not in station.queue and any(other > row.id for other in reversed(station.queue)):
+            station.queue[row.id] = row
+            station.queue = dict(sorted(station.queue.items()))
+        else:
+            _set(station.queue, row.id, row, is_open)
+        if row.token:
+            rows = self.rows_of_token.setdefault(row.token.casefold(), {})
+            _set(rows, row.id, row.station, is_open)
+            if not rows:
+                del self.rows_of_token[row.token.casefold()]
+        if is_put:
+            self.ledger.put_row(row)
+        else:
+            self.ledger.forget_row(row)
+
+    async def commit(self, changes: Sequence[Change]) -> None:
+        """One turn: applied now, returns when on disk. Raises StoreError, and then nothing may be acknowledged."""
+        future = self.writer.append(changes)
+        rows = [change.record for change in changes if isinstance(change.record, OutboxRow)]
+        for change in changes:
+            self.apply(change)
+        for row in rows:
+            self.stations[row.station].uncommitted.add(row.id)
+        if rows:
+            future.add_done_callback(lambda _: self._written(rows))
+        await asyncio.shield(future)
+
+    def _written(self, rows: Sequence[OutboxRow]) -> None:
+        for row in rows:
+            station = self.stations[row.station]
+            station.uncommitted.discard(row.id)
+            station.lazy.discard(row.id)
+            station.orphans.discard(row.id)
+            station.wake.set()
+
+    def note(self, changes: Sequence[Change]) -> None:
+        """Apply now, and write with the next turn, at most a second later."""
+        for change in changes:
+            self.apply(change)
+        self.writer.note(changes)
+
+    # -- stations ---------------------------------------------------------------------------------------------------
+
+    def station(self, station_id: StationId) -> Station:
+        """The station of that name; a new one is made for a record that is being put."""
+        found = self.stations.get(station_id)
+        if found is None:
+            options = self.options.stations.get(station_id, StationOptions())
+            found = self.stations[station_id] = Station(StationRecord(station_id), options)
+            self.new_station.set()
+        return found
+
+    async def admit(self, station_id: StationId, approval: Approval, credential: str | None = None) -> None:
+        """Take a station into service, or out of it. Raises StoreError."""
+        record = self.station(station_id).record
+        await self.commit([Put(replace(record, approval=approval, credential=credential or record.credential))])
+
+    def attach(self, station: Station, port: StationPort) -> None:
+        """A station's socket is there; an older one is closed. The newest proven socket wins."""
+        old, station.port = station.port, port
+        station.has_booted = False
+        if old is not None:
+            old.close(1000, "replaced by a newer connection")
+        station.attached.set()
+        self.came.append(station.id)
+        self.came_wake.set()
+        self.uplink.wake(station.id)
+
+    def detach(self, station: Station, port: StationPort) -> None:
+        """A station's socket is gone. The end of an old socket must not harm a newer one."""
+        if station.port is port:
+            station.port = None
+            station.attached.clear()
+            self.uplink.wake(station.id)
+
+    # -- uplink -----------------------------------------------------------------------------------------------------
+
+    def can_ask(self, station: Station) -> bool:
+        """Whether a message may go straight to the CSMS: its link is up, and no boot has to go first."""
+        return not station.record.boot_due and self.uplink.state(station.id) in (LinkState.UP, LinkState.SUSPECT)
+
+    def can_deliver(self, station: Station) -> bool:
+        """Whether transaction messages may go up now."""
+        return self.can_ask(station) and not station.is_held and self.clock.monotonic() >= station.hold_until
+
+    def deadline(self, station: Station, budget: Budget, received: float) -> float:
+        """Until when (monotonic) the CSMS's answer is waited for; never above 60 % of the station's own patience."""
+        seconds = self.options.budgets[budget]
+        if station.options.call_timeout_s is not None:
+            seconds = min(seconds, 0.6 * station.options.call_timeout_s)
+        if self.uplink.state(station.id) is LinkState.SUSPECT:
+            seconds = min(seconds, self.options.suspect_s)
+        return received + seconds
+
+    def link_up(self, station: Station, dialect: str) -> None:
+        """The station's link to the CSMS is there: what was queued before is offline, what was parked may go again."""
+        station.first_row_of_link = RowId(self._next_row)
+        station.boot_retry_at = 0.0
+        parked = [row for row in station.parked.values() if row.dialect == dialect]
+        unparked = [replace(row, state=_before_parking(row)) for row in parked]
+        self.note([Put(row) for row in unparked])
+        station.wake.set()
+
+    # -- messages ---------------------------------------------------------------------------------------------------
+
+    def message_id(self) -> MessageId:
+        """A new id for a CALL of ours."""
+        return MessageId(str(uuid.UUID(int=self.random.getrandbits(128), version=4)))
+
+    def next_row_id(self) -> RowId:
+        row_id = RowId(self._next_row)
+        self._next_row += 1
+        return row_id
+
+    def add_lazy(self, station: Station, row: OutboxRow) -> None:
+        """Queue a row in memory only: until it is answered, the station still holds the message."""
+        self._apply_row(row, True)
+        station.lazy.add(row.id)
+
+    def drop_lazy(self, station: Station, row_id: RowId) -> None:
+        """Forget a row that was never written."""
+        station.lazy.discard(row_id)
+        station.orphans.discard(row_id)
+        row = station.queue.get(row_id)
+        if row is not None:
+            self._apply_row(row, False)
+
+    # -- authorization ----------------------------------------------------------------------------------------------
+
+    def authorize(self, station: Station, token: IdToken, *, besides: TransactionKey | None = None) -> Decision:
+        """The gateway's own verdict. `besides`: a transaction that can't vouch for its own token."""
+        running = [self._with_group(t) for t in self.ledger.running(station.id) if t.key != besides]
+        return authorize(
+            token,
+            mode=self.options.offline,
+            known=self.tokens.get(token.folded),
+            running=running,
+            remote_start=self.remote_starts.get((station.id, token.folded)),
+            now=self.clock.now(),
+        )
+
+    def _with_group(self, transaction: Transaction) -> Transaction:
+        known = self.tokens.get(transaction.token.casefold()) if transaction.token else None
+        return replace(transaction, group=transaction.group or known.group) if known else transaction
+
+    def learn(self, token: str, verdict: Verdict, now: datetime) -> list[Change]:
+        """What the CSMS said of a token. ConcurrentTx is no refusal to remember; what is not new is not written."""
+        if verdict.status == "ConcurrentTx":
+            return []
+        known = self.tokens.get(token.casefold())
+        if known and (known.status, known.group, known.expiry) == (verdict.status, verdict.group, verdict.expiry):
+            return []
+        return [Put(TokenRecord(token.casefold(), verdict.status, verdict.group, verdict.expiry, now))]
+
+
+def _before_parking(row: OutboxRow) -> RowState:
+    """A row that was refused has been sent: it stays as it was frozen."""
+    return RowState.RELEASED if row.errors else RowState.QUEUED
+
+
+def _set(mapping: dict[K, V], key: K, value: V, is_put: bool) -> None:
+    if is_put:
+        mapping[key] = value
+    else:
+        mapping.pop(key, None)

@@ -1,0 +1,82 @@
+"""Records to rows and back. Column names are the records' field names, so one mapping serves all tables."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+
+from gateway.model.records import (
+    Change,
+    Counter,
+    LatestMessage,
+    OutboxRow,
+    Put,
+    Record,
+    RemoteStart,
+    StationRecord,
+    TokenRecord,
+    UnknownOutcome,
+)
+from gateway.model.transaction import Transaction
+
+
+class _Table:
+    """SQL of one record type."""
+
+    def __init__(self, record: type[Any], name: str, *key: str) -> None:
+        self.record = record
+        self.columns = [field.name for field in fields(record)]
+        self.key = key
+        names = ", ".join(f'"{column}"' for column in self.columns)
+        marks = ", ".join("?" * len(self.columns))
+        where = " AND ".join(f'"{column}" = ?' for column in key)
+        self.put = f'INSERT OR REPLACE INTO "{name}" ({names}) VALUES ({marks})'
+        self.drop = f'DELETE FROM "{name}" WHERE {where}'
+        self.select = f'SELECT {names} FROM "{name}" ORDER BY {", ".join(key)}'
+
+
+_TABLES: dict[type[Any], _Table] = {
+    table.record: table
+    for table in (
+        _Table(StationRecord, "station", "id"),
+        _Table(Transaction, "transaction", "key"),
+        _Table(OutboxRow, "outbox", "id"),
+        _Table(UnknownOutcome, "unknown_outcome", "row"),
+        _Table(LatestMessage, "latest", "station", "slot"),
+        _Table(TokenRecord, "token", "token"),
+        _Table(RemoteStart, "remote_start", "station", "token"),
+        _Table(Counter, "counter", "name"),
+    )
+}
+
+
+def write(connection: sqlite3.Connection, changes: Iterable[Change]) -> None:
+    """Apply the changes in order, in the transaction that is open."""
+    for change in changes:
+        table = _TABLES[type(change.record)]
+        values = msgspec.to_builtins(change.record, builtin_types=(bytes,))
+        if isinstance(change, Put):
+            connection.execute(table.put, [_plain(values[column]) for column in table.columns])
+        else:
+            connection.execute(table.drop, [_plain(values[column]) for column in table.key])
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def read(connection: sqlite3.Connection) -> list[Record]:
+    """Every record, transactions before the rows that belong to them."""
+    return [record for record_type in _TABLES for record in _read(connection, record_type)]
+
+
+def _read(connection: sqlite3.Connection, record_type: type[Any]) -> Iterator[Record]:
+    table = _TABLES[record_type]
+    for row in connection.execute(table.select):
+        values = dict(zip(table.columns, row, strict=True))
+        if record_type is Transaction:
+            values["other_upstream_ids"] = json.loads(values["other_upstream_ids"])
+        yield msgspec.convert(values, record_type, strict=False, builtin_types=(bytes,))

@@ -1,0 +1,149 @@
+"""The one writer: all turns that wait are committed together, in order."""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+
+from gateway.errors import StoreError, StoreNotReady
+from gateway.model.records import Change, Record
+from gateway.store import tables
+from gateway.store.database import Runner, T
+
+log = logging.getLogger(__name__)
+
+Reopen = Callable[[], Awaitable[Runner]]
+NOTE_DELAY_S = 1.0
+PROBE_S = 5.0
+
+
+class Writer:
+    """Group commit without a fixed delay: a batch is what arrived while the last commit ran.
+
+    `append` is for turns: its future resolves when the turn is on disk, or fails with StoreError. `note` is for what
+    may ride along: it is committed with the next turn, at most a second later, and never fails.
+    After a failed commit nothing is accepted until the file has been opened again and `on_reloaded` has rebuilt memory
+    from it; notes not yet committed are then written again.
+    """
+
+    def __init__(
+        self, runner: Runner, reopen: Reopen, on_reloaded: Callable[[list[Record], list[Change]], None]
+    ) -> None:
+        self._runner = runner
+        self._reopen = reopen
+        self._on_reloaded = on_reloaded
+        self._turns: list[tuple[Sequence[Change], asyncio.Future[None]]] = []
+        self._notes: list[Change] = []
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing = False
+        self.ready = asyncio.Event()
+        """Set while turns are accepted."""
+        self.ready.set()
+        self.commits = 0
+        """Transactions committed since start."""
+
+    @property
+    def is_ready(self) -> bool:
+        return self.ready.is_set()
+
+    def append(self, changes: Sequence[Change]) -> asyncio.Future[None]:
+        """Queue one turn. Raises StoreNotReady at once while the store is bad, so that nothing is applied to memory."""
+        self.check()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.append((changes, future))
+        self._wake.set()
+        return future
+
+    def check(self) -> None:
+        """Raises StoreNotReady while no turn can be accepted."""
+        if not self.is_ready:
+            raise StoreNotReady("the store is being recovered after a failed commit")
+
+    def note(self, changes: Sequence[Change]) -> None:
+        """Queue what may ride along with the next commit."""
+        self._notes.extend(changes)
+        if self._timer is None and self._notes:
+            self._timer = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._wake.set)
+
+    async def run(self) -> None:
+        """Commit until `close`."""
+        while not (self._closing and not self._turns and not self._notes):
+            await self._wake.wait()
+            self._wake.clear()
+            if self._turns or self._notes:
+                await self._commit()
+        await self._runner.close()
+
+    def close(self) -> None:
+        """Commit what is there, then end `run`."""
+        self._closing = True
+        self._wake.set()
+
+    async def _commit(self) -> None:
+        turns, self._turns = self._turns, []
+        notes, self._notes = self._notes, []
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        changes = [change for turn, _ in turns for change in turn] + notes
+        try:
+            await self._runner.run(lambda connection: _transact(connection, changes))
+        except (sqlite3.Error, OSError) as error:
+            await self._recover(turns, notes, error)
+            return
+        self.commits += 1
+        for _, future in turns:
+            if not future.done():
+                future.set_result(None)
+        if self._closing:
+            self._wake.set()
+
+    async def _recover(
+        self, turns: list[tuple[Sequence[Change], asyncio.Future[None]]], notes: list[Change], error: Exception
+    ) -> None:
+        """This group and every turn applied after it fail; then wait for a good store and rebuild memory from it."""
+        log.error("commit failed, nothing of it was acknowledged: %s", error)
+        self.ready.clear()
+        failed, self._turns = turns + self._turns, []
+        for _, future in failed:
+            if not future.done():
+                future.set_exception(StoreError(f"commit failed: {error}"))
+        while not self._closing:
+            with contextlib.suppress(sqlite3.Error, OSError):
+                await self._runner.close()
+            try:
+                self._runner = await self._reopen()
+                records = await self._runner.run(tables.read)
+                break
+            except (sqlite3.Error, OSError, StoreError, TimeoutError) as problem:
+                log.error("the store is still bad, trying again in %.0f s: %s", PROBE_S, problem)
+                await asyncio.sleep(PROBE_S)
+        else:
+            return
+        notes += self._notes
+        self._notes = []
+        self._on_reloaded(records, notes)
+        self.ready.set()
+        self.note(notes)
+        log.warning("the store works again; memory was rebuilt from it")
+
+
+def _transact(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        tables.write(connection, changes)
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+async def load(runner: Runner) -> list[Record]:
+    """Everything durable, in an order that can be applied."""
+    return await runner.run(tables.read)
+
+
+__all__ = ["T", "Writer", "load"]

@@ -1,0 +1,289 @@
+"""Topology per-station: a Local Controller as OCPP describes it, one upstream socket per station, never two.
+
+A link is opened when its station is there or its outbox is not empty, survives a blip of the station (the grace), is
+drained when the station is really gone, and then closed, so that the CSMS sees the station offline.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from gateway.dialects import registry
+from gateway.dialects.base import Dialect
+from gateway.errors import ConnectError
+from gateway.flows import command
+from gateway.model.ids import StationId
+from gateway.model.records import Put, RowState
+from gateway.ports import LinkState
+from gateway.rpc.frame import Call
+from gateway.rpc.session import Outcome, Priority, Silence, Unanswered
+from gateway.site import Site, Station
+from gateway.transport import Socket
+from gateway.uplink.backoff import Backoff
+from gateway.uplink.link import Connector, Link
+
+log = logging.getLogger(__name__)
+
+NEGOTIATION_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class PerStationOptions:
+    """`versions`: dialect names the CSMS speaks, empty = learned. `passwords` by station, else `password`. Seconds."""
+
+    versions: tuple[str, ...] = ()
+    password: bytes | None = None
+    passwords: Mapping[str, bytes] = field(default_factory=dict)
+    backoff: Backoff = field(default_factory=Backoff)
+    grace_s: float = 15.0
+
+    def password_of(self, station: StationId) -> bytes | None:
+        return self.passwords.get(station, self.password)
+
+
+class PerStation:
+    """The uplink as the flows see it (`ports.UplinkPort`)."""
+
+    def __init__(self, site: Site, options: PerStationOptions, connector: Connector) -> None:
+        self._site = site
+        self._options = options
+        self._connector = connector
+        self._keepers: dict[StationId, _Keeper] = {}
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep the link of every station; ends by cancellation, and then closes them all."""
+        async with asyncio.TaskGroup() as group:
+            served: set[StationId] = set()
+            while True:
+                for station_id, keeper in list(self._keepers.items()):
+                    if station_id not in served:
+                        served.add(station_id)
+                        group.create_task(keeper.run(), name=f"uplink {station_id}")
+                self._wake.clear()
+                await self._wake.wait()
+
+    def state(self, station: StationId) -> LinkState:
+        keeper = self._keepers.get(station)
+        return keeper.state if keeper else LinkState.IDLE
+
+    def dialect(self, station: StationId) -> Dialect | None:
+        keeper = self._keepers.get(station)
+        return keeper.link.dialect if keeper and keeper.link else None
+
+    async def call(
+        self,
+        station: StationId,
+        message_id: str,
+        action: str,
+        payload: bytes,
+        *,
+        priority: Priority,
+        send_by: float = float("inf"),
+        on_done: Callable[[Outcome], None] | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Outcome:
+        keeper = self._keepers.get(station)
+        if keeper is None or keeper.link is None:
+            outcome = Unanswered(Silence.NOT_CONNECTED, was_sent=False)
+            if on_done:
+                on_done(outcome)
+            return outcome
+        return await keeper.link.pump.call(
+            message_id,
+            action,
+            payload,
+            priority=priority,
+            timeout_s=self._site.options.call_timeout_s,
+            send_by=send_by,
+            on_done=on_done,
+            on_sent=on_sent,
+        )
+
+    def suspect(self, station: StationId) -> None:
+        keeper = self._keepers.get(station)
+        if keeper and keeper.link:
+            keeper.link.is_suspect = True
+
+    async def negotiate(self, station: StationId, offers: Sequence[str]) -> str | None:
+        """The subprotocol to speak with a station, in the spelling it offered; None if there is none."""
+        spoken = {offer: dialect for offer in offers if (dialect := registry.by_subprotocol(offer))}
+        if self._options.versions:
+            spoken = {offer: dialect for offer, dialect in spoken.items() if dialect.name in self._options.versions}
+        if not spoken:
+            return None
+        keeper = self._keeper(station)
+        learned = self._site.station(station).record.upstream_dialect
+        if learned is None and not self._options.versions and len(spoken) > 1:
+            keeper.offers = list(spoken.values())
+            learned = await keeper.try_out(NEGOTIATION_S)
+        matching = (offer for offer, dialect in spoken.items() if dialect.name == learned)
+        return next(matching, next(iter(spoken)))
+
+    def wake(self, station: StationId) -> None:
+        self._keeper(station).wake.set()
+
+    def _keeper(self, station: StationId) -> "_Keeper":
+        keeper = self._keepers.get(station)
+        if keeper is None:
+            keeper = _Keeper(self._site, self._site.station(station), self._options, self._connector)
+            self._keepers[station] = keeper
+            self._wake.set()
+        return keeper
+
+
+class _Keeper:
+    """Opens, holds and closes the link of one station."""
+
+    def __init__(self, site: Site, station: Station, options: PerStationOptions, connector: Connector) -> None:
+        self.link: Link | None = None
+        self.offers: list[Dialect] = []
+        self.wake = asyncio.Event()
+        self._site = site
+        self._station = station
+        self._options = options
+        self._connector = connector
+        self._state = LinkState.IDLE
+        self._tried = asyncio.Event()
+        self._negotiating = 0
+
+    @property
+    def state(self) -> LinkState:
+        if self.link is None:
+            return self._state
+        return LinkState.SUSPECT if self.link.is_suspect else LinkState.UP
+
+    def _is_wanted(self) -> bool:
+        return self._station.port is not None or bool(self._station.queue) or self._negotiating > 0
+
+    async def try_out(self, seconds: float) -> str | None:
+        """Have the link opened with what the station offers; the version the CSMS picked, if it did so in time."""
+        self._negotiating += 1
+        self._tried.clear()
+        self.wake.set()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._tried.wait()
+            return self.link.dialect.name if self.link else None
+        finally:
+            self._negotiating -= 1
+
+    async def run(self) -> None:
+        failures = 0
+        while True:
+            while not self._is_wanted():
+                self.wake.clear()
+                await self.wake.wait()
+            self._state = LinkState.CONNECTING
+            opened = await self._open()
+            failures = 0 if opened else failures + 1
+            if opened:
+                await self._hold(*opened)
+                if not self._is_wanted():
+                    self._state = LinkState.IDLE
+                    continue
+            self._state = LinkState.DOWN
+            await asyncio.sleep(self._options.backoff.delay_s(failures, self._site.random))
+
+    async def _open(self) -> tuple[Socket, Dialect] | None:
+        station, offers = self._station, self._choose_offers()
+        names = [dialect.subprotocol for dialect in offers]
+        try:
+            socket = await self._connector.connect(station.id, names, self._options.password_of(station.id))
+        except ConnectError as error:
+            log.warning("%s: no link to the CSMS: %s", station.id, error)
+            if error.status == 400:
+                self._version_refused(offers)
+            return None
+        finally:
+            self._tried.set()
+        dialect = registry.by_subprotocol(socket.subprotocol) if socket.subprotocol else None
+        if dialect is None:
+            log.error("%s: the CSMS accepts none of the versions %s", station.id, ", ".join(names))
+            await socket.close(1002, "no common subprotocol")
+            self._version_refused(offers)
+            return None
+        return socket, dialect
+
+    def _choose_offers(self) -> list[Dialect]:
+        """Queued messages go first, on a link of their version; else what the station speaks, or may speak."""
+        head = next(iter(self._station.queue.values()), None)
+        if head is not None:
+            return [registry.by_name(head.dialect)]
+        if self._station.port is not None:
+            return [self._station.port.dialect]
+        names = self._options.versions or tuple(dialect.name for dialect in registry.ALL)
+        return self.offers or [registry.by_name(name) for name in names]
+
+    def _version_refused(self, offers: list[Dialect]) -> None:
+        """Messages of a version the CSMS no longer takes are set aside if the station itself speaks another one."""
+        station, refused = self._station, offers[0].name
+        if len(offers) > 1 or station.port is None or station.port.dialect.name == refused:
+            return
+        rows = [row for row in station.queue.values() if row.dialect == refused]
+        self._site.note([Put(replace(row, state=RowState.PARKED)) for row in rows])
+        log.error("%s: %d messages of a version the CSMS refuses are set aside", station.id, len(rows))
+
+    async def _hold(self, socket: Socket, dialect: Dialect) -> None:
+        """Serve the open link until it falls or is not wanted any more."""
+        site, station = self._site, self._station
+
+        async def answer(call: Call, received: float) -> bytes:
+            return await command.handle(site, station, dialect, call, received)
+
+        link = self.link = Link(
+            station.id,
+            socket,
+            dialect,
+            clock=site.clock,
+            answer=answer,
+            call_timeout_s=site.options.call_timeout_s,
+        )
+        self._tried.set()
+        log.info("%s: link to the CSMS is up (%s)", station.id, dialect.name)
+        if station.record.upstream_dialect != dialect.name:
+            site.note([Put(replace(station.record, upstream_dialect=dialect.name))])
+        site.link_up(station, dialect.name)
+        closer = asyncio.create_task(self._close_in_time(link), name=f"closer {station.id}")
+        try:
+            reason = await link.run()
+            log.info("%s: link to the CSMS is down (%s)", station.id, reason)
+        finally:
+            self.link = None
+            closer.cancel()
+            await asyncio.gather(closer, return_exceptions=True)
+            station.wake.set()
+
+    async def _close_in_time(self, link: Link) -> None:
+        """Close the link when nobody needs it any more, or when another version is needed."""
+        while True:
+            self.wake.clear()
+            if self._needs_other_version(link):
+                await link.close(1000, "another version is needed")
+                return
+            if self._is_wanted():
+                await self.wake.wait()
+            elif not await self._woken_within(self._options.grace_s):
+                await link.close(1000, "the station is gone")
+                return
+
+    async def _woken_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.wake.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _needs_other_version(self, link: Link) -> bool:
+        """A station that speaks another version than its link negotiates again, after its queue is drained."""
+        station = self._station
+        head = next(iter(station.queue.values()), None)
+        if head is not None:
+            return head.dialect != link.dialect.name
+        if station.port is not None and station.port.dialect.name != link.dialect.name:
+            station.port.close(1012, "the CSMS speaks another version: negotiate again")
+        return False

@@ -1,0 +1,55 @@
+"""Routes of the local API. Whoever can open the socket file may use them all; the page will have its own access."""
+
+from typing import Any
+
+from fastapi import FastAPI, HTTPException
+
+import gateway
+from gateway.model.ids import StationId
+from gateway.model.records import Approval
+from gateway.site import Site
+from gateway.web import snapshot
+
+
+def build(site: Site) -> FastAPI:
+    """The API over one site."""
+    api = FastAPI(title="OCPP site gateway", version=gateway.__version__, docs_url=None, redoc_url=None)
+
+    @api.get("/v1/status")
+    async def status() -> dict[str, Any]:
+        """Stations, links, queue and store."""
+        return snapshot.status(site)
+
+    @api.get("/v1/stations/pending")
+    async def pending() -> list[dict[str, Any]]:
+        """Unknown stations that wait for approval."""
+        return snapshot.pending(site)
+
+    @api.post("/v1/stations/{station_id}/approve")
+    async def approve(station_id: str) -> dict[str, str]:
+        """Take a waiting (or once rejected) station into service; it reconnects and boots."""
+        waiting = site.pending.pop(StationId(station_id), None)
+        known = site.stations.get(StationId(station_id))
+        if waiting is None and (known is None or known.record.approval is not Approval.REJECTED):
+            raise HTTPException(404, f"no station {station_id} waits for approval")
+        await site.admit(StationId(station_id), Approval.APPROVED, waiting.credential if waiting else None)
+        if waiting and waiting.port:
+            waiting.port.close(1012, "approved: connect again")
+        return {"id": station_id, "approval": Approval.APPROVED.value}
+
+    @api.post("/v1/stations/{station_id}/reject")
+    async def reject(station_id: str) -> dict[str, str]:
+        """Refuse a station from now on; one that is served is disconnected, its queue still goes up."""
+        waiting = site.pending.pop(StationId(station_id), None)
+        known = site.stations.get(StationId(station_id))
+        if waiting is None and known is None:
+            raise HTTPException(404, f"no station {station_id} is known")
+        if known and known.record.approval is Approval.CONFIGURED:
+            raise HTTPException(409, f"station {station_id} is in the configuration: take it out there")
+        await site.admit(StationId(station_id), Approval.REJECTED)
+        for port in (waiting and waiting.port, known and known.port):
+            if port:
+                port.close(1008, "rejected by the operator")
+        return {"id": station_id, "approval": Approval.REJECTED.value}
+
+    return api
