@@ -21,8 +21,7 @@ from gateway.config_values import Address, Context
 __all__ = ["Config", "ConfigError", "Mistake", "load", "redacted"]
 
 _LARGEST_FILE = 4 * 1024**2
-_TABLES = {"site": Site, "uplink": Uplink, "authorization": Authorization, "budgets": Budgets, "log": Log}
-_LISTS = {"downlink": Downlink, "station": Station}
+_SECTIONS = ["site", "downlink", "uplink", "authorization", "station", "budgets", "log"]
 _REQUIRED = {"site", "uplink"}
 _NOT_YET = {
     "circuit": "share current between stations",
@@ -115,8 +114,8 @@ class _Draft:
     def checked(self, raw: dict[str, Any], source: Path) -> Config | None:
         """None if there are mistakes."""
         for key in raw:
-            if key not in {*_TABLES, *_LISTS}:
-                self.refuse(dotted(key), *unknown(key, [*_TABLES, *_LISTS], _NOT_YET, "section"))
+            if key not in _SECTIONS:
+                self.refuse(dotted(key), *unknown(key, _SECTIONS, _NOT_YET, "section"))
         site, uplink = self._table(Site, raw, "site"), self._table(Uplink, raw, "uplink")
         authorization = self._table(Authorization, raw, "authorization")
         budgets, log = self._table(Budgets, raw, "budgets"), self._table(Log, raw, "log")
@@ -173,7 +172,6 @@ class _Draft:
     def _part(self, model: type[S], raw: dict[str, Any], where: str) -> _Part[S]:
         context = Context(self.folder)
         bad: frozenset[str] = frozenset()
-        section = None
         try:
             section = model.model_validate(raw, context=context)
         except ValidationError as errors:
@@ -207,8 +205,7 @@ class _Draft:
         for part in stations:
             if station := part.good("alias"):
                 for name in station.alias:
-                    if name != station.id:
-                        self._claim(owners, part.where, "alias", name)
+                    self._claim(owners, part.where, "alias", name)
 
     def _claim(self, owners: dict[str, str], where: str, key: str, name: str) -> None:
         owner = owners.setdefault(name, where)

@@ -177,6 +177,11 @@ class Site:
             for row in rows:
                 self.add_lazy(self.stations[station_id], row)
 
+    def after_restart(self) -> None:
+        """Released and not delivered means maybe sent: such rows are listed before they go again."""
+        for station in self.stations.values():
+            station.sent.update(row.id for row in station.queue.values() if row.state is RowState.RELEASED)
+
     def apply(self, change: Change) -> None:
         """Apply one change to memory."""
         record, is_put = change.record, isinstance(change, Put)

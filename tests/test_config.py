@@ -9,8 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.config import load, redacted
-from gateway.config_models import Budgets, Downlink
+from gateway.config_models import Budgets, Downlink, Site, Station
 from gateway.config_values import Address, Secret
+from gateway.model.ids import StationId
 from tests.config_bench import SECTIONS, Bench, pem_files, write
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +63,14 @@ def test_config_is_frozen(bench: Bench) -> None:
     config = bench.load()
     with pytest.raises(ValidationError, match="frozen"):
         config.site.name = "other"
+
+
+def test_sections_can_be_built_in_code() -> None:
+    assert Site(name="A", identity="S").state_dir == Path.cwd() / "state"
+    station = Station(id=StationId("CP"), password_file=Secret(b"pw", "test"), uplink_password_file=None)
+    assert station.password == Secret(b"pw", "test")
+    assert station.uplink_password is None
+    assert Downlink(listen=Address("::1", 0), security_profile=1).listen.port == 0
 
 
 @pytest.mark.parametrize(

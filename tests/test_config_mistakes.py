@@ -81,7 +81,7 @@ def test_empty_file_lacks_its_sections(tmp_path: Path) -> None:
     "case",
     [
         ("", "[uplnk]\na = 1", "uplnk", "not a known section", "Write uplink"),
-        ("", "[zzz]", "zzz", "not a known section", "site, uplink, authorization"),
+        ("", "[zzz]", "zzz", "not a known section", "site, downlink, uplink"),
         ('name = "x"', "", "name", "not a known section", "known ones are site"),
         ("", '["odd\\nkey"]', '"odd\\nkey"', "not a known section", "known ones are"),
         ("", "[circuit.main]\nlimit_a = 1", "circuit", "later version", "does not share current"),
@@ -122,6 +122,7 @@ ADDED: list[Case] = [
     ("downlink", "default_version = 1.6", "downlink[0].default_version", "cannot be 1.6", "with the quotes"),
     ("downlink", 'default_version = "2.1"', "downlink[0].default_version", 'cannot be "2.1"', '"1.6" or "2.0.1"'),
     ("downlink", "ping_interval_s = -1", "downlink[0].ping_interval_s", "cannot be -1", "0 = no pings"),
+    ("downlink", "ping_interval_s = nan", "downlink[0].ping_interval_s", "cannot be nan", "at most 3600"),
     ("downlink", "ping_interval_s = inf", "downlink[0].ping_interval_s", "cannot be inf", "at most 3600"),
     ("downlink", "max_message_bytes = 65535", "downlink[0].max_message_bytes", "cannot be 65535", "65536 to"),
     ("downlink", "max_message_bytes = 1e6", "downlink[0].max_message_bytes", "cannot be 1000000.0", "whole number"),
@@ -458,8 +459,19 @@ other_s = "5"
 
 def test_wrong_key_is_not_blamed_a_second_time(bench: Bench) -> None:
     bench.uplink = 'url = "http://x"\nsecurity_profile = 1\ncall_timeout_s = "1"'
-    bench.more = "[budgets]\nstart_s = 8"
-    assert {each.path for each in bench.mistakes()} == {"uplink.url", "uplink.call_timeout_s"}
+    bench.more = '[budgets]\nstart_s = 31\n[[station]]\nid = "a/b"\n[[station]]\nid = "c/d"'
+    assert [each.path for each in bench.mistakes()] == [
+        "uplink.url",
+        "uplink.call_timeout_s",
+        'station "a/b".id',
+        'station "c/d".id',
+    ]
+
+
+def test_odd_file_name_breaks_no_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path / "a\nb\udcff.toml", b"junk"))
+    assert len(str(caught.value).encode().splitlines()) == 1
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:8887", "0.0.0.0:8887"])

@@ -112,8 +112,8 @@ class DownRule:
 
     `rejected`: the answer when the station can't be reached or the gateway refuses; None where the action has no
     refusing status, and a CALLERROR is sent. `tx_ids`: members that hold a transaction id (upstream -> station's).
-    `guard` (route relay only) keeps credentials, URLs and roots on the leg they belong to; it raises CallError for a
-    command it can't read without doubt. Route intercept: answered with `rejected`, nothing goes down.
+    `guard` (routes relay and intercept) keeps credentials, URLs and roots on the leg they belong to; it raises
+    CallError for a command it can't read without doubt. Route intercept: answered with `rejected`, nothing goes down.
     """
 
     action: str

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.dialects.base import Guarded, Json
+from gateway.dialects.base import DownRule, Guarded, Json, Route
 from gateway.dialects.payloads import read_answer, read_once, text
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.splice import REMOVE, Path, splice
@@ -160,6 +160,13 @@ def clean_report(payload: bytes) -> bytes:
         for attribute, _ in _entries(entry, "variableAttribute")
     ]
     return _remove(payload, paths)
+
+
+def intercepted(action: str, rejected: bytes) -> DownRule:
+    """The row of a command that never goes down. The guard says so too, should a flow overlook the route."""
+    return DownRule(
+        action, Route.INTERCEPT, Route.INTERCEPT, rejected=rejected, guard=lambda payload: _refuse(rejected)
+    )
 
 
 def only(member: str, allowed: frozenset[str]) -> Callable[[bytes], Guarded]:

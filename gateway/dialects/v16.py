@@ -5,6 +5,7 @@ from types import MappingProxyType
 from gateway.dialects import settings, v16_codec
 from gateway.dialects.base import Budget, Commit, Dialect, DownRule, Role, Route, Treatment, UpRule
 from gateway.dialects.payloads import by_request
+from gateway.dialects.settings import intercepted
 from gateway.rpc.codes import FRAMING_J16
 
 _REJECTED = settings.REJECTED
@@ -58,14 +59,14 @@ _UP = (
 _DOWN = (
     # action, route per station, route in aggregate
     DownRule("CancelReservation", Route.RELAY, Route.RELAY, rejected=_REJECTED),
-    DownRule("CertificateSigned", Route.INTERCEPT, Route.INTERCEPT, rejected=_REJECTED),
+    intercepted("CertificateSigned", _REJECTED),
     DownRule("ChangeAvailability", Route.RELAY, Route.RELAY, rejected=_REJECTED),
     DownRule("ChangeConfiguration", Route.RELAY, Route.RELAY, rejected=_REJECTED, guard=settings.change_configuration),
     DownRule("ClearCache", Route.RELAY, Route.RELAY, rejected=_REJECTED),
     DownRule("ClearChargingProfile", Route.MERGE, Route.MERGE),
     DownRule("DataTransfer", Route.RELAY, Route.REFUSE, rejected=_REJECTED),
     # Names a hash and no type, so it may be the root the station trusts the gateway by.
-    DownRule("DeleteCertificate", Route.INTERCEPT, Route.INTERCEPT, rejected=b'{"status":"Failed"}'),
+    intercepted("DeleteCertificate", b'{"status":"Failed"}'),
     DownRule(
         "ExtendedTriggerMessage",
         Route.RELAY,
@@ -120,4 +121,5 @@ V16 = Dialect(
     codec=v16_codec.Codec16(),
     up=MappingProxyType({rule.action: rule for rule in _UP}),
     down=MappingProxyType({rule.action: rule for rule in _DOWN}),
+    csms_gives_tx_ids=True,
 )

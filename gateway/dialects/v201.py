@@ -5,6 +5,7 @@ from types import MappingProxyType
 from gateway.dialects import settings, v201_codec
 from gateway.dialects.base import Budget, Commit, Dialect, DownRule, Json, Role, Route, Treatment, UpRule
 from gateway.dialects.payloads import by_request, integer, member, text
+from gateway.dialects.settings import intercepted
 from gateway.rpc.codes import FRAMING_J201
 
 _REJECTED = settings.REJECTED
@@ -90,7 +91,7 @@ _DOWN = (
     _down("CustomerInformation"),
     DownRule("DataTransfer", Route.RELAY, Route.REFUSE, rejected=_REJECTED),
     # Names a hash and no type, so it may be the root the station trusts the gateway by.
-    DownRule("DeleteCertificate", Route.INTERCEPT, Route.INTERCEPT, rejected=b'{"status":"Failed"}'),
+    intercepted("DeleteCertificate", b'{"status":"Failed"}'),
     _down("GetBaseReport"),
     DownRule("GetChargingProfiles", Route.MERGE, Route.MERGE),
     DownRule("GetCompositeSchedule", Route.MERGE, Route.MERGE, rejected=_REJECTED),
@@ -121,7 +122,7 @@ _DOWN = (
     _down("SetMonitoringBase"),
     _down("SetMonitoringLevel"),
     # It would send the station past the gateway.
-    DownRule("SetNetworkProfile", Route.INTERCEPT, Route.INTERCEPT, rejected=_REJECTED),
+    intercepted("SetNetworkProfile", _REJECTED),
     _down("SetVariableMonitoring", None),
     # A status per entry and none for the whole.
     DownRule("SetVariables", Route.RELAY, Route.RELAY, Treatment.SPLICE, guard=settings.set_variables),

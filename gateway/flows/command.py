@@ -49,8 +49,8 @@ async def handle(site: Site, station: Station, dialect: Dialect, call: Call, rec
     """Handle one CALL of the CSMS; returns the payload of its answer. `received` is monotonic. Raises CallError."""
     rule = dialect.down.get(call.action, _UNKNOWN)
     command = _Command(site, station, dialect, rule, call, received + site.options.call_timeout_s)
-    if rule.route is Route.REFUSE:
-        return command.rejected("a Local Controller does not do this for a station")
+    if rule.route is Route.REFUSE or (rule.route is Route.INTERCEPT and rule.guard is None):
+        return command.rejected("the gateway does not pass this on to a station")
     guarded = rule.guard(call.payload) if rule.guard else Guarded(call.payload, lambda answer: answer or b"{}")
     if guarded.forward is None:
         return guarded.finish(None)

@@ -25,7 +25,7 @@ async def settle(site: Site, station: Station, row: OutboxRow, outcome: Outcome,
     if isinstance(outcome, Answered):
         answer = registry.by_name(row.dialect).codec.transaction_answer(row.action, outcome.payload)
         needs_id = row.kind is EventKind.STARTED and registry.by_name(row.dialect).csms_gives_tx_ids
-        if needs_id and answer.upstream_tx_id is None:
+        if needs_id and not _is_usable(answer.upstream_tx_id):
             outcome = Refused("FormationViolation", "the CSMS's answer to a Start has no transaction id")
         else:
             await _delivered(site, station, row, outcome.payload, answer)
@@ -36,6 +36,10 @@ async def settle(site: Site, station: Station, row: OutboxRow, outcome: Outcome,
     else:
         _unanswered(site, station, row, outcome)
     _resolve(station, row, None)
+
+
+def _is_usable(upstream_tx_id: int | None) -> bool:
+    return upstream_tx_id is not None and -(2**63) <= upstream_tx_id < 2**63
 
 
 async def _delivered(site: Site, station: Station, row: OutboxRow, payload: bytes, answer: TransactionAnswer) -> None:

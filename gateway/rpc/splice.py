@@ -97,8 +97,8 @@ def _scan(text: str, start: int) -> list[tuple[str | int, _Span]]:
 
 def _put(text: str, start: int, name: str | int, spans: list[_Span], value: str) -> str:
     if not spans:
-        if isinstance(name, int):
-            raise SpliceError(f"no element {name}")
+        if isinstance(name, int) or text[start] != "{":
+            raise SpliceError(f"no element {name!r}")
         rest = _space(text, start + 1)
         comma = "" if text[rest] == "}" else ","
         return f"{text[: start + 1]}{json.dumps(name)}:{value}{comma}{text[start + 1 :]}"

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -28,8 +28,8 @@ class _Table:
 
     def __init__(self, record: type[Any], name: str, *key: str) -> None:
         self.record = record
-        self.columns = [field.name for field in fields(record)]
-        self.key = key
+        self.columns: Sequence[str] = [field.name for field in fields(record)]
+        self.key: Sequence[str] = key
         names = ", ".join(f'"{column}"' for column in self.columns)
         marks = ", ".join("?" * len(self.columns))
         where = " AND ".join(f'"{column}" = ?' for column in key)
@@ -53,19 +53,30 @@ _TABLES: dict[type[Any], _Table] = {
 }
 
 
-def write(connection: sqlite3.Connection, changes: Iterable[Change]) -> None:
-    """Apply the changes in order, in the transaction that is open."""
+Statement = tuple[str, list[Any]]
+"""SQL and its parameters."""
+
+
+def statements(changes: Iterable[Change]) -> list[Statement]:
+    """The changes as SQL, in order; made in the turn itself, so that what can't be written fails there."""
+    made: list[Statement] = []
     for change in changes:
         table = _TABLES[type(change.record)]
         values = msgspec.to_builtins(change.record, builtin_types=(bytes,))
-        if isinstance(change, Put):
-            connection.execute(table.put, [_plain(values[column]) for column in table.columns])
-        else:
-            connection.execute(table.drop, [_plain(values[column]) for column in table.key])
+        sql, columns = (table.put, table.columns) if isinstance(change, Put) else (table.drop, table.key)
+        made.append((sql, [_plain(values[column]) for column in columns]))
+    return made
 
 
 def _plain(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list) else value
+    """A value SQLite takes. A figure of more than 64 bits, or half a character, is a station's nonsense."""
+    if isinstance(value, (list, tuple)):
+        return json.dumps(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return None
+    if isinstance(value, str) and not value.isascii():
+        return value.encode(errors="replace").decode()
+    return value
 
 
 def read(connection: sqlite3.Connection) -> list[Record]:

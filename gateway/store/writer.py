@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from gateway.errors import StoreError, StoreNotReady
 from gateway.model.records import Change, Record
 from gateway.store import tables
-from gateway.store.database import Runner, T
+from gateway.store.database import Runner
 
 log = logging.getLogger(__name__)
 
+_Turn = tuple[list[tables.Statement], asyncio.Future[None]]
 Reopen = Callable[[], Awaitable[Runner]]
 NOTE_DELAY_S = 1.0
 PROBE_S = 5.0
@@ -33,8 +34,9 @@ class Writer:
         self._runner = runner
         self._reopen = reopen
         self._on_reloaded = on_reloaded
-        self._turns: list[tuple[Sequence[Change], asyncio.Future[None]]] = []
+        self._turns: list[_Turn] = []
         self._notes: list[Change] = []
+        self._failures = 0
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
@@ -52,7 +54,7 @@ class Writer:
         """Queue one turn. Raises StoreNotReady at once while the store is bad, so that nothing is applied to memory."""
         self.check()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._turns.append((changes, future))
+        self._turns.append((tables.statements(changes), future))
         self._wake.set()
         return future
 
@@ -87,12 +89,13 @@ class Writer:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        changes = [change for turn, _ in turns for change in turn] + notes
+        statements = [statement for turn, _ in turns for statement in turn] + tables.statements(notes)
         try:
-            await self._runner.run(lambda connection: _transact(connection, changes))
+            await self._runner.run(lambda connection: _transact(connection, statements))
         except (sqlite3.Error, OSError) as error:
             await self._recover(turns, notes, error)
             return
+        self._failures = 0
         self.commits += 1
         for _, future in turns:
             if not future.done():
@@ -100,9 +103,7 @@ class Writer:
         if self._closing:
             self._wake.set()
 
-    async def _recover(
-        self, turns: list[tuple[Sequence[Change], asyncio.Future[None]]], notes: list[Change], error: Exception
-    ) -> None:
+    async def _recover(self, turns: list[_Turn], notes: list[Change], error: Exception) -> None:
         """This group and every turn applied after it fail; then wait for a good store and rebuild memory from it."""
         log.error("commit failed, nothing of it was acknowledged: %s", error)
         self.ready.clear()
@@ -110,7 +111,10 @@ class Writer:
         for _, future in failed:
             if not future.done():
                 future.set_exception(StoreError(f"commit failed: {error}"))
+        self._failures += 1
         while not self._closing:
+            if self._failures > 1:
+                await asyncio.sleep(PROBE_S)
             with contextlib.suppress(sqlite3.Error, OSError):
                 await self._runner.close()
             try:
@@ -119,7 +123,7 @@ class Writer:
                 break
             except (sqlite3.Error, OSError, StoreError, TimeoutError) as problem:
                 log.error("the store is still bad, trying again in %.0f s: %s", PROBE_S, problem)
-                await asyncio.sleep(PROBE_S)
+                self._failures += 1
         else:
             return
         notes += self._notes
@@ -130,10 +134,11 @@ class Writer:
         log.warning("the store works again; memory was rebuilt from it")
 
 
-def _transact(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+def _transact(connection: sqlite3.Connection, statements: Sequence[tables.Statement]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        tables.write(connection, changes)
+        for sql, parameters in statements:
+            connection.execute(sql, parameters)
         connection.execute("COMMIT")
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
@@ -144,6 +149,3 @@ def _transact(connection: sqlite3.Connection, changes: Sequence[Change]) -> None
 async def load(runner: Runner) -> list[Record]:
     """Everything durable, in an order that can be applied."""
     return await runner.run(tables.read)
-
-
-__all__ = ["T", "Writer", "load"]

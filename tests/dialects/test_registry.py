@@ -37,6 +37,7 @@ def test_versions_are_found() -> None:
     assert [by_name(d.name) for d in ALL] == list(ALL)
     assert [by_subprotocol(d.subprotocol) for d in ALL] == list(ALL)
     assert [(d.name, d.subprotocol) for d in ALL] == [("2.0.1", "ocpp2.0.1"), ("1.6", "ocpp1.6")]
+    assert [d.csms_gives_tx_ids for d in ALL] == [False, True]
     assert by_subprotocol("ocpp1.5") is None
     assert by_subprotocol("OCPP1.6") is None
     with pytest.raises(KeyError):
@@ -96,8 +97,12 @@ def test_refusal_is_valid(dialect: Dialect, rule: DownRule) -> None:
 
 @down_rows
 def test_down_row_is_consistent(dialect: Dialect, rule: DownRule) -> None:
-    assert rule.guard is None or rule.route is Route.RELAY
-    assert rule.rejected is not None or rule.route is not Route.INTERCEPT
+    assert rule.guard is None or rule.route in {Route.RELAY, Route.INTERCEPT}
+    if rule.route is Route.INTERCEPT:
+        assert rule.guard is not None
+        guarded = rule.guard(b"{}")
+        assert guarded.forward is None
+        assert guarded.finish(None) == rule.rejected
     spliced = bool(rule.tx_ids) or rule.role is Role.QUEUE_STATUS or rule.guard in CHANGING
     assert (rule.treatment is Treatment.SPLICE) == spliced
 

@@ -1,0 +1,5 @@
+"""Lets the product start as a module."""
+
+from gateway.cli import main
+
+main()

@@ -1,0 +1,143 @@
+"""Composition root: the only module that knows everybody. Hands each room its own frozen options."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+from functools import partial
+
+from gateway.assembly import Assembly, Seams
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.dialects.base import Budget
+from gateway.downlink.server import DownlinkServer, ListenerOptions, StationAccess
+from gateway.model.ids import StationId
+from gateway.model.token import OfflineMode
+from gateway.site import SiteOptions, StationOptions
+from gateway.store import database
+from gateway.uplink.backoff import Backoff
+from gateway.uplink.link import LinkOptions, WebSocketConnector
+from gateway.uplink.per_station import PerStationOptions
+from gateway.web import routes
+from gateway.web.server import LocalApi
+
+log = logging.getLogger(__name__)
+
+DATABASE = "gateway.db"
+API_SOCKET = "gateway.sock"
+
+
+async def run(config: Config) -> None:
+    """Run the gateway until SIGTERM or SIGINT. Raises GatewayError if it can't start."""
+    state = config.site.state_dir
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = state / DATABASE
+    seams = Seams(
+        clock=Clock(),
+        source=random.SystemRandom(),
+        runner=await database.start(path),
+        reopen=partial(database.reopen, path),
+        connector=WebSocketConnector(_link_options(config)),
+    )
+    assembly = Assembly(_site_options(config), _uplink_options(config), seams)
+    await assembly.load([station.id for station in config.stations])
+    servers = [_server(assembly, config, index) for index in range(len(config.downlinks))]
+    api = LocalApi(routes.build(assembly.site), state / API_SOCKET)
+    for warning in config.warnings:
+        log.warning("%s", warning)
+
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(assembly.run(), name="assembly")
+        try:
+            for server in servers:
+                await server.start()
+            group.create_task(api.run(), name="local API")
+            log.info("%s is ready", config.site.name)
+            await stopping.wait()
+            log.info("stopping")
+        finally:
+            api.close()
+            for server in servers:
+                with contextlib.suppress(Exception):
+                    await server.close()
+            assembly.stop()
+
+
+def _site_options(config: Config) -> SiteOptions:
+    budgets = config.budgets
+    return SiteOptions(
+        name=config.site.name,
+        offline=OfflineMode(config.authorization.offline),
+        stops_on_late_refusal=config.authorization.on_late_refusal == "stop",
+        budgets={
+            Budget.AUTHORIZE: budgets.authorize_s,
+            Budget.START: budgets.start_s,
+            Budget.OTHER: budgets.other_s,
+        },
+        suspect_s=budgets.suspect_s,
+        call_timeout_s=config.uplink.call_timeout_s,
+        stations={
+            station.id: StationOptions(station.station_timeout_s, station.min_answer_delay_ms / 1000)
+            for station in config.stations
+        },
+    )
+
+
+def _link_options(config: Config) -> LinkOptions:
+    uplink = config.uplink
+    return LinkOptions(
+        url=uplink.url,
+        ca_file=uplink.ca_file,
+        ping_interval_s=uplink.ping_interval_s,
+        max_message_bytes=uplink.max_message_bytes,
+    )
+
+
+def _uplink_options(config: Config) -> PerStationOptions:
+    uplink = config.uplink
+    return PerStationOptions(
+        versions=tuple(uplink.versions or ()),
+        password=uplink.password.reveal() if uplink.password else None,
+        passwords={
+            station.id: station.uplink_password.reveal() for station in config.stations if station.uplink_password
+        },
+        backoff=Backoff(uplink.retry_wait_min_s, uplink.retry_random_range_s, uplink.retry_repeat_times),
+        grace_s=uplink.grace_s,
+    )
+
+
+def _server(assembly: Assembly, config: Config, index: int) -> DownlinkServer:
+    listener = config.downlinks[index]
+    options = ListenerOptions(
+        host=listener.listen.host,
+        port=listener.listen.port,
+        prefix=listener.path,
+        security_profile=listener.security_profile,
+        unknown_stations=listener.unknown_stations,
+        password=listener.password.reveal() if listener.password else None,
+        certificate_file=listener.certificate_file,
+        key_file=listener.key_file,
+        legacy_certificate_file=listener.legacy_certificate_file,
+        legacy_key_file=listener.legacy_key_file,
+        default_version=listener.default_version,
+        ping_interval_s=listener.ping_interval_s,
+        max_message_bytes=listener.max_message_bytes,
+        max_connections=listener.max_connections,
+        handshake_timeout_s=listener.handshake_timeout_s,
+    )
+    access = {
+        station.id: StationAccess(
+            password=station.password.reveal() if station.password else None,
+            ignore_basic_user=station.ignore_basic_user,
+            version=station.version,
+            ping=station.ping,
+        )
+        for station in config.stations
+    }
+    aliases = {alias: StationId(station.id) for station in config.stations for alias in station.alias}
+    return DownlinkServer(assembly.site, options, access, aliases)

@@ -1,0 +1,85 @@
+"""The rooms wired together, without listeners: what production and the simulation have in common."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.flows import bringup, replay, verdict
+from gateway.model.ids import StationId
+from gateway.model.records import Approval, Put
+from gateway.site import Site, SiteOptions
+from gateway.store.database import Runner
+from gateway.store.writer import Reopen, Writer, load
+from gateway.uplink.link import Connector
+from gateway.uplink.per_station import PerStation, PerStationOptions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What is injected: time, randomness (ids, jitter), the database and the way to the CSMS."""
+
+    clock: Clock
+    source: random.Random
+    runner: Runner
+    reopen: Reopen
+    connector: Connector
+
+
+class Assembly:
+    """A whole gateway but for its listeners. `load` first, then `run`; `run` ends after `stop`."""
+
+    def __init__(self, options: SiteOptions, uplink: PerStationOptions, seams: Seams) -> None:
+        self.site = Site(options, seams.clock, seams.source)
+        self._seams = seams
+        self._uplink = PerStation(self.site, uplink, seams.connector)
+        self.site.uplink = self._uplink
+        self.site.writer = Writer(seams.runner, seams.reopen, self.site.load)
+        self._flows: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+
+    async def load(self, configured: Iterable[StationId]) -> None:
+        """Rebuild the site from the store and admit the configured stations. Raises StoreError."""
+        site = self.site
+        site.load(await load(self._seams.runner))
+        site.after_restart()
+        wanted = set(configured)
+        for station_id in wanted:
+            site.station(station_id)
+        records = [station.record for station in site.stations.values()]
+        changes = [
+            Put(replace(record, approval=Approval.CONFIGURED if record.id in wanted else Approval.REMOVED))
+            for record in records
+            if record.id in wanted or record.approval is Approval.CONFIGURED
+        ]
+        site.note([Put(site.counter), *changes])
+        queued = sum(len(station.queue) for station in site.stations.values())
+        log.info("%d stations known, %d messages on their way to the CSMS", len(site.stations), queued)
+
+    async def run(self) -> None:
+        """Run the writer and the flows until `stop`; what is appended by then is committed."""
+        async with asyncio.TaskGroup() as group:
+            writer = group.create_task(self.site.writer.run(), name="writer")
+            flows: list[Callable[[], Coroutine[Any, Any, None]]] = [
+                lambda: replay.run(self.site),
+                lambda: verdict.run(self.site),
+                lambda: bringup.run(self.site),
+                self._uplink.run,
+            ]
+            self._flows = [group.create_task(flow()) for flow in flows]
+            for station in self.site.stations.values():
+                self._uplink.wake(station.id)
+            await self._stopping.wait()
+            for flow in self._flows:
+                flow.cancel()
+            await asyncio.gather(*self._flows, return_exceptions=True)
+            self.site.writer.close()
+            await writer
+
+    def stop(self) -> None:
+        self._stopping.set()

@@ -1,0 +1,123 @@
+"""A scripted CSMS for the simulation: books everything twice if told twice, loses answers, falls silent, refuses."""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.demo.history import Answered, Arrival, Closed, CsmsRecord, HistoryLog
+from tests.sim.network import SimSocket
+from tests.sim.peer import NoAnswer, Refusal, Wire
+
+TRANSACTION_ACTIONS = {"StartTransaction", "StopTransaction", "MeterValues", "TransactionEvent"}
+Script = Callable[[str, str, Any], str]
+"""Station, action, payload -> "answer", "refuse", "silent" or "lose" (booked, then the socket is cut)."""
+
+
+@dataclass
+class _Connection:
+    number: int
+    station: str
+    wire: Wire
+
+
+class SimCsms:
+    """Answers like a CSMS. `verdicts` by token; `script` decides what happens to each message."""
+
+    def __init__(self, source: random.Random) -> None:
+        self.history: HistoryLog[CsmsRecord] = HistoryLog()
+        self.calls: list[tuple[str, str, Any]] = []
+        self.verdicts: dict[str, str] = {}
+        self.delay_s: Callable[[str], float] = lambda action: source.uniform(0.01, 0.2)
+        self.script: Script = lambda station, action, payload: "answer"
+        self.boot_status = "Accepted"
+        self.connections: dict[str, _Connection] = {}
+        self.is_reachable = True
+        self._source = source
+        self._numbers = 0
+        self._order = 0
+        self._next_tx = 100
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def accept(self, station: str, socket: SimSocket) -> None:
+        """Serve a new socket."""
+        self._numbers += 1
+        number = self._numbers
+
+        async def handle(message_id: str, action: str, payload: Any) -> Any:
+            return await self._handle(connection, message_id, action, payload)
+
+        connection = _Connection(number, station, Wire(socket, handle))
+        if station in self.connections:
+            raise AssertionError(f"two upstream sockets for {station}")
+        self.connections[station] = connection
+
+        async def serve() -> None:
+            await connection.wire.run()
+            if self.connections.get(station) is connection:
+                del self.connections[station]
+            code = connection.wire.socket.closed.code if connection.wire.socket.closed else 1006
+            self.history.append(Closed(number, code == 1006, self._time()))
+
+        task = asyncio.create_task(serve(), name=f"csms {station}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def cut(self) -> None:
+        """Drop every socket and take no new one."""
+        self.is_reachable = False
+        for connection in list(self.connections.values()):
+            connection.wire.socket.cut()
+        self.connections.clear()
+
+    def mend(self) -> None:
+        self.is_reachable = True
+
+    async def call(self, station: str, action: str, payload: Any) -> Any:
+        """A command down. Raises NoAnswer."""
+        if station not in self.connections:
+            raise NoAnswer("not connected")
+        return await self.connections[station].wire.call(f"csms-{self._source.random()}", action, payload)
+
+    async def _handle(self, connection: _Connection, message_id: str, action: str, payload: Any) -> Any:
+        self.calls.append((connection.station, action, payload))
+        is_kept = action in TRANSACTION_ACTIONS
+        order = self._order = self._order + 1
+        version = "2.0.1" if connection.wire.socket.subprotocol == "ocpp2.0.1" else "1.6"
+        if is_kept:
+            self.history.append(
+                Arrival(order, connection.station, connection.number, version, message_id, action,
+                        json.dumps(payload), self._time())
+            )  # fmt: skip
+        fate = self.script(connection.station, action, payload)
+        answer = self._answer(action, payload)
+        await asyncio.sleep(self.delay_s(action))
+        if is_kept:
+            outcome = {"answer": "sent", "refuse": "refused"}.get(fate, fate)
+            self.history.append(Answered(order, outcome, json.dumps(answer), self._time()))
+        if fate == "refuse":
+            raise Refusal("scripted")
+        if fate == "lose":
+            connection.wire.socket.cut()
+        return answer if fate == "answer" else None
+
+    def _answer(self, action: str, payload: Any) -> Any:
+        if action == "BootNotification":
+            return {"status": self.boot_status, "currentTime": "2026-03-01T08:00:00Z", "interval": 300}
+        if action == "Authorize":
+            token = payload.get("idTag") or payload["idToken"]["idToken"]
+            return self._verdict(token, "idTag" in payload)
+        if action == "StartTransaction":
+            self._next_tx += 1
+            return {"transactionId": self._next_tx, **self._verdict(payload["idTag"], True)}
+        if action == "TransactionEvent" and "idToken" in payload:
+            return self._verdict(payload["idToken"]["idToken"], False)
+        return {}
+
+    def _verdict(self, token: str, is_16: bool) -> dict[str, Any]:
+        return {"idTagInfo" if is_16 else "idTokenInfo": {"status": self.verdicts.get(token, "Accepted")}}
+
+    def _time(self) -> float:
+        return asyncio.get_running_loop().time()

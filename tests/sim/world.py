@@ -1,0 +1,183 @@
+"""A whole site on virtual time: scripted stations, the real gateway, a scripted CSMS, one seed."""
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from gateway.assembly import Assembly, Seams
+from gateway.clock import Clock
+from gateway.demo.checker import Report, check, read_ledger
+from gateway.demo.history import CsmsRecord, Killed, StationRecord
+from gateway.dialects import registry
+from gateway.downlink import station as downlink
+from gateway.errors import ConnectError
+from gateway.model.ids import StationId
+from gateway.model.records import Approval
+from gateway.model.token import OfflineMode
+from gateway.site import SiteOptions
+from gateway.store import database
+from gateway.transport import Socket
+from gateway.uplink.backoff import Backoff
+from gateway.uplink.per_station import PerStationOptions
+from tests.sim.csms import SimCsms
+from tests.sim.network import SimSocket, Weather, pair
+from tests.sim.station import EPOCH, SimStation
+
+T = TypeVar("T")
+
+
+class SimRunner:
+    """The store on a disk that takes its time; a crash loses what was not committed."""
+
+    def __init__(self, path: Path, delay_s: Callable[[], float]) -> None:
+        self._connection = database.open_connection(path)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = OFF")
+        database.migrate(self._connection)
+        self._delay_s = delay_s
+        self.fails = False
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        await asyncio.sleep(self._delay_s())
+        if self.fails:
+            raise sqlite3.OperationalError("disk I/O error (scripted)")
+        return work(self._connection)
+
+    async def close(self) -> None:
+        self._connection.close()
+
+
+class World:
+    """`start` the gateway, `add` stations, script the CSMS; `crash` and `start` again; `verdict` at the end."""
+
+    def __init__(self, folder: Path, seed: int, options: SiteOptions | None = None) -> None:
+        self.random = random.Random(seed)
+        self.weather = Weather()
+        self.csms = SimCsms(random.Random(self.random.random()))
+        self.options = options or SiteOptions(offline=OfflineMode.ALLOW_UNKNOWN)
+        self.uplink = PerStationOptions(backoff=Backoff(2, 2, 3))
+        self.stations: dict[str, SimStation] = {}
+        self.path = folder / "gateway.db"
+        self.assembly: Assembly | None = None
+        self.runner: SimRunner
+        self.commit_delay_s = lambda: 0.005
+        self._running: asyncio.Task[None] | None = None
+        self._served: set[asyncio.Task[None]] = set()
+        self._sockets: list[SimSocket] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._kills: list[CsmsRecord] = []
+
+    # -- the gateway -----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        self.runner = SimRunner(self.path, self.commit_delay_s)
+        loop = asyncio.get_running_loop()
+        seams = Seams(
+            clock=Clock(wall=lambda: EPOCH.timestamp() + loop.time()),
+            source=random.Random(self.random.random()),
+            runner=self.runner,
+            reopen=self._reopen,
+            connector=self,
+        )
+        assembly = Assembly(self.options, self.uplink, seams)
+        await assembly.load([])
+        self.assembly = assembly
+        self._running = asyncio.create_task(assembly.run(), name="gateway")
+
+    async def _reopen(self) -> SimRunner:
+        if self.runner.fails:
+            raise sqlite3.OperationalError("still bad (scripted)")
+        self.runner = SimRunner(self.path, self.commit_delay_s)
+        return self.runner
+
+    async def crash(self) -> None:
+        """kill -9: no commit of what is in memory, every socket dies."""
+        assert self._running
+        self._kills.append(Killed(asyncio.get_running_loop().time()))
+        self.assembly = None
+        for socket in self._sockets:
+            socket.cut()
+        self._sockets.clear()
+        for task in (self._running, *self._served):
+            task.cancel()
+        await asyncio.gather(self._running, *self._served, return_exceptions=True)
+        await self.runner.close()
+
+    async def stop(self) -> None:
+        """An orderly end of everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for station in self.stations.values():
+            if station.wire:
+                station.wire.socket.cut()
+        await asyncio.gather(*self._served)
+        if self.assembly and self._running:
+            self.assembly.stop()
+            await self._running
+        self.csms.cut()
+        await asyncio.sleep(1)
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    async def dial(self, identity: str, subprotocol: str) -> SimSocket | None:
+        """A station connects: what the listener does, without its handshake."""
+        await asyncio.sleep(self.random.uniform(0.01, 0.1))
+        if self.assembly is None:
+            return None
+        site = self.assembly.site
+        station_id = StationId(identity)
+        if station_id not in site.stations or site.stations[station_id].record.approval is not Approval.ACCEPTED:
+            await site.admit(station_id, Approval.ACCEPTED)
+        chosen = await site.uplink.negotiate(station_id, [subprotocol])
+        dialect = registry.by_subprotocol(chosen or "")
+        if dialect is None or self.assembly is None or self.assembly.site is not site:
+            return None
+        there, here = pair(self.random, self.weather, chosen)
+        self._sockets.append(here)
+        task = asyncio.create_task(downlink.serve(site, site.stations[station_id], here, dialect))
+        self._served.add(task)
+        task.add_done_callback(self._served.discard)
+        return there
+
+    async def connect(self, identity: str, subprotocols: Sequence[str], password: bytes | None) -> Socket:
+        """The gateway connects to the CSMS (`uplink.link.Connector`)."""
+        await asyncio.sleep(self.random.uniform(0.01, 0.1))
+        if not self.csms.is_reachable:
+            raise ConnectError("unreachable (scripted)")
+        here, there = pair(self.random, self.weather, subprotocols[0])
+        self._sockets.append(here)
+        self.csms.accept(identity, there)
+        return here
+
+    def add(self, identity: str, version: str) -> SimStation:
+        station = SimStation(identity, version, self.dial, random.Random(self.random.random()))
+        self.stations[identity] = station
+        self._tasks.append(asyncio.create_task(station.run(), name=f"station {identity}"))
+        return station
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    async def drained(self) -> None:
+        """Wait until every station's message is acknowledged and the outbox is empty."""
+        for station in self.stations.values():
+            await station.drained()
+        while self.assembly is None or any(s.queue for s in self.assembly.site.stations.values()):
+            await asyncio.sleep(1)
+        await asyncio.sleep(2)
+
+    def verdict(self) -> Report:
+        """The history checker's report. Call after `stop`."""
+        records: list[StationRecord] = [
+            record for station in self.stations.values() for record in station.history.records
+        ]
+        return check(records, read_ledger(self.path), [*self.csms.history.records, *self._kills])
+
+
+def quick(options: SiteOptions) -> SiteOptions:
+    """The same with short CALL time-outs, for faults."""
+    return replace(options, call_timeout_s=5.0)
