@@ -233,10 +233,13 @@ class Site:
         for row in rows:
             self.stations[row.station].uncommitted.add(row.id)
         if rows:
-            future.add_done_callback(lambda _: self._written(rows))
+            future.add_done_callback(lambda done: self._written(rows, done))
         await asyncio.shield(future)
 
-    def _written(self, rows: Sequence[OutboxRow]) -> None:
+    def _written(self, rows: Sequence[OutboxRow], done: asyncio.Future[None]) -> None:
+        """Rows on disk may go. Rows of a failed turn may not: they stay as they are until memory is rebuilt."""
+        if done.cancelled() or done.exception():
+            return
         for row in rows:
             station = self.stations[row.station]
             station.uncommitted.discard(row.id)

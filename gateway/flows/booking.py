@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from gateway.core import idmap
 from gateway.core.ledger import Seen
-from gateway.dialects.base import Commit
+from gateway.dialects.base import Budget, Commit
 from gateway.flows.incoming import Incoming
 from gateway.model.events import EventKind, TransactionMessage
 from gateway.model.ids import RowId
@@ -21,8 +21,9 @@ MAX_AHEAD = 16
 
 
 async def transaction(incoming: Incoming, message: TransactionMessage) -> bytes:
-    """Book a transaction message and answer it. Raises StoreError."""
+    """Book a transaction message and answer it. Raises StoreError: what memory holds may be of a turn that failed."""
     site, station = incoming.site, incoming.station
+    site.writer.check()
     seen = site.ledger.find_retry(station.id, station.record.boots, message)
     if seen is None:
         booked, changes = site.ledger.book(station.id, station.record.boots, message, site.clock.now())
@@ -34,7 +35,7 @@ async def transaction(incoming: Incoming, message: TransactionMessage) -> bytes:
     else:
         payload = station.answers.get(message.fingerprint)
         if seen.row in station.queue:
-            payload = await _wait(incoming, _waiter(station, seen.row))
+            payload = await _wait(incoming, _waiter(station, seen.row), message.kind)
     if payload is None:
         return await _answer_locally(incoming, message, seen)
     own = site.ledger.transactions.get(seen.transaction) if seen.transaction is not None else None
@@ -44,6 +45,7 @@ async def transaction(incoming: Incoming, message: TransactionMessage) -> bytes:
 async def message(incoming: Incoming) -> bytes:
     """Book a message that belongs to no transaction, and answer it. Raises StoreError."""
     site, station, call = incoming.site, incoming.station, incoming.call
+    site.writer.check()
     fingerprint = sha256(call.action.encode() + call.payload).hexdigest()[:32]
     row = _row(incoming, fingerprint, None, None)
     payload = await _forward(incoming, row, [], is_lazy=incoming.rule.commit is Commit.LAZY)
@@ -84,7 +86,6 @@ async def _forward(incoming: Incoming, row: OutboxRow, changes: list[Change], *,
     )
     waiter = _waiter(station, row.id) if is_worth_waiting else None
     if is_lazy and row.state is RowState.RELEASED:
-        site.writer.check()
         site.add_lazy(station, row)
     else:
         ahead = [change for row_id in sorted(station.lazy) for change in _write_lazy(station, row_id)]
@@ -94,7 +95,7 @@ async def _forward(incoming: Incoming, row: OutboxRow, changes: list[Change], *,
     if waiter is None:
         return None
     try:
-        return await _wait(incoming, waiter)
+        return await _wait(incoming, waiter, row.kind)
     except asyncio.CancelledError:
         if row.id in station.lazy:
             _orphan(site, station, row.id)
@@ -118,9 +119,10 @@ def _waiter(station: Station, row_id: RowId) -> asyncio.Future[bytes | None]:
     return waiter
 
 
-async def _wait(incoming: Incoming, waiter: asyncio.Future[bytes | None]) -> bytes | None:
+async def _wait(incoming: Incoming, waiter: asyncio.Future[bytes | None], kind: EventKind | None) -> bytes | None:
+    """The CSMS's answer, if it comes in time; the begin of a transaction is worth the longest wait."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout_at(incoming.deadline()):
+        async with asyncio.timeout_at(incoming.deadline(Budget.START if kind is EventKind.STARTED else Budget.OTHER)):
             return await waiter
     incoming.site.uplink.suspect(incoming.station.id)
     return None

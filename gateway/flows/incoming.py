@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.dialects.base import Dialect, Role, UpRule
+from gateway.dialects.base import Budget, Dialect, Role, UpRule
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call
 from gateway.rpc.session import Outcome, Priority
@@ -23,9 +23,9 @@ class Incoming:
     call: Call
     received: float
 
-    def deadline(self) -> float:
+    def deadline(self, budget: Budget | None = None) -> float:
         """Until when (monotonic) the CSMS is waited for."""
-        return self.site.deadline(self.station, self.rule.budget, self.received)
+        return self.site.deadline(self.station, budget or self.rule.budget, self.received)
 
     def offline_answer(self) -> bytes:
         """The table's answer for a CSMS that can't be reached. Raises CallError."""

@@ -95,6 +95,8 @@ class SimCsms:
         answer = self._answer(action, payload)
         await asyncio.sleep(self.delay_s(action))
         if is_kept:
+            if fate == "answer" and (connection.wire.socket.closed or connection.wire.socket.is_black_hole):
+                fate = "lose"
             outcome = {"answer": "sent", "refuse": "refused"}.get(fate, fate)
             self.history.append(Answered(order, outcome, json.dumps(answer), self._time()))
         if fate == "refuse":

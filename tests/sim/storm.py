@@ -1,0 +1,144 @@
+"""Seeded storms on virtual time: everything that can go wrong between stations, gateway and CSMS, mixed.
+
+python -m tests.sim.storm --seeds 200 --hours 6 --stations 5
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gateway.demo.checker import Report
+from tests.sim import loop
+from tests.sim.peer import NoAnswer
+from tests.sim.station import SimStation
+from tests.sim.world import World, quick
+
+TOKENS = [f"TAG-{number}" for number in range(8)]
+
+
+async def storm(folder: Path, seed: int, hours: float = 6, stations: int = 5) -> tuple[World, Report]:
+    """One storm, then calm, then the checker's report."""
+    world = World(folder, seed)
+    world.options = quick(world.options)
+    source = random.Random(f"storm {seed}")
+    await world.start()
+    for number in range(stations):
+        world.add(f"CP-{number}", source.choice(["1.6", "2.0.1"]))
+    world.csms.script = lambda station, action, payload: _fate(source, world)
+    end = asyncio.get_running_loop().time() + hours * 3600
+    async with asyncio.TaskGroup() as group:
+        for station in world.stations.values():
+            group.create_task(_life(station, source, end))
+        group.create_task(_weather(world, source, end))
+    world.csms.mend()
+    world.csms.script = lambda station, action, payload: "answer"
+    if world.assembly is None:
+        await world.start()
+    async with asyncio.timeout(12 * 3600):
+        await world.drained()
+    await world.stop()
+    return world, world.verdict()
+
+
+def _fate(source: random.Random, world: World) -> str:
+    """Mostly an answer. A refusal is rare: three in a row would set a message aside."""
+    return source.choices(["answer", "lose", "silent", "refuse"], [96, 2, 1, 1])[0]
+
+
+async def _life(station: SimStation, source: random.Random, end: float) -> None:
+    while asyncio.get_running_loop().time() < end:
+        await asyncio.sleep(source.expovariate(1 / 600))
+        await station.session(source.choice(TOKENS), values=source.randrange(6), interval_s=source.uniform(10, 300))
+        if source.random() < 0.1:
+            station.reboot()
+
+
+async def _weather(world: World, source: random.Random, end: float) -> None:
+    """Cuts, outages, crashes and bad disks, one after another."""
+    while asyncio.get_running_loop().time() < end:
+        await asyncio.sleep(source.expovariate(1 / 400))
+        match source.choice(["outage", "cut station", "crash", "bad disk", "slow", "verdict", "half-open"]):
+            case "outage":
+                world.csms.cut()
+                await asyncio.sleep(source.expovariate(1 / 900))
+                world.csms.mend()
+            case "cut station":
+                station = source.choice(list(world.stations.values()))
+                if station.wire:
+                    station.wire.socket.cut()
+            case "crash":
+                await world.crash()
+                await asyncio.sleep(source.uniform(1, 30))
+                await world.start()
+            case "bad disk":
+                world.runner.fails = True
+                await asyncio.sleep(source.uniform(1, 60))
+                world.runner.fails = False
+            case "slow":
+                slow = source.uniform(0.5, 7)
+                world.csms.delay_s = lambda action, slow=slow: source.uniform(0, slow)  # type: ignore[misc]
+                await asyncio.sleep(120)
+                world.csms.delay_s = lambda action: source.uniform(0.01, 0.2)
+            case "verdict":
+                world.csms.verdicts[source.choice(TOKENS)] = source.choice(["Accepted", "Accepted", "Blocked"])
+            case "half-open":
+                for connection in world.csms.connections.values():
+                    connection.wire.socket.is_black_hole = True
+                    break
+        for station_id in list(world.csms.connections):
+            if source.random() < 0.05:
+                await _command(world, station_id)
+
+
+async def _command(world: World, station: str) -> None:
+    try:
+        await world.csms.call(station, "TriggerMessage", {"requestedMessage": "StatusNotification"})
+    except NoAnswer:
+        return
+
+
+def seeds(first: int, count: int) -> Iterator[int]:
+    yield from range(first, first + count)
+
+
+def run(seed: int, hours: float, stations: int) -> Report:
+    """One storm in a folder of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="storm-"))
+    try:
+        return loop.run(storm(folder, seed, hours, stations))[1]
+    finally:
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    """Run storms and print a JSON line a seed; exit 1 if one found anything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--hours", type=float, default=6)
+    parser.add_argument("--stations", type=int, default=5)
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.CRITICAL, stream=sys.stderr)
+    is_clean = True
+    for seed in seeds(options.first, options.seeds):
+        report = run(seed, options.hours, options.stations)
+        is_clean = is_clean and report.is_clean
+        line: dict[str, Any] = {"seed": seed, **asdict(report)}
+        line["findings"] = line["findings"][:5]
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+    sys.exit(0 if is_clean else 1)
+
+
+if __name__ == "__main__":
+    main()
