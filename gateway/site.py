@@ -148,6 +148,8 @@ class Site:
         self.remote_starts: dict[tuple[StationId, str], RemoteStart] = {}
         self.unknown_outcomes: dict[RowId, UnknownOutcome] = {}
         self.rows_of_token: dict[str, dict[RowId, StationId]] = {}
+        self.delivered: deque[OutboxRow] = deque()
+        """Delivered rows, for as long as a station may say them again."""
         self.counter = idmap.first_counter(source)
         self._next_row = 1
         self.last_success_at: float | None = None
@@ -166,6 +168,7 @@ class Site:
         self.remote_starts.clear()
         self.unknown_outcomes.clear()
         self.rows_of_token.clear()
+        self.delivered.clear()
         for station in self.stations.values():
             for durable in (station.queue, station.parked, station.latest, station.lazy, station.uncommitted):
                 durable.clear()
@@ -223,6 +226,8 @@ class Site:
             self.ledger.put_row(row)
         else:
             self.ledger.forget_row(row)
+        if is_put and row.state is RowState.DELIVERED:
+            self.delivered.append(row)
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """One turn: applied now, returns when on disk. Raises StoreError, and then nothing may be acknowledged."""

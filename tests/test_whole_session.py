@@ -14,6 +14,7 @@ async def _session(folder: Path, seed: int, version: str) -> tuple[World, Report
     world = World(folder, seed)
     await world.start()
     station = world.add("CP-1", version)
+    await station.ready()
     await station.session("TAG-1", values=3, interval_s=60)
     await world.drained()
     await world.stop()

@@ -32,6 +32,7 @@ class Ledger:
         self._by_upstream_id: dict[tuple[StationId, int], list[TransactionKey]] = {}
         self._running: dict[StationId, dict[TransactionKey, None]] = {}
         self._seen: dict[tuple[StationId, str], Seen] = {}
+        self._used: set[tuple[StationId, str]] = set()
         self._next_key = 1
 
     # -- applying changes -------------------------------------------------------------------------------------------
@@ -42,6 +43,7 @@ class Ledger:
         self._next_key = max(self._next_key, key + 1)
         if transaction.station_tx_id is not None:
             self._by_station_id[station, transaction.station_tx_id] = key
+            self._used.add((station, transaction.station_tx_id))
         if transaction.upstream_tx_id is not None:
             keys = self._by_upstream_id.setdefault((station, transaction.upstream_tx_id), [])
             if key not in keys:
@@ -51,6 +53,19 @@ class Ledger:
             running[key] = None
         else:
             running.pop(key, None)
+
+    def forget(self, transaction: Transaction) -> None:
+        """Drop a finished transaction from memory. Its id stays used, and the store keeps it."""
+        key, station = transaction.key, transaction.station
+        self.transactions.pop(key, None)
+        if self._by_station_id.get((station, transaction.station_tx_id or "")) == key:
+            del self._by_station_id[station, transaction.station_tx_id or ""]
+        if transaction.upstream_tx_id is not None:
+            keys = self._by_upstream_id.get((station, transaction.upstream_tx_id), [])
+            if key in keys:
+                keys.remove(key)
+            if not keys:
+                self._by_upstream_id.pop((station, transaction.upstream_tx_id), None)
 
     def put_row(self, row: OutboxRow) -> None:
         self._seen[row.station, row.fingerprint] = Seen(row.id, row.transaction)
@@ -87,7 +102,11 @@ class Ledger:
 
     def is_used(self, station: StationId, station_tx_id: str) -> bool:
         """Whether this station was ever given the id, or could still use it."""
-        return (station, station_tx_id) in self._by_station_id
+        return (station, station_tx_id) in self._used
+
+    def find_seen(self, station: StationId, fingerprint: str) -> Seen | None:
+        """The first booking under this fingerprint."""
+        return self._seen.get((station, fingerprint))
 
     def find_retry(self, station: StationId, boot: int, message: TransactionMessage) -> Seen | None:
         """The first booking of this very message.
@@ -95,7 +114,7 @@ class Ledger:
         A Start without an id of its own (1.6) repeats an earlier one only within the same boot of the station or while
         that transaction runs: a station whose clock restarts may say the same of another session.
         """
-        seen = self._seen.get((station, message.fingerprint))
+        seen = self.find_seen(station, message.fingerprint)
         if seen is None or message.kind is not EventKind.STARTED or message.station_tx_id is not None:
             return seen
         first = self.transactions.get(seen.transaction) if seen.transaction is not None else None

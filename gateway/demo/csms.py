@@ -142,13 +142,13 @@ class SimulatedCsms:
     async def call(self, identity: str, payload: Any) -> Any:
         """Send a command (a payload dataclass of `ocpp.v16.call` or `ocpp.v201.call`), return the answer's dataclass.
 
-        Raises LookupError if the station isn't connected, TimeoutError, ocpp.exceptions.OCPPError for a CALLERROR, and
-        websockets' ConnectionClosed.
+        Raises LookupError if the station isn't connected, ConnectionError if that ends before the answer, TimeoutError,
+        and ocpp.exceptions.OCPPError for a CALLERROR.
         """
         connection = self._peers.get(identity)
         if connection is None:
             raise LookupError(f"{identity} is not connected")
-        return await connection.peer.call(payload, suppress=False, skip_schema_validation=not self.validate)
+        return await connection.call(payload)
 
     # Machinery
 

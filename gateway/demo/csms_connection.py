@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 
 from gateway.demo.csms_answers import TRANSACTION_ACTIONS, Answers16, Answers201
 from gateway.demo.history import Answered, Arrival, monotonic
@@ -65,6 +66,24 @@ class CsmsConnection:
     def abort(self) -> None:
         self.is_aborted = True
         self._socket.transport.abort()
+
+    async def call(self, payload: Any) -> Any:
+        """The answer to a command. Raises ConnectionError if the socket ends first: the `ocpp` package won't notice."""
+        answer = asyncio.create_task(
+            self.peer.call(payload, suppress=False, skip_schema_validation=not self._csms.validate)
+        )
+        closed = asyncio.create_task(self._socket.wait_closed())
+        try:
+            await asyncio.wait((answer, closed), return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise ConnectionError(f"{self.identity} went away")
+            return answer.result()
+        except ConnectionClosed as error:
+            raise ConnectionError(f"{self.identity} went away") from error
+        finally:
+            for task in (answer, closed):
+                task.cancel()
+            await asyncio.gather(answer, closed, return_exceptions=True)
 
     async def recv(self) -> str:
         """The next frame the `ocpp` package shall handle."""

@@ -284,10 +284,10 @@ class SimulatedStation:
         return False
 
     def reset(self, reason: str, boot_reason: str) -> None:
-        """End all transactions, drop the socket, boot."""
+        """End all transactions, close the socket, boot."""
         for number in self.connectors:
             self.end(number, reason)
-        self.link.drop(boot_reason)
+        self.link.reboot(boot_reason)
 
     def notify(self, call: Any) -> None:
         """Send something that is not kept if it can't be sent."""

@@ -43,6 +43,7 @@ class StationLink:
         self._boot_reason = "PowerUp"
         self._reported_itself = False
         self._number = 0
+        self._closing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Connect, serve, and connect again: waits double from `reconnect_min_s`, with a random part."""
@@ -113,13 +114,17 @@ class StationLink:
         self._reported_itself = self._reported_itself and connector not in (None, 0)
         self._status_due.set()
 
-    def drop(self, boot_reason: str | None = None) -> None:
-        """Cut the socket without a word; with a reason, boot when connected again."""
-        if boot_reason is not None:
-            self.is_accepted = False
-            self._boot_reason = boot_reason
+    def cut(self) -> None:
+        """Lose the socket without a word."""
         if self._socket is not None:
             self._socket.transport.abort()
+
+    def reboot(self, reason: str) -> None:
+        """Close the socket, and boot when connected again."""
+        self.is_accepted = False
+        self._boot_reason = reason
+        if self._socket is not None:
+            self._closing = asyncio.create_task(self._socket.close(1001))
 
     def _connect(self) -> connect:
         station = self.station

@@ -25,17 +25,17 @@ async def transaction(incoming: Incoming, message: TransactionMessage) -> bytes:
     site, station = incoming.site, incoming.station
     site.writer.check()
     seen = site.ledger.find_retry(station.id, station.record.boots, message)
-    if seen is None:
+    if seen:
+        payload = await _answer_of_first(incoming, message.fingerprint, seen.row, message.kind)
+    elif message.samples_only and message.fingerprint in station.answers:
+        return station.answers[message.fingerprint]
+    else:
         booked, changes = site.ledger.book(station.id, station.record.boots, message, site.clock.now())
         row = _row(incoming, message.fingerprint, booked, message.kind)
         if message.kind is EventKind.STARTED and message.token:
             changes += _used_up(site, station, message.token)
         payload = await _forward(incoming, row, changes, is_lazy=message.samples_only and not changes)
         seen = Seen(row.id, booked.key if booked else None)
-    else:
-        payload = station.answers.get(message.fingerprint)
-        if seen.row in station.queue:
-            payload = await _wait(incoming, _waiter(station, seen.row), message.kind)
     if payload is None:
         return await _answer_locally(incoming, message, seen)
     own = site.ledger.transactions.get(seen.transaction) if seen.transaction is not None else None
@@ -47,12 +47,26 @@ async def message(incoming: Incoming) -> bytes:
     site, station, call = incoming.site, incoming.station, incoming.call
     site.writer.check()
     fingerprint = sha256(call.action.encode() + call.payload).hexdigest()[:32]
-    row = _row(incoming, fingerprint, None, None)
-    payload = await _forward(incoming, row, [], is_lazy=incoming.rule.commit is Commit.LAZY)
+    seen = site.ledger.find_seen(station.id, fingerprint)
+    if seen:
+        row_id, payload = seen.row, await _answer_of_first(incoming, fingerprint, seen.row, None)
+    elif fingerprint in station.answers:
+        return station.answers[fingerprint]
+    else:
+        row = _row(incoming, fingerprint, None, None)
+        row_id, payload = row.id, await _forward(incoming, row, [], is_lazy=incoming.rule.commit is Commit.LAZY)
     if payload is not None:
         return payload
-    await site.commit(_write_lazy(station, row.id))
+    await site.commit(_write_lazy(station, row_id))
     return incoming.offline_answer()
+
+
+async def _answer_of_first(incoming: Incoming, fingerprint: str, row_id: RowId, kind: EventKind | None) -> bytes | None:
+    """A message said again joins the wait of the first, or gets the answer that one got."""
+    station = incoming.station
+    if row_id in station.queue:
+        return await _wait(incoming, _waiter(station, row_id), kind)
+    return station.answers.get(fingerprint)
 
 
 def _row(incoming: Incoming, fingerprint: str, booked: Transaction | None, kind: EventKind | None) -> OutboxRow:

@@ -24,7 +24,11 @@ async def run(site: Site) -> None:
             continue
         await asyncio.sleep(SETTLE_S)
         while site.came:
-            await _ask_status(site, site.stations[site.came.popleft()])
+            station = site.stations[site.came.popleft()]
+            try:
+                await _ask_status(site, station)
+            except Exception:  # one station's trouble is never another's
+                log.exception("%s: bring-up failed", station.id)
             await asyncio.sleep(PACE_S)
 
 

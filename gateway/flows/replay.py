@@ -23,6 +23,7 @@ from gateway.site import Site, Station
 log = logging.getLogger(__name__)
 
 BOOT_RETRY_S = 60.0
+AFTER_FAILURE_S = 5.0
 _TOKEN_POLL_S = 0.5
 
 
@@ -46,6 +47,10 @@ async def _serve(site: Site, station: Station) -> None:
             pause_until = await _step(site, station)
         except StoreError:
             await site.writer.ready.wait()
+            continue
+        except Exception:  # one station's trouble is never another's
+            log.exception("%s: replay failed, trying again in %.0f s", station.id, AFTER_FAILURE_S)
+            await asyncio.sleep(AFTER_FAILURE_S)
             continue
         if pause_until is None:
             continue

@@ -22,7 +22,10 @@ async def run(site: Site) -> None:
         site.verdict_wake.clear()
         due = [transaction for transaction in site.ledger.all_running() if transaction.deauthorized]
         for transaction in due:
-            await _stop(site, transaction)
+            try:
+                await _stop(site, transaction)
+            except Exception:  # one station's trouble is never another's
+                log.exception("%s: could not stop transaction %s", transaction.station, transaction.station_tx_id)
         try:
             async with asyncio.timeout(RETRY_S if due else None):
                 await site.verdict_wake.wait()

@@ -172,21 +172,25 @@ class _Keeper:
             self._negotiating -= 1
 
     async def run(self) -> None:
+        """Open the link whenever it is wanted; after a fall or a failure wait as the specification says."""
         failures = 0
         while True:
             while not self._is_wanted():
+                self._state = LinkState.IDLE
                 self.wake.clear()
                 await self.wake.wait()
             self._state = LinkState.CONNECTING
-            opened = await self._open()
-            failures = 0 if opened else failures + 1
-            if opened:
-                await self._hold(*opened)
-                if not self._is_wanted():
-                    self._state = LinkState.IDLE
-                    continue
-            self._state = LinkState.DOWN
-            await asyncio.sleep(self._options.backoff.delay_s(failures, self._site.random))
+            try:
+                opened = await self._open()
+                failures = 0 if opened else failures + 1
+                if opened:
+                    await self._hold(*opened)
+            except Exception:  # one station's trouble is never another's
+                log.exception("%s: its link to the CSMS failed", self._station.id)
+                failures += 1
+            if self._is_wanted():
+                self._state = LinkState.DOWN
+                await asyncio.sleep(self._options.backoff.delay_s(failures, self._site.random))
 
     async def _open(self) -> tuple[Socket, Dialect] | None:
         station, offers = self._station, self._choose_offers()

@@ -145,6 +145,10 @@ class SimStation:
         status: str = answer["idTagInfo" if self.version == "1.6" else "idTokenInfo"]["status"]
         return status
 
+    async def ready(self) -> None:
+        """Wait until it is connected and its boot is accepted."""
+        await self._may_send.wait()
+
     async def drained(self) -> None:
         """Wait until every message is acknowledged."""
         while self._queue:

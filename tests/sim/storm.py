@@ -114,7 +114,7 @@ def run(seed: int, hours: float, stations: int) -> Report:
     """One storm in a folder of its own."""
     folder = Path(tempfile.mkdtemp(prefix="storm-"))
     try:
-        return loop.run(storm(folder, seed, hours, stations))[1]
+        return loop.run(storm(folder, seed, hours, stations), debug=False)[1]
     finally:
         shutil.rmtree(folder)
 
