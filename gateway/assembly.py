@@ -53,7 +53,7 @@ class Assembly:
             site.station(station_id)
         records = [station.record for station in site.stations.values()]
         changes = [
-            Put(replace(record, approval=Approval.CONFIGURED if record.id in wanted else Approval.REMOVED))
+            Put(replace(record, approval=Approval.CONFIGURED if record.id in wanted else Approval.UNKNOWN))
             for record in records
             if record.id in wanted or record.approval is Approval.CONFIGURED
         ]

@@ -296,7 +296,11 @@ class Site:
 
     def can_ask(self, station: Station) -> bool:
         """Whether a message may go straight to the CSMS: its link is up, and no boot has to go first."""
-        return not station.record.boot_due and self.uplink.state(station.id) in (LinkState.UP, LinkState.SUSPECT)
+        return not station.record.boot_due and self.is_linked(station)
+
+    def is_linked(self, station: Station) -> bool:
+        """Whether the station's link to the CSMS is up."""
+        return self.uplink.state(station.id) in (LinkState.UP, LinkState.SUSPECT)
 
     def can_deliver(self, station: Station) -> bool:
         """Whether transaction messages may go up now."""
@@ -340,6 +344,7 @@ class Site:
         """Forget a row that was never written."""
         station.lazy.discard(row_id)
         station.orphans.discard(row_id)
+        station.sent.discard(row_id)
         row = station.queue.get(row_id)
         if row is not None:
             self._apply_row(row, False)

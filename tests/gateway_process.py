@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import httpx
+
 REPOSITORY = Path(__file__).parent.parent
 CONFIGURATION = """\
 [site]
@@ -146,6 +148,14 @@ class GatewayProcess:
             await self.stop()
         except GatewayError:
             return
+
+    async def queued(self) -> int:
+        """Messages on their way to the CSMS, from the local API."""
+        transport = httpx.AsyncHTTPTransport(uds=str(self.socket_path))
+        async with httpx.AsyncClient(transport=transport, timeout=10) as client:
+            found = (await client.get("http://gateway/v1/status")).json()
+        rows: int = found["queue"]["rows"]
+        return rows
 
     def log(self) -> str:
         """All that it wrote to stdout and stderr, over all its starts."""

@@ -1,10 +1,12 @@
 """A simulated station's connection: reconnects, boot, heartbeat, and the queue of what must be delivered."""
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from base64 import b64encode
 from collections import deque
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -149,12 +151,10 @@ class StationLink:
         self._notices = asyncio.Queue()
         self.station.touch()
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._peer.start())
-                group.create_task(self._work(group))
-        except* ConnectionClosed:
+            await _until_one_ends(self._peer.start(), self._work())
+        except ConnectionClosed:
             log.info("%s: connection lost", self.station.identity)
-        except* asyncio.CancelledError:
+        except asyncio.CancelledError:
             await socket.close(1001)
             raise
         finally:
@@ -162,24 +162,22 @@ class StationLink:
             self.station.answered()
             self.station.touch()
 
-    async def _work(self, group: asyncio.TaskGroup) -> None:
+    async def _work(self) -> None:
         """Boot if that is due, then everything at once; the `ocpp` package lets one CALL out at a time."""
         while not self.is_accepted:
             self._wake_boot.clear()
             wait_s = await self._boot()
             if not self.is_accepted:
-                try:
-                    await asyncio.wait_for(self._wake_boot.wait(), wait_s)
-                except TimeoutError:
-                    continue
-        for work in (self._send_queue, self._send_notices, self._send_statuses, self._send_heartbeats):
-            group.create_task(work())
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._wake_boot.wait()
+        await _until_one_ends(self._send_queue(), self._send_notices(), self._send_statuses(), self._send_heartbeats())
 
     async def _boot(self) -> float:
         """One BootNotification; returns the seconds to wait before the next."""
         options = self.station.options
         try:
-            answer = await self.call(self.station.wire.boot(self._boot_reason))
+            answer = await self._ask(self.station.wire.boot(self._boot_reason))
         except CALL_FAILURES as error:
             log.info("%s: boot failed: %s", self.station.identity, error)
             return options.retry_wait_s
@@ -209,7 +207,7 @@ class StationLink:
         station, message_id = self.station, str(uuid.uuid4())
         station.history.append(Attempt(station.identity, message.number, message_id, monotonic()))
         try:
-            answer = await self.call(station.wire.to_send(message), message_id)
+            answer = await self._ask(station.wire.to_send(message), message_id)
         except CALL_FAILURES as error:
             reason = "timeout" if isinstance(error, TimeoutError) else str(getattr(error, "code", error))
             station.history.append(Failed(station.identity, message.number, message_id, reason, monotonic()))
@@ -246,6 +244,33 @@ class StationLink:
 
     async def _try(self, call: Any) -> None:
         try:
-            await self.call(call)
+            await self._ask(call)
         except CALL_FAILURES as error:
             log.info("%s: %s failed: %s", self.station.identity, type(call).__name__, error)
+
+    async def _ask(self, call: Any, message_id: str | None = None) -> Any:
+        """`call()` for this link's own tasks."""
+        try:
+            return await self.call(call, message_id)
+        finally:
+            # The `ocpp` package uses `wait_for`, which in Python 3.11 swallows a cancellation that meets a result.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError
+
+
+async def _until_one_ends(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all; when one ends, cancel the others, then raise what went wrong (a lost connection last).
+
+    No TaskGroup: in Python 3.11 that may lose a cancellation from outside when a child fails at the same moment.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    errors = [result for result in results if isinstance(result, Exception)]
+    for error in sorted(errors, key=lambda error: isinstance(error, ConnectionClosed)):
+        raise error

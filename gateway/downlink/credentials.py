@@ -54,7 +54,8 @@ def fits(password: bytes, pinned: str) -> bool:
 
 
 def _hash(password: bytes, salt: bytes) -> bytes:
-    return hashlib.scrypt(password, salt=salt, dklen=32, **_COST)
+    # Hashed first: scrypt's HMAC can't tell a password from the same one with zero bytes after it.
+    return hashlib.scrypt(hashlib.sha256(password).digest(), salt=salt, dklen=32, **_COST)
 
 
 class Pins:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import unquote_to_bytes
@@ -117,6 +117,13 @@ def read_login(headers: Sequence[str]) -> Login | Refusal:
     if not password:
         return Refusal(401, "the password that was sent is empty: set one in the station")
     return Login(user, password)
+
+
+def is_upgrade(method: str, header: Callable[[str], Sequence[str]]) -> bool:
+    """Whether a request is a WebSocket handshake at all; what else is wrong with it is for the library to say."""
+    options = {option.strip().casefold() for value in header("Connection") for option in value.split(",")}
+    protocols = [name.strip().casefold() for value in header("Upgrade") for name in value.split(",") if name.strip()]
+    return method == "GET" and "upgrade" in options and protocols == ["websocket"] and bool(header("Sec-WebSocket-Key"))
 
 
 def read_offers(headers: Sequence[str]) -> list[str]:

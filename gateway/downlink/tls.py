@@ -82,11 +82,14 @@ def _load(context: ssl.SSLContext, pair: Pair) -> None:
             path.open("rb").close()
         except OSError as error:
             raise CertificateError(f"{path} can't be read: {error.strerror}") from error
+    # Alone first: beside another pair OpenSSL takes a key that belongs to the other certificate.
+    alone = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # The callback keeps OpenSSL from asking for a passphrase on the terminal.
-        context.load_cert_chain(pair.certificate, pair.key, password=lambda: b"")
+        for each in (alone, context):
+            # The callback keeps OpenSSL from asking for a passphrase on the terminal.
+            each.load_cert_chain(pair.certificate, pair.key, password=lambda: b"")
     except (ssl.SSLError, ValueError) as error:
-        if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+        if isinstance(error, ssl.SSLError) and error.reason in ("KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED"):
             raise CertificateError(f"{pair.key} is not the key of {pair.certificate}") from error
         problem = (isinstance(error, ssl.SSLError) and error.reason) or "not PEM"
         raise CertificateError(

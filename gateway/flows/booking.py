@@ -87,7 +87,7 @@ def _row(incoming: Incoming, fingerprint: str, booked: Transaction | None, kind:
         transaction=booked.key if booked else None,
         token=booked.token if booked else None,
         state=RowState.PARKED if booked and booked.parked else state,
-        offline=not can_deliver,
+        offline=not site.is_linked(station),
         bound_tx_id=booked.upstream_tx_id if booked else None,
     )
 
@@ -188,4 +188,7 @@ def _used_up(site: Site, station: Station, token: IdToken) -> list[Change]:
 def _write_lazy(station: Station, row_id: RowId) -> list[Change]:
     """What writes a row that was kept in memory so far."""
     row = station.queue.get(row_id)
-    return [Put(row)] if row is not None and row_id in station.lazy else []
+    if row is None or row_id not in station.lazy:
+        return []
+    may_be_sent = row_id in station.sent or row_id == station.in_flight
+    return [Put(row if may_be_sent else replace(row, state=RowState.QUEUED))]

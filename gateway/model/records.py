@@ -58,13 +58,13 @@ class UnknownOutcome:
 
 
 class Approval(StrEnum):
-    """Why a station is served, or is not: `removed` from the configuration means unknown again, ledger kept."""
+    """Why a station is served, or is not. One taken out of the configuration is unknown again; its ledger is kept."""
 
     CONFIGURED = "configured"
     ACCEPTED = "accepted"
     APPROVED = "approved"
     REJECTED = "rejected"
-    REMOVED = "removed"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class StationRecord:
     """
 
     id: StationId
-    approval: Approval = Approval.CONFIGURED
+    approval: Approval = Approval.UNKNOWN
     credential: str | None = None
     dialect: str | None = None
     upstream_dialect: str | None = None
