@@ -11,7 +11,8 @@ from gateway.assembly import Assembly, Seams
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.dialects.base import Budget
-from gateway.downlink.server import DownlinkServer, ListenerOptions, StationAccess
+from gateway.downlink.admission import ListenerOptions, StationAccess, UnknownStations
+from gateway.downlink.server import DownlinkServer
 from gateway.model.ids import StationId
 from gateway.model.token import OfflineMode
 from gateway.site import SiteOptions, StationOptions
@@ -118,7 +119,7 @@ def _server(assembly: Assembly, config: Config, index: int) -> DownlinkServer:
         port=listener.listen.port,
         prefix=listener.path,
         security_profile=listener.security_profile,
-        unknown_stations=listener.unknown_stations,
+        unknown_stations=UnknownStations(listener.unknown_stations),
         password=listener.password.reveal() if listener.password else None,
         certificate_file=listener.certificate_file,
         key_file=listener.key_file,

@@ -54,7 +54,7 @@ class _Formatting(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             record.getMessage()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             self.problems.append(f"{record.pathname}:{record.lineno}: {record.msg!r} with {record.args!r}: {error}")
 
 
@@ -95,13 +95,13 @@ def _no_task_is_left(monkeypatch: pytest.MonkeyPatch, _no_thread_is_left: None) 
     The Runner cancels what is left without a word, so it is asked right before it does.
     """
     left: list[str] = []
-    cancel_all: Any = asyncio.runners._cancel_all_tasks  # type: ignore[attr-defined]  # private: no other place to ask
+    cancel_all: Any = asyncio.runners._cancel_all_tasks  # type: ignore[attr-defined]  # no public place to ask
 
     def look_then_cancel(loop: asyncio.AbstractEventLoop) -> None:
         tasks = {task for task in asyncio.all_tasks(loop) if not task.done()}
         if tasks:
             _, tasks = loop.run_until_complete(asyncio.wait(tasks, timeout=PATIENCE_S))
-        left.extend(sorted(repr(task.get_coro()) for task in tasks))
+        left.extend(sorted(repr(task) for task in tasks))
         cancel_all(loop)
 
     monkeypatch.setattr(asyncio.runners, "_cancel_all_tasks", look_then_cancel)

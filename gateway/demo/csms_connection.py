@@ -75,6 +75,8 @@ class CsmsConnection:
         closed = asyncio.create_task(self._socket.wait_closed())
         try:
             await asyncio.wait((answer, closed), return_when=asyncio.FIRST_COMPLETED)
+            # An answer that came just before the end is still being validated.
+            await asyncio.wait((answer,), timeout=1 if closed.done() else 0)
             if not answer.done():
                 raise ConnectionError(f"{self.identity} went away")
             return answer.result()

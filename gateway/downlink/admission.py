@@ -133,7 +133,7 @@ class Doorkeeper:
         standing = self._standing(station_id)
         if standing is Standing.REJECTED:
             return Refusal(404, "the operator rejected this station")
-        if standing is Standing.UNKNOWN and options.unknown_stations is UnknownStations.REFUSE:
+        if standing is Standing.UNKNOWN and options.unknown_stations == UnknownStations.REFUSE:
             return Refusal(404, "the station is not known: add a [[station]] section with its id")
         proof = await self._prove(named, record if standing is Standing.KNOWN else None, headers)
         if isinstance(proof, Refusal):
@@ -142,7 +142,7 @@ class Doorkeeper:
         if not take_seat() and self.port_of(station_id, is_pending=False) is None:
             return Refusal(503, f"{options.max_connections} stations are connected: raise max_connections")
         is_served = standing is Standing.KNOWN and (proof.is_proven or options.security_profile == 0)
-        is_pending = not is_served and options.unknown_stations is UnknownStations.APPROVE
+        is_pending = not is_served and options.unknown_stations == UnknownStations.APPROVE
         if is_pending:
             credential = await self._pend(station_id, proof)
         else:
@@ -202,7 +202,7 @@ class Doorkeeper:
             is_right = credentials.matches(login.password, expected)
         elif record is not None and record.credential is not None:
             is_right = await self._pins.fits(named.station, login.password, record.credential)
-        elif options.unknown_stations is UnknownStations.REFUSE:
+        elif options.unknown_stations == UnknownStations.REFUSE:
             return Refusal(401, "no password is on record for the station: give it a password_file")
         else:
             return Proof(is_proven=False, offered=login.password)
@@ -222,7 +222,8 @@ class Doorkeeper:
         """Put into service what is not yet: trust on first use pins what was shown, if nothing on record proves it."""
         site, record = self._site, self._record(station_id)
         must_pin = proof.offered is not None and not proof.is_proven
-        if standing is Standing.KNOWN and record is not None and not must_pin:
+        is_written_down = record is not None and record.approval in handshake.SERVED
+        if is_written_down and not must_pin:
             return None
         if standing is Standing.UNKNOWN and len(site.stations) >= MAX_STATIONS:
             return Refusal(503, f"{MAX_STATIONS} stations are known: no more are accepted unseen")
@@ -231,10 +232,9 @@ class Doorkeeper:
             credential = await self._pins.pin(station_id, proof.offered)
             if self._record(station_id) is not record:
                 return Refusal(503, "another handshake of this station came first")
-        if standing is Standing.UNKNOWN:
-            approval = Approval.ACCEPTED
-        else:
-            approval = record.approval if record else Approval.CONFIGURED
+        approval = Approval.ACCEPTED if standing is Standing.UNKNOWN else Approval.CONFIGURED
+        if record is not None and is_written_down:
+            approval = record.approval
         await site.admit(station_id, approval, credential)
         log.info("%s: taken into service%s", station_id, ", its password is pinned" if credential else "")
         return None

@@ -70,6 +70,9 @@ def identity_problem(name: str) -> str | None:
     return "is only dots" if name in {".", ".."} else None
 
 
+SERVED = (Approval.CONFIGURED, Approval.ACCEPTED, Approval.APPROVED)
+
+
 class Standing(Enum):
     """What the site thinks of an identity before it has proven anything."""
 
@@ -82,11 +85,8 @@ def standing(is_configured: bool, record: StationRecord | None) -> Standing:
     """A word of the operator against a station stands above everything else."""
     if record is not None and record.approval is Approval.REJECTED:
         return Standing.REJECTED
-    if is_configured:
-        return Standing.KNOWN
-    if record is not None and record.approval in (Approval.CONFIGURED, Approval.ACCEPTED, Approval.APPROVED):
-        return Standing.KNOWN
-    return Standing.UNKNOWN
+    is_known = is_configured or (record is not None and record.approval in SERVED)
+    return Standing.KNOWN if is_known else Standing.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

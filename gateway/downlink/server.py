@@ -58,11 +58,17 @@ class _Connection(ServerConnection):
         peer = transport.get_extra_info("peername")
         self.address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "?"
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.request is None and self.protocol.handshake_exc is not None:
+            self.transport.close()  # The library would wait for the other side, or for the time to be over.
+
     def connection_lost(self, exc: Exception | None) -> None:
+        problem = self.protocol.handshake_exc or exc
         super().connection_lost(exc)
         self._everyone.discard(self)
         if self.response is None:
-            _log_unanswered(self)
+            _log_unanswered(self, problem)
 
 
 class DownlinkServer:
@@ -290,15 +296,14 @@ def _log_refused(connection: _Connection, request: Request, reason: str) -> None
     log.warning("%s: handshake from %s refused, path %s: %s", name, connection.address, _shown(request.path), reason)
 
 
-def _log_unanswered(connection: _Connection) -> None:
-    """The handshakes nobody else gets to see."""
-    error = connection.protocol.handshake_exc
-    cause = (error.__cause__ or error) if error else None
+def _log_unanswered(connection: _Connection, problem: Exception | None) -> None:
+    """The handshakes nobody else gets to see. `problem`: what the library, or else the network, made of it."""
+    cause = (problem.__cause__ or problem) if problem else None
     if connection.request is not None:
         _log_refused(connection, connection.request, "it was not over in time, or the station hung up")
     elif cause is None:
-        log.info("handshake from %s: no whole HTTP request came", connection.address)
-    elif isinstance(cause, EOFError):
+        log.info("handshake from %s: no whole HTTP request came in time", connection.address)
+    elif isinstance(cause, EOFError | OSError):
         log.debug("handshake from %s: closed by the other side", connection.address)
     else:
         log.warning("handshake from %s refused, no valid HTTP request: %s", connection.address, _shown(str(cause)))

@@ -221,6 +221,8 @@ STANDINGS = [
     (False, Approval.ACCEPTED, Standing.KNOWN),
     (False, Approval.APPROVED, Standing.KNOWN),
     (False, Approval.UNKNOWN, Standing.UNKNOWN),
+    (False, Approval.UNKNOWN, Standing.UNKNOWN),
+    (True, Approval.UNKNOWN, Standing.KNOWN),
     (False, Approval.REJECTED, Standing.REJECTED),
     (True, Approval.REJECTED, Standing.REJECTED),
 ]

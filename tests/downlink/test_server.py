@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from gateway.downlink import server as server_module
-from gateway.downlink.server import DownlinkServer, ListenError, ListenerOptions, StationAccess, UnknownStations
+from gateway.downlink.server import DownlinkServer, ListenerOptions, ListenError, StationAccess, UnknownStations
 from gateway.downlink.tls import CertificateError
 from gateway.model.ids import StationId
 from gateway.model.records import Approval
@@ -53,7 +53,7 @@ async def test_refused_path_is_one_log_line(rig: Rig, caplog: pytest.LogCaptureF
         ("GET /ocpp/S\xe4ule HTTP/1.1\r\n\r\n", 0, "ascii"),
         ("GET /ocpp/CP-01 HTTP/1.1\r\nHost: x\r\n\r\n", 426, "'/ocpp/CP-01'"),
         ("POST /ocpp/CP-01 HTTP/1.1\r\nHost: x\r\n\r\n", 405, "'/ocpp/CP-01'"),
-        ("\x16\x03\x01 not HTTP\r\n\r\n", 0, "invalid HTTP"),
+        ("\x16\x03\x01 not HTTP\r\n\r\n", 0, "unsupported protocol"),
         (f"GET /{'a' * 9000} HTTP/1.1\r\n\r\n", 414, "refused"),
     ],
 )
@@ -81,19 +81,19 @@ async def test_control_characters_do_not_reach_the_log(rig: Rig, caplog: pytest.
 
 
 @pytest.mark.parametrize(
-    ("header", "asked", "picked", "answered", "dialect"),
+    ("header", "asked", "picked", "answered"),
     [
-        ("ocpp1.6", ("ocpp1.6",), "ocpp1.6", "ocpp1.6", "1.6"),
-        ("ocpp2.0.1, ocpp1.6", ("ocpp2.0.1", "ocpp1.6"), "ocpp2.0.1", "ocpp2.0.1", "2.0.1"),
-        ("ocpp2.0.1, ocpp1.6", ("ocpp2.0.1", "ocpp1.6"), "ocpp1.6", "ocpp1.6", "1.6"),
-        ("ocpp1.6 ,  ocpp2.0.1", ("ocpp1.6", "ocpp2.0.1"), "ocpp1.6", "ocpp1.6", "1.6"),
-        (" , OCPP1.6,", ("ocpp1.6",), "ocpp1.6", "OCPP1.6", "1.6"),
-        ("ocpp 1.5, Ocpp2.0.1", ("ocpp2.0.1",), "ocpp2.0.1", "Ocpp2.0.1", "2.0.1"),
-        ('"ocpp1.6"', ("ocpp1.6",), "ocpp1.6", "ocpp1.6", "1.6"),
+        ("ocpp1.6", ("ocpp1.6",), "ocpp1.6", "ocpp1.6"),
+        ("ocpp2.0.1, ocpp1.6", ("ocpp2.0.1", "ocpp1.6"), "ocpp2.0.1", "ocpp2.0.1"),
+        ("ocpp2.0.1, ocpp1.6", ("ocpp2.0.1", "ocpp1.6"), "ocpp1.6", "ocpp1.6"),
+        ("ocpp1.6 ,  ocpp2.0.1", ("ocpp1.6", "ocpp2.0.1"), "ocpp1.6", "ocpp1.6"),
+        (" , OCPP1.6,", ("ocpp1.6",), "ocpp1.6", "OCPP1.6"),
+        ("ocpp 1.5, Ocpp2.0.1", ("ocpp2.0.1",), "ocpp2.0.1", "Ocpp2.0.1"),
+        ('"ocpp1.6"', ("ocpp1.6",), "ocpp1.6", "ocpp1.6"),
     ],
 )
 async def test_version_is_what_the_uplink_negotiates(
-    rig: Rig, header: str, asked: tuple[str, ...], picked: str, answered: str, dialect: str
+    rig: Rig, header: str, asked: tuple[str, ...], picked: str, answered: str
 ) -> None:
     rig.uplink.picks = lambda offers: picked
     client = await rig.raw(await rig.listen(ACCESS), headers=[f"Sec-WebSocket-Protocol: {header}"])
@@ -103,7 +103,7 @@ async def test_version_is_what_the_uplink_negotiates(
     await until(lambda: rig.site.stations[CP].port)
     port = rig.site.stations[CP].port
     assert port is not None
-    assert port.dialect.name == dialect
+    assert port.dialect.subprotocol == picked
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,6 @@ async def test_stations_old_and_new_connect_by_tls(rig: Rig, tmp_path: Path, cap
         assert await is_served(await rig.dial(server, login=(CP, SECRET), tls=context))
     with pytest.raises(ssl.SSLCertVerificationError):
         await rig.dial(server, login=(CP, SECRET), tls=ssl.create_default_context())
-    await until(lambda: "install its root in the station" in caplog.text)
     assert (await rig.raw(server)).status == 0
     await until(lambda: "set wss:// in the station" in caplog.text)
 
@@ -293,7 +292,7 @@ async def test_stations_old_and_new_connect_by_tls(rig: Rig, tmp_path: Path, cap
 async def test_listener_without_its_certificate_does_not_start(rig: Rig, tmp_path: Path) -> None:
     with pytest.raises(CertificateError, match="needs certificate_file"):
         await rig.listen(security_profile=2)
-    with pytest.raises(CertificateError, match="nowhere.pem"):
+    with pytest.raises(CertificateError, match=r"nowhere\.pem"):
         await rig.listen(security_profile=2, certificate_file=tmp_path / "nowhere.pem", key_file=tmp_path / "x.key")
 
 
@@ -322,7 +321,7 @@ async def test_stations_hear_of_a_restart(rig: Rig) -> None:
     running = asyncio.create_task(server.run())
     stations = [await rig.dial(server, f"/ocpp/CP-{number}") for number in range(3)]
     stalled = asyncio.create_task(rig.raw(server, instead="GET "))
-    await until(lambda: len(server._everyone) == 4)  # noqa: SLF001
+    await until(lambda: len(server._everyone) == 4)
     await server.close()
     assert [await close_code(station) for station in stations] == [1012] * 3
     async with asyncio.timeout(LIMIT_S):
@@ -330,7 +329,7 @@ async def test_stations_hear_of_a_restart(rig: Rig) -> None:
         assert (await stalled).status == 0
     assert all(station.port is None for station in rig.site.stations.values())
     assert server.port == 0
-    with pytest.raises(OSError, match="refused|Connect call failed"):
+    with pytest.raises(OSError, match=r"refused|Connect call failed"):
         await rig.dial(server, "/ocpp/CP-1")
     await server.close()
 

@@ -116,6 +116,20 @@ def test_no_common_suite_is_explained(site: Site, caplog: pytest.LogCaptureFixtu
     assert "legacy_certificate_file" in caplog.text
 
 
+def test_station_that_does_not_trust_the_certificate_is_explained(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    here = server_context(site.ecdsa).wrap_bio(up, down, server_side=True)
+    there = ssl.create_default_context().wrap_bio(down, up, server_hostname=HOST)
+    for end in (there, here):
+        with pytest.raises(ssl.SSLWantReadError):
+            end.do_handshake()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        there.do_handshake()
+    with pytest.raises(ssl.SSLError):
+        here.do_handshake()
+    assert "install its root in the station" in caplog.text
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_reconnect_resumes_its_session(site: Site, version: ssl.TLSVersion) -> None:
     server, client = server_context(site.ecdsa), site.client(version=version)

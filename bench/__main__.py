@@ -1,0 +1,49 @@
+"""`python -m bench`: the relay suite with its defaults. Exit status 1 if a goal is missed."""
+
+import asyncio
+import json
+import sys
+
+import click
+from rich.console import Console
+
+from bench import relay as suite
+from bench import report
+from bench.fleet import FleetError
+from bench.proc import ProxyError
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--quick", is_flag=True, help="2 repeats of 1 s, to see that it works.")
+@click.pass_context
+def main(context: click.Context, quick: bool) -> None:
+    """What the gateway costs, as ratios against a floor measured in the same run."""
+    if context.invoked_subcommand is None:
+        context.invoke(relay, quick=quick)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--chargers", default=40, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(1))
+@click.option("--seconds", default=2.0, show_default=True, type=click.FloatRange(0.1), help="Length of each window.")
+@click.option("--seed", default=1, show_default=True, help="Of the order of the rows.")
+@click.option("--slack", default=0.0, show_default=True, help="Share by which a ratio may stay below its goal.")
+@click.option("--quick", is_flag=True, help="2 repeats of 1 s.")
+def relay(*, as_json: bool, chargers: int, repeats: int, seconds: float, seed: int, slack: float, quick: bool) -> None:
+    """CPU per round trip and added latency of the gateway, a bare TCP and a bare WebSocket relay, a naive gateway."""
+    if quick:
+        repeats, seconds = 2, 1.0
+    try:
+        run = asyncio.run(suite.run(suite.Options(chargers, repeats, seconds, seed)))
+    except (ProxyError, FleetError) as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(json.dumps(report.as_json(run, slack)))
+    else:
+        report.show(run, Console())
+    sys.exit(0 if all(goal.is_met for goal in report.goals(run, slack)) else 1)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench")
