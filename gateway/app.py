@@ -13,6 +13,7 @@ from gateway.config import Config
 from gateway.dialects.base import Budget
 from gateway.downlink.admission import ListenerOptions, StationAccess, UnknownStations
 from gateway.downlink.server import DownlinkServer
+from gateway.errors import GatewayError
 from gateway.model.ids import StationId
 from gateway.model.token import OfflineMode
 from gateway.site import SiteOptions, StationOptions
@@ -52,21 +53,27 @@ async def run(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    problem: GatewayError | None = None
     async with asyncio.TaskGroup() as group:
         group.create_task(assembly.run(), name="assembly")
         try:
+            api.open()
             for server in servers:
                 await server.start()
             group.create_task(api.run(), name="local API")
             log.info("%s is ready", config.site.name)
             await stopping.wait()
             log.info("stopping")
+        except GatewayError as error:
+            problem = error
         finally:
             api.close()
             for server in servers:
                 with contextlib.suppress(Exception):
                     await server.close()
             assembly.stop()
+    if problem:
+        raise problem
 
 
 def _site_options(config: Config) -> SiteOptions:

@@ -47,10 +47,8 @@ def run(path: Path | None) -> None:
     log.setup(config.log.level, config.log.format)
     try:
         asyncio.run(app.run(config))
-    except* GatewayError as errors:
-        for error in errors.exceptions:
-            click.echo(f"cannot run: {error}", err=True)
-        sys.exit(_TROUBLE)
+    except GatewayError as error:
+        _fail(_TROUBLE, f"cannot run: {error}")
 
 
 @main.command("check-config")

@@ -122,6 +122,17 @@ class RawCsms(SimCsms):
         self.peer.cut()
 
 
+class _Steady(random.Random):
+    """Every delay is the least one, and a little more than the one before: the loop keeps no order among timers of one
+    instant, but frames of one socket keep theirs."""
+
+    _drawn = 0
+
+    def uniform(self, a: float, b: float) -> float:
+        self._drawn += 1
+        return a + self._drawn * 1e-7
+
+
 class Rig:
     """A gateway between the two peers; what a transcript does line by line, tests may do by hand."""
 
@@ -129,6 +140,7 @@ class Rig:
         self.version = version
         self.station, self.csms = Peer(), Peer()
         self.world = World(folder, 1, options or SiteOptions(offline=OfflineMode.KNOWN_ONLY))
+        self.world.random = _Steady(1)
         self.world.weather = Weather(0.01, 0.01)
         self.world.uplink = PerStationOptions(backoff=Backoff(RECONNECT_S, 0, 0))
         self.world.csms = RawCsms(self.csms)

@@ -70,13 +70,15 @@ class Writer:
             self._timer = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._wake.set)
 
     async def run(self) -> None:
-        """Commit until `close`."""
-        while not (self._closing and not self._turns and not self._notes):
-            await self._wake.wait()
-            self._wake.clear()
-            if self._turns or self._notes:
-                await self._commit()
-        await self._runner.close()
+        """Commit until `close`; the connection is closed in any case, for its thread would keep the process alive."""
+        try:
+            while not (self._closing and not self._turns and not self._notes):
+                await self._wake.wait()
+                self._wake.clear()
+                if self._turns or self._notes:
+                    await self._commit()
+        finally:
+            await self._runner.close()
 
     def close(self) -> None:
         """Commit what is there, then end `run`."""

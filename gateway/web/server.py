@@ -27,16 +27,21 @@ class LocalApi:
 
     def __init__(self, api: FastAPI, path: Path) -> None:
         self._path = path
+        self._listening: socket.socket | None = None
         config = uvicorn.Config(api, log_config=None, access_log=False, lifespan="off", ws="none", loop="none")
         self._server = _Server(config)
 
+    def open(self) -> None:
+        """Make the socket. Raises GatewayError."""
+        self._listening = bind(self._path)
+
     async def run(self) -> None:
-        """Serve until `close`. Raises GatewayError if the socket can't be made."""
-        listening = bind(self._path)
+        """Serve until `close`."""
+        assert self._listening
         try:
-            await self._server.serve(sockets=[listening])
+            await self._server.serve(sockets=[self._listening])
         finally:
-            listening.close()
+            self._listening.close()
             self._path.unlink(missing_ok=True)
 
     def close(self) -> None:

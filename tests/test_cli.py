@@ -1,0 +1,129 @@
+"""The commands as an operator types them, against a real gateway process."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.demo.csms import SimulatedCsms
+from gateway.demo.station import SimulatedStation, StationOptions
+from tests.gateway_process import CONFIGURATION, REPOSITORY, GatewayProcess, free_port
+
+QUICK = StationOptions(reconnect_min_s=0.1, reconnect_max_s=0.3, tick_s=0.1, longest_wait_s=0.3, validate=False)
+
+
+async def _cli(*words: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", *words),
+        cwd=REPOSITORY,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, error = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode(), error.decode()
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text)
+    return path
+
+
+GOOD = CONFIGURATION.format(port=8887, uplink_url="ws://127.0.0.1:9000/ocpp")
+
+
+async def test_every_mistake_is_listed_with_its_path_and_the_exit_status_is_78(tmp_path: Path) -> None:
+    bad = GOOD.replace('"accept"', '"sometimes"').replace("retry_wait_min_s = 1", 'retry_wait_min_s = "soon"')
+    path = _file(tmp_path, bad + "\n[budget]\nstart_s = 1\n")
+    for command in (["check-config"], ["run"]):
+        status, _, error = await _cli(*command, "--config", str(path))
+        assert status == 78
+        lines = error.strip().splitlines()
+        assert len(lines) == 3, error
+        for place in ("downlink[0].unknown_stations", "uplink.retry_wait_min_s", "budget"):
+            assert any(line.startswith(place) and "Remedy:" in line for line in lines), (place, error)
+
+
+async def test_a_good_file_is_called_good(tmp_path: Path) -> None:
+    path = _file(tmp_path, GOOD)
+    status, out, _ = await _cli("check-config", "--config", str(path))
+    assert (status, "good" in out) == (0, True)
+    status, out, _ = await _cli("check-config", "--json", "--config", str(path))
+    assert (status, json.loads(out)["ok"]) == (0, True)
+
+
+async def test_no_configuration_at_all_says_what_to_do(tmp_path: Path) -> None:
+    status, _, error = await _cli("check-config", "--config", str(tmp_path / "missing.toml"))
+    assert status == 78
+    assert "Remedy" in error
+
+
+async def test_a_gateway_that_does_not_run_is_unreachable(tmp_path: Path) -> None:
+    status, _, error = await _cli("status", "--config", str(_file(tmp_path, GOOD)))
+    assert status == 3
+    assert "is it running" in error
+
+
+async def test_an_unknown_station_waits_is_approved_and_then_served(tmp_path: Path) -> None:
+    async with SimulatedCsms(validate=False) as csms:
+        gateway = GatewayProcess(tmp_path, csms.url)
+        gateway.write_config(gateway.config_file.read_text().replace('"accept"', '"approve"'))
+        async with gateway, SimulatedStation("CP-9", gateway.url, options=QUICK) as station:
+            config = ("--config", str(gateway.config_file))
+            await station.changes.until(lambda: station.is_connected, 10)
+            status, out, _ = await _cli("status", *config)
+            assert status == 1
+            assert "stations approve CP-9" in out
+            assert csms.connected == set()
+
+            status, out, _ = await _cli("stations", *config, "approve", "CP-9")
+            assert status == 0, out
+            await station.changes.until(lambda: station.is_accepted, 20)
+            status, out, _ = await _cli("status", "--json", *config)
+            assert status == 0
+            found = json.loads(out)
+            assert [(one["id"], one["connected"]) for one in found["stations"]] == [("CP-9", True)]
+
+            status, _, error = await _cli("stations", *config, "approve", "CP-77")
+            assert status == 4
+            assert "CP-77" in error
+            status, _, _ = await _cli("stations", *config, "reject", "CP-9")
+            assert status == 0
+            await station.changes.until(lambda: not station.is_connected, 10)
+
+
+async def test_an_approved_station_stays_approved_over_a_restart(tmp_path: Path) -> None:
+    async with SimulatedCsms(validate=False) as csms:
+        gateway = GatewayProcess(tmp_path, csms.url)
+        async with gateway, SimulatedStation("CP-9", gateway.url, options=QUICK) as station:
+            await station.changes.until(lambda: station.is_accepted, 20)
+            await gateway.stop()
+            gateway.write_config(gateway.config_file.read_text().replace('"accept"', '"refuse"'))
+            await gateway.start()
+            await station.changes.until(lambda: station.is_connected, 20)
+            assert await gateway.stop() == 0
+
+
+async def test_a_port_in_use_is_said_in_words(tmp_path: Path) -> None:
+    port = free_port()
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port)
+    try:
+        gateway = GatewayProcess(tmp_path, "ws://127.0.0.1:9/ocpp", port=port)
+        status, _, error = await _cli("run", "--config", str(gateway.config_file))
+    finally:
+        server.close()
+        await server.wait_closed()
+    assert status == 1
+    assert f"127.0.0.1:{port}" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "check-config", "status", "stations", "demo", "simulate station", "simulate csms"]
+)
+async def test_every_command_explains_itself(command: str) -> None:
+    status, out, _ = await _cli(*command.split(), "--help")
+    assert status == 0
+    assert len(out.splitlines()) > 5
