@@ -16,7 +16,8 @@ from gateway.downlink.server import DownlinkServer
 from gateway.errors import GatewayError
 from gateway.model.ids import StationId
 from gateway.model.token import OfflineMode
-from gateway.site import SiteOptions, StationOptions
+from gateway.site import SiteOptions
+from gateway.station import StationOptions
 from gateway.store import database
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import LinkOptions, WebSocketConnector

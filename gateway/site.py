@@ -18,7 +18,6 @@ from gateway.core import idmap
 from gateway.core.authorize import authorize
 from gateway.core.ledger import Ledger
 from gateway.dialects.base import Budget
-from gateway.model.events import RegistrationStatus, StatusReport
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
 from gateway.model.records import (
     Approval,
@@ -37,20 +36,12 @@ from gateway.model.records import (
 from gateway.model.token import Decision, IdToken, OfflineMode, Verdict
 from gateway.model.transaction import Transaction
 from gateway.ports import LinkState, StationPort, UplinkPort
+from gateway.station import Pending, Station, StationOptions
 from gateway.store.writer import Writer
 
 K = TypeVar("K")
 V = TypeVar("V")
 REMOTE_START_S = 600.0
-_RECENT_ANSWERS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class StationOptions:
-    """What the configuration says of one station's messages. Times in seconds; `call_timeout_s`: its own, if known."""
-
-    call_timeout_s: float | None = None
-    min_answer_delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,70 +57,6 @@ class SiteOptions:
     suspect_s: float = 0.5
     call_timeout_s: float = 30.0
     stations: Mapping[str, StationOptions] = field(default_factory=dict)
-
-
-class Station:
-    """One station: its durable part, and what is true only now."""
-
-    def __init__(self, record: StationRecord, options: StationOptions) -> None:
-        self.record = record
-        self.options = options
-        self.queue: dict[RowId, OutboxRow] = {}
-        """Rows on their way, in order; `lazy` ones are not written, `uncommitted` ones are being written."""
-        self.lazy: set[RowId] = set()
-        self.uncommitted: set[RowId] = set()
-        self.orphans: set[RowId] = set()
-        """Lazy rows in flight whose station is gone: forgotten at their outcome, whatever it is."""
-        self.parked: dict[RowId, OutboxRow] = {}
-        self.latest: dict[str, LatestMessage] = {}
-
-        self.port: StationPort | None = None
-        self.connectors: dict[tuple[int, int], StatusReport] = {}
-        self.has_booted = False
-        self.registration: RegistrationStatus | None = None
-        self.boot_waiter: asyncio.Future[bytes | None] | None = None
-        self.boot_retry_at = 0.0
-        self.beat_due = False
-        self.in_flight: RowId | None = None
-        self.sent: set[RowId] = set()
-        """Rows that were, or after a restart may have been, sent without an answer."""
-        self.waiting: dict[RowId, asyncio.Future[bytes | None]] = {}
-        self.answers: dict[str, bytes] = {}
-        """The CSMS's latest answers by fingerprint, for a station that asks again."""
-        self.retry_at: dict[RowId, float] = {}
-        self.first_error_at: dict[RowId, float] = {}
-        self.token_wait: dict[RowId, float] = {}
-        self.hold_until = 0.0
-        self.failures = 0
-        self.first_row_of_link = RowId(0)
-        self.wake = asyncio.Event()
-        self.attached = asyncio.Event()
-
-    @property
-    def id(self) -> StationId:
-        return self.record.id
-
-    @property
-    def is_held(self) -> bool:
-        """The CSMS has not accepted the station's boot: nothing queued may go up."""
-        return self.registration in (RegistrationStatus.PENDING, RegistrationStatus.REJECTED)
-
-    def remember(self, fingerprint: str, answer: bytes) -> None:
-        self.answers[fingerprint] = answer
-        if len(self.answers) > _RECENT_ANSWERS:
-            del self.answers[next(iter(self.answers))]
-
-
-@dataclass(slots=True)
-class Pending:
-    """An unknown station whose socket is kept until the operator decides. `credential`: what it would be pinned to."""
-
-    id: StationId
-    since: float
-    subprotocol: str
-    address: str
-    credential: str | None
-    port: StationPort | None = None
 
 
 class Site:

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -196,24 +196,38 @@ async def _drive(one: "SimulatedStation", token: str, *, starts: bool, auto: boo
 
 
 async def _be_csms(one: "SimulatedCsms", *, as_json: bool) -> int:
+    try:
+        await one.start()
+    except OSError as error:
+        click.echo(f"cannot listen: {error}", err=True)
+        return _TROUBLE
+    try:
+        await _tell(one, as_json=as_json)
+    except asyncio.CancelledError:
+        return 0
+    finally:
+        await one.close()
+
+
+async def _tell(one: "SimulatedCsms", *, as_json: bool) -> NoReturn:
+    """Print what happens, until cancelled."""
     from gateway.demo.history import Arrival, to_line
 
-    async with one:
-        if not as_json:
-            click.echo(f"listening: {one.url}")
-        seen, present = 0, set[str]()
-        while True:
-            for record in one.history.records[seen:]:
-                if as_json:
-                    click.echo(to_line(record))
-                elif isinstance(record, Arrival):
-                    click.echo(f"{record.station} {record.action} {record.payload}")
-            seen = len(one.history.records)
-            for identity in sorted(one.connected ^ present):
-                event = "connected" if identity in one.connected else "gone"
-                click.echo(json.dumps({"station": identity, "event": event}) if as_json else f"{identity} {event}")
-            present = one.connected
-            await _news(one, seen, present)
+    if not as_json:
+        click.echo(f"listening: {one.url}")
+    seen, present = 0, set[str]()
+    while True:
+        for record in one.history.records[seen:]:
+            if as_json:
+                click.echo(to_line(record))
+            elif isinstance(record, Arrival):
+                click.echo(f"{record.station} {record.action} {record.payload}")
+        seen = len(one.history.records)
+        for identity in sorted(one.connected ^ present):
+            event = "connected" if identity in one.connected else "gone"
+            click.echo(json.dumps({"station": identity, "event": event}) if as_json else f"{identity} {event}")
+        present = one.connected
+        await _news(one, seen, present)
 
 
 async def _news(one: "SimulatedCsms", seen: int, present: set[str]) -> None:

@@ -65,6 +65,10 @@ class GatewayProcess:
         """What stations connect to."""
         return f"ws://127.0.0.1:{self.port}/ocpp"
 
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
     async def start(self, timeout_s: float = 30.0) -> None:
         """Start it and wait until its local API answers. Raises DemoError."""
         self._log = self.log_path.open("ab")

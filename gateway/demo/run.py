@@ -179,17 +179,22 @@ class Demo:
                 await asyncio.gather(*tasks, return_exceptions=True)
             for task in done:
                 task.result()
+            self._phase = "done"
+            await self._look(gateway)
 
     async def _watch(self, gateway: GatewayProcess) -> None:
         """Show the state until cancelled. Raises DemoError if the gateway ends."""
         while True:
             gateway.check()
-            self._status = await gateway.status()
-            of_gateway = {one["id"]: one for one in self._status["stations"]} if self._status else {}
-            rows = tuple(view_station(one, of_gateway.get(one.identity)) for one in self.stations.values())
-            queue = self._status["queue"]["rows"] if self._status else None
-            self._screen.show(View(monotonic() - self._began, self._phase_now(), rows, queue))
+            await self._look(gateway)
             await asyncio.sleep(0.5)
+
+    async def _look(self, gateway: GatewayProcess) -> None:
+        self._status = await gateway.status()
+        of_gateway = {one["id"]: one for one in self._status["stations"]} if self._status else {}
+        rows = tuple(view_station(one, of_gateway.get(one.identity)) for one in self.stations.values())
+        queue = self._status["queue"]["rows"] if self._status else None
+        self._screen.show(View(monotonic() - self._began, self._phase_now(), rows, queue))
 
     def _phase_now(self) -> str:
         if self._cut_at is not None and self._restored_at is None:

@@ -102,13 +102,13 @@ class LiveScreen:
 
 
 def draw(view: View) -> Group:
-    """The phase and the table."""
-    table = Table()
+    """The phase and the table, within 80 columns."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
     for heading in ("station", "OCPP", "state"):
-        table.add_column(heading)
-    for heading in ("power", "meter", "session", "unacknowledged", "queue at the gateway"):
-        table.add_column(heading, justify="right")
-    table.add_column("uplink")
+        table.add_column(heading, no_wrap=True)
+    for heading in ("power", "energy", "session", "unacked", "queue"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("uplink", no_wrap=True)
     for one in view.stations:
         table.add_row(
             one.identity,
@@ -122,7 +122,8 @@ def draw(view: View) -> Group:
             Text(one.uplink, style="green" if one.uplink == "up" else "yellow"),
         )
     phase = Text(f"{view.elapsed_s:.0f} s  {view.phase}", style="bold red" if "cut" in view.phase else "bold")
-    return Group(phase, table)
+    legend = Text("unacked: messages the station still holds; queue: the gateway's, for the CSMS", style="dim")
+    return Group(phase, table, legend)
 
 
 def view_station(one: SimulatedStation, of_gateway: dict[str, Any] | None) -> StationView:

@@ -20,7 +20,8 @@ from gateway.downlink.handshake import Named, Refusal
 from gateway.errors import GatewayError, StoreError
 from gateway.model.ids import StationId
 from gateway.model.records import Approval
-from gateway.site import Pending, Site
+from gateway.site import Site
+from gateway.station import Pending
 from gateway.transport import WebSocket
 
 __all__ = ["DownlinkServer", "ListenError", "ListenerOptions", "StationAccess", "UnknownStations"]

@@ -12,7 +12,8 @@ from gateway.pump import Pump
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call
 from gateway.rpc.session import Outcome, Priority, Session
-from gateway.site import Pending, Site, Station
+from gateway.site import Site
+from gateway.station import Pending, Station
 from gateway.transport import Socket
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from gateway.model.ids import RowId
 from gateway.model.records import Change, Drop, OutboxRow, Put, RowState
 from gateway.model.token import AuthorizationStatus, Decision, IdToken, Reason
 from gateway.model.transaction import Transaction
-from gateway.site import Site, Station
+from gateway.site import Site
+from gateway.station import Station
 
 MAX_AHEAD = 16
 """With more rows than this ahead of it, the CSMS's answer to a message is not worth waiting for."""

@@ -4,7 +4,8 @@ import asyncio
 import logging
 
 from gateway.rpc.session import Refused, Unanswered
-from gateway.site import Site, Station
+from gateway.site import Site
+from gateway.station import Station
 
 log = logging.getLogger(__name__)
 

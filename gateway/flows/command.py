@@ -14,7 +14,8 @@ from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call
 from gateway.rpc.session import Answered, Refused, Silence
 from gateway.rpc.splice import Path, SpliceError, splice
-from gateway.site import REMOTE_START_S, Site, Station
+from gateway.site import REMOTE_START_S, Site
+from gateway.station import Station
 
 log = logging.getLogger(__name__)
 

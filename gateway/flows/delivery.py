@@ -12,7 +12,8 @@ from gateway.model.records import Change, OutboxRow, Put, RowState, UnknownOutco
 from gateway.model.token import AuthorizationStatus, Reason
 from gateway.model.transaction import Transaction, TransactionState
 from gateway.rpc.session import Answered, Outcome, Refused, Silence, Unanswered
-from gateway.site import Site, Station
+from gateway.site import Site
+from gateway.station import Station
 
 log = logging.getLogger(__name__)
 

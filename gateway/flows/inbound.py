@@ -18,7 +18,8 @@ from gateway.model.records import Drop, LatestMessage, Put
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call
 from gateway.rpc.session import Answered, Outcome, Refused
-from gateway.site import Site, Station
+from gateway.site import Site
+from gateway.station import Station
 
 _UNKNOWN = UpRule("", Route.RELAY, Route.RELAY, offline=ErrorCode.NOT_IMPLEMENTED)
 """An action no table knows (a vendor's, a signed one) is relayed as it is."""

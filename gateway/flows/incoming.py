@@ -9,7 +9,8 @@ from gateway.dialects.base import Budget, Dialect, Role, UpRule
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call
 from gateway.rpc.session import Outcome, Priority
-from gateway.site import Site, Station
+from gateway.site import Site
+from gateway.station import Station
 
 
 @dataclass(frozen=True, slots=True)

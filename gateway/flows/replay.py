@@ -18,7 +18,8 @@ from gateway.flows import delivery
 from gateway.model.events import BootAnswer, EventKind, RegistrationStatus
 from gateway.model.records import Change, Drop, LatestMessage, OutboxRow, Put, RowState
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, Unanswered
-from gateway.site import Site, Station
+from gateway.site import Site
+from gateway.station import Station
 
 log = logging.getLogger(__name__)
 

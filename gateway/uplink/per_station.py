@@ -19,7 +19,8 @@ from gateway.model.records import Put, RowState
 from gateway.ports import LinkState
 from gateway.rpc.frame import Call
 from gateway.rpc.session import Outcome, Priority, Silence, Unanswered
-from gateway.site import Site, Station
+from gateway.site import Site
+from gateway.station import Station
 from gateway.transport import Socket
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import Connector, Link

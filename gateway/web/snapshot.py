@@ -3,7 +3,8 @@
 from typing import Any
 
 from gateway.model.token import AuthorizationStatus
-from gateway.site import Site, Station
+from gateway.site import Site
+from gateway.station import Station
 
 
 def status(site: Site) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -191,8 +192,11 @@ async def test_work_that_fails_says_so_and_the_runner_goes_on(tmp_path: Path) ->
 
 async def _is_refused(path: Path) -> None:
     async with asyncio.timeout(10):
+        before = set(threading.enumerate())
         with pytest.raises(StoreError):
             await database.start(path)
+        for thread in set(threading.enumerate()) - before:
+            await asyncio.to_thread(thread.join)  # a failed start does not wait for its own thread
 
 
 async def test_a_path_that_can_t_be_opened_is_a_store_error(tmp_path: Path) -> None:
