@@ -19,7 +19,7 @@ check: env  ## format, lint, types, imports
 	$(BIN)/lint-imports
 
 test: check  ## every check and every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
 
 storm: env  ## kill -9 at random moments; SHORT=1 KILLS= SEEDS= RESUME=
 	$(BIN)/python -m tests.storm

@@ -157,17 +157,29 @@ def test_drivers_are_given_their_sleep() -> None:
 
 
 def test_no_test_sleeps() -> None:
-    """But for scripted peers on virtual time, and the storm, which kills at random moments and is no test of pytest."""
-    pauses = ("tests/sim", "tests/transcript.py", "tests/storm")
-    found = list(_sleeps(path for path in modules("tests") if not within(path, *pauses)))
+    """But on virtual time, where a sleep takes none; and in the storm, which kills at random moments of real time."""
+    paths = [path for path in modules("tests") if not within(path, "tests/sim", "tests/transcript.py", "tests/storm")]
+    found = list(_sleeps(paths))
     assert not found, "\n".join(found)
 
 
 def _sleeps(paths: Iterable[Path]) -> Iterator[str]:
+    """Calls of a sleep; where the simulation's loop is known, only those in tests that pytest runs itself."""
     for path in paths:
-        for node in ast.walk(parsed(path)):
-            if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == "sleep":
-                yield f"{path}:{node.lineno} {ast.unparse(node)}"
+        tree = parsed(path)
+        for place in _real_time_tests(tree) if _knows_virtual_time(tree) else [tree]:
+            for node in ast.walk(place):
+                if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == "sleep":
+                    yield f"{path}:{node.lineno} {ast.unparse(node)}"
+
+
+def _knows_virtual_time(tree: ast.Module) -> bool:
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return any(f"{node.module}.{one.name}" == "tests.sim.loop" for node in imports for one in node.names)
+
+
+def _real_time_tests(tree: ast.Module) -> Iterator[ast.AST]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef) and node.name.startswith("test"))
 
 
 def test_log_calls_leave_formatting_to_the_log() -> None:

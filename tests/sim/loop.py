@@ -40,6 +40,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T], *, debug: bool = True) -> T:
-    """Run a coroutine to its end on a loop of its own. Debug mode costs three quarters of the time: storms go without."""
+    """Run a coroutine to its end on a loop of its own. Debug mode costs three quarters of the time."""
     with asyncio.Runner(loop_factory=VirtualLoop, debug=debug) as runner:
         return runner.run(main)

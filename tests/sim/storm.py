@@ -66,37 +66,53 @@ async def _weather(world: World, source: random.Random, end: float) -> None:
     """Cuts, outages, crashes and bad disks, one after another."""
     while asyncio.get_running_loop().time() < end:
         await asyncio.sleep(source.expovariate(1 / 400))
-        match source.choice(["outage", "cut station", "crash", "bad disk", "slow", "verdict", "half-open"]):
-            case "outage":
-                world.csms.cut()
-                await asyncio.sleep(source.expovariate(1 / 900))
-                world.csms.mend()
-            case "cut station":
-                station = source.choice(list(world.stations.values()))
-                if station.wire:
-                    station.wire.socket.cut()
-            case "crash":
-                await world.crash()
-                await asyncio.sleep(source.uniform(1, 30))
-                await world.start()
-            case "bad disk":
-                world.runner.fails = True
-                await asyncio.sleep(source.uniform(1, 60))
-                world.runner.fails = False
-            case "slow":
-                slow = source.uniform(0.5, 7)
-                world.csms.delay_s = lambda action, slow=slow: source.uniform(0, slow)  # type: ignore[misc]
-                await asyncio.sleep(120)
-                world.csms.delay_s = lambda action: source.uniform(0.01, 0.2)
-            case "verdict":
-                world.csms.verdicts[source.choice(TOKENS)] = source.choice(["Accepted", "Accepted", "Blocked"])
-            case "half-open":
-                for connection in world.csms.connections.values():
-                    connection.wire.socket.is_black_hole = True
-                    break
+        await source.choice(TROUBLES)(world, source)
         for station_id in list(world.csms.connections):
             if source.random() < 0.05:
                 await _command(world, station_id)
+
+
+async def _outage(world: World, source: random.Random) -> None:
+    world.csms.cut()
+    await asyncio.sleep(source.expovariate(1 / 900))
+    world.csms.mend()
+
+
+async def _cut_station(world: World, source: random.Random) -> None:
+    station = source.choice(list(world.stations.values()))
+    if station.wire:
+        station.wire.socket.cut()
+
+
+async def _crash(world: World, source: random.Random) -> None:
+    await world.crash()
+    await asyncio.sleep(source.uniform(1, 30))
+    await world.start()
+
+
+async def _bad_disk(world: World, source: random.Random) -> None:
+    world.runner.fails = True
+    await asyncio.sleep(source.uniform(1, 60))
+    world.runner.fails = False
+
+
+async def _slow_csms(world: World, source: random.Random) -> None:
+    slow = source.uniform(0.5, 7)
+    world.csms.delay_s = lambda action: source.uniform(0, slow)
+    await asyncio.sleep(120)
+    world.csms.delay_s = lambda action: source.uniform(0.01, 0.2)
+
+
+async def _other_verdict(world: World, source: random.Random) -> None:
+    world.csms.verdicts[source.choice(TOKENS)] = source.choice(["Accepted", "Accepted", "Blocked"])
+
+
+async def _half_open(world: World, source: random.Random) -> None:
+    if world.csms.connections:
+        source.choice(list(world.csms.connections.values())).wire.socket.is_black_hole = True
+
+
+TROUBLES = [_outage, _cut_station, _crash, _bad_disk, _slow_csms, _other_verdict, _half_open]
 
 
 async def _command(world: World, station: str) -> None:
