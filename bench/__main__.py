@@ -12,6 +12,9 @@ from bench import report
 from bench.fleet import FleetError
 from bench.proc import ProxyError
 
+_WIDTH = 110
+"""Of a table that goes to no terminal."""
+
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--quick", is_flag=True, help="2 repeats of 1 s, to see that it works.")
@@ -41,7 +44,8 @@ def relay(*, as_json: bool, chargers: int, repeats: int, seconds: float, seed: i
     if as_json:
         click.echo(json.dumps(report.as_json(run, slack)))
     else:
-        report.show(run, Console())
+        console = Console()
+        report.show(run, console if console.is_terminal else Console(width=_WIDTH), slack)
     sys.exit(0 if all(goal.is_met for goal in report.goals(run, slack)) else 1)
 
 

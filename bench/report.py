@@ -34,7 +34,7 @@ class Spread:
         return {"median": round(self.median, 4), "min": round(self.low, 4), "max": round(self.high, 4)}
 
     def text(self, digits: int) -> str:
-        return f"{self.median:.{digits}f} [{self.low:.{digits}f}-{self.high:.{digits}f}]"
+        return f"{self.median:.{digits}f}\n[{self.low:.{digits}f}-{self.high:.{digits}f}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +148,17 @@ def show(run: Run, console: Console, slack: float = 0.0) -> None:
         title=f"{options.chargers} chargers, {options.repeats} x {options.seconds:g} s, seed {options.seed}; {where}",
         title_justify="left",
     )
-    table.add_column("row")
-    for heading in ("CPU µs/rt meter", "ratio", "CPU µs/rt mixed", "ratio", "added p50 ms", "fsync/msg", "KiB/msg"):
-        table.add_column(heading, justify="right")
+    table.add_column("", no_wrap=True)
+    for heading in (
+        "meter\nCPU µs/rt",
+        "\nratio",
+        "mixed\nCPU µs/rt",
+        "\nratio",
+        "added\np50 ms",
+        "fsync\n/msg",
+        "KiB\n/msg",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in options.rows:
         table.add_row(row.title, *_cells(run, row.name, row.arguments is not None))
     console.print(table)
@@ -159,11 +167,13 @@ def show(run: Run, console: Console, slack: float = 0.0) -> None:
         f"Median [lowest-highest]. A ratio is CPU capacity: the reference's CPU per round trip by the row's.\n"
         f"meter = MeterValues of 1.25 kB in a transaction; mixed = every second one a StatusNotification of 370 B.\n"
         f"One commit takes {run.fsync_ms:.2f} ms on this disk. {acknowledged} acknowledged MeterValues were counted "
-        f"again after kill -9, each payload compared byte for byte at the CSMS."
+        f"again after kill -9, each payload compared byte for byte at the CSMS.",
+        markup=False,
+        highlight=False,
     )
     for goal in goals(run, slack):
         verdict = "met" if goal.is_met else "MISSED"
-        console.print(f"{goal.name}: {goal.value:.3f}, goal {goal.bound:g}: {verdict}", highlight=False)
+        console.print(f"{goal.name}: {goal.value:.3g}, goal {goal.bound:g}: {verdict}", highlight=False)
     complaints = [sample.complaint for samples in run.repeats for sample in samples.values() if sample.complaint]
     for complaint in complaints[:3]:
         console.print(complaint, markup=False)

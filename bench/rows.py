@@ -55,22 +55,22 @@ def _baseline(kind: str) -> Arguments:
 
 ROWS = (
     Row("direct", "no proxy", None),
-    Row("tcp", "bare TCP relay", _baseline("tcp")),
-    Row(REFERENCE, "bare websockets relay (reference)", _baseline("websockets")),
+    Row("tcp", "TCP relay", _baseline("tcp")),
+    Row(REFERENCE, "websockets relay", _baseline("websockets")),
     Row(
         "naive",
-        "ocpp package + commit per message",
+        "ocpp package + SQLite",
         lambda port, csms_port, folder: ["-m", "bench.naive", str(port), str(csms_port), str(folder / "naive.db")],
     ),
     Row(
         "pass_through",
-        "gateway, normal operation",
+        "gateway",
         lambda port, csms_port, folder: ["-m", "gateway", "run", "--config", _config_file(port, csms_port, folder)],
         goal=0.70,
     ),
     Row(
         "durable",
-        "gateway, every MeterValues committed first",
+        "gateway, all durable",
         lambda port, csms_port, folder: ["-m", "bench.durable_gateway", _config_file(port, csms_port, folder)],
         goal=0.50,
         stores=True,

@@ -92,6 +92,10 @@ class Pump:
         self.session.refuse(call, code, description, details)
         await self.flush()
 
+    def forget(self, call: frame.Call) -> None:
+        """Leave a CALL of the peer unanswered."""
+        self.session.forget(call)
+
     async def flush(self) -> None:
         """Send what the session wants sent, one by one, so that a caller cancelled while waiting loses no frame."""
         self._arm()

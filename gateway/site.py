@@ -18,7 +18,8 @@ from gateway.core import idmap
 from gateway.core.authorize import authorize
 from gateway.core.ledger import Ledger
 from gateway.dialects.base import Budget
-from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
+from gateway.model.events import EventKind
+from gateway.model.ids import MessageId, RowId, StationId
 from gateway.model.records import (
     Approval,
     Change,
@@ -111,6 +112,12 @@ class Site:
         """Released and not delivered means maybe sent: such rows are listed before they go again."""
         for station in self.stations.values():
             station.sent.update(row.id for row in station.queue.values() if row.state is RowState.RELEASED)
+            station.answered_here.update(row.id for row in station.queue.values() if self._was_answered(row))
+
+    def _was_answered(self, row: OutboxRow) -> bool:
+        """Whether the station may have had our answer before the restart; of a Start the ledger knows."""
+        own = self.ledger.transactions.get(row.transaction) if row.transaction is not None else None
+        return row.kind is not EventKind.STARTED or own is None or own.status is not None
 
     def apply(self, change: Change) -> None:
         """Apply one change to memory."""
@@ -199,7 +206,8 @@ class Site:
     async def admit(self, station_id: StationId, approval: Approval, credential: str | None = None) -> None:
         """Take a station into service, or out of it. Raises StoreError."""
         record = self.station(station_id).record
-        await self.commit([Put(replace(record, approval=approval, credential=credential or record.credential))])
+        kept = None if approval is Approval.REJECTED else record.credential
+        await self.commit([Put(replace(record, approval=approval, credential=credential or kept))])
 
     def attach(self, station: Station, port: StationPort) -> None:
         """A station's socket is there; an older one is closed. The newest proven socket wins."""
@@ -249,6 +257,7 @@ class Site:
         parked = [row for row in station.parked.values() if row.dialect == dialect]
         unparked = [replace(row, state=_before_parking(row)) for row in parked]
         self.note([Put(row) for row in unparked])
+        station.second_chance.update(row.id for row in unparked)
         station.wake.set()
 
     # -- messages ---------------------------------------------------------------------------------------------------
@@ -278,14 +287,13 @@ class Site:
 
     # -- authorization ----------------------------------------------------------------------------------------------
 
-    def authorize(self, station: Station, token: IdToken, *, besides: TransactionKey | None = None) -> Decision:
-        """The gateway's own verdict. `besides`: a transaction that can't vouch for its own token."""
-        running = [self._with_group(t) for t in self.ledger.running(station.id) if t.key != besides]
+    def authorize(self, station: Station, token: IdToken, *, is_start: bool = False) -> Decision:
+        """The gateway's own verdict on a token shown at a station."""
         return authorize(
             token,
             mode=self.options.offline,
             known=self.tokens.get(token.folded),
-            running=running,
+            running=[] if is_start else [self._with_group(one) for one in self.ledger.running(station.id)],
             remote_start=self.remote_starts.get((station.id, token.folded)),
             now=self.clock.now(),
         )

@@ -45,11 +45,17 @@ class Station:
         self.sent: set[RowId] = set()
         """Rows that were, or after a restart may have been, sent without an answer."""
         self.waiting: dict[RowId, asyncio.Future[bytes | None]] = {}
+        self.answered_here: set[RowId] = set()
+        """Rows the gateway has answered for the CSMS: what the CSMS says of them later is late."""
         self.answers: dict[str, bytes] = {}
         """The CSMS's latest answers by fingerprint, for a station that asks again."""
         self.retry_at: dict[RowId, float] = {}
         self.first_error_at: dict[RowId, float] = {}
         self.token_wait: dict[RowId, float] = {}
+        self.accused: set[RowId] = set()
+        """Rows refused too often, to be judged: is it the row, or the CSMS?"""
+        self.second_chance: set[RowId] = set()
+        """Rows set aside before, sent again since: one more refusal is enough."""
         self.hold_until = 0.0
         self.failures = 0
         self.first_row_of_link = RowId(0)
@@ -64,6 +70,13 @@ class Station:
     def is_held(self) -> bool:
         """The CSMS has not accepted the station's boot: nothing queued may go up."""
         return self.registration in (RegistrationStatus.PENDING, RegistrationStatus.REJECTED)
+
+    def forget_troubles(self, row_id: RowId) -> None:
+        """The row is delivered, or set aside."""
+        for times in (self.retry_at, self.first_error_at, self.token_wait):
+            times.pop(row_id, None)
+        self.accused.discard(row_id)
+        self.second_chance.discard(row_id)
 
     def remember(self, fingerprint: str, answer: bytes) -> None:
         self.answers[fingerprint] = answer

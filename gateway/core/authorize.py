@@ -21,7 +21,8 @@ def authorize(
 ) -> Decision:
     """Decide without the CSMS.
 
-    `running`: transactions on that station; their token, or one of its group, may always stop them.
+    `running`: transactions on that station that the token may be about to stop: theirs, or one of their group, always
+    may. For a start there are none: what may stop one session may not begin another.
 
     A token accepted without being known gets a short expiry, so that the station's own cache does not keep it.
     """
@@ -30,7 +31,7 @@ def authorize(
     for transaction in running:
         if transaction.token is not None and transaction.token.casefold() == token.folded:
             return Decision(accepted, Reason.RUNNING_TRANSACTION, transaction.group or group)
-        if group is not None and transaction.group == group:
+        if group is not None and transaction.group is not None and transaction.group.casefold() == group.casefold():
             return Decision(accepted, Reason.SAME_GROUP, group)
     if remote_start is not None and now < remote_start.until:
         return Decision(accepted, Reason.REMOTE_START, group)

@@ -5,6 +5,7 @@ nothing; `put_transaction`, `put_row` and `forget_row` apply them. A message is 
 answer sends it again, after its own reboot, ours, or neither, and must get the answer of the first.
 """
 
+import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -42,12 +43,13 @@ class Ledger:
         self.transactions[key] = transaction
         self._next_key = max(self._next_key, key + 1)
         if transaction.station_tx_id is not None:
-            self._by_station_id[station, transaction.station_tx_id] = key
+            newest = self._by_station_id.get((station, transaction.station_tx_id), key)
+            self._by_station_id[station, transaction.station_tx_id] = max(newest, key)
             self._used.add((station, transaction.station_tx_id))
         if transaction.upstream_tx_id is not None:
             keys = self._by_upstream_id.setdefault((station, transaction.upstream_tx_id), [])
             if key not in keys:
-                keys.append(key)
+                bisect.insort(keys, key)
         running = self._running.setdefault(station, {})
         if transaction.state is TransactionState.RUNNING:
             running[key] = None
@@ -68,7 +70,9 @@ class Ledger:
                 self._by_upstream_id.pop((station, transaction.upstream_tx_id), None)
 
     def put_row(self, row: OutboxRow) -> None:
-        self._seen[row.station, row.fingerprint] = Seen(row.id, row.transaction)
+        newest = self._seen.get((row.station, row.fingerprint))
+        if newest is None or newest.row <= row.id:
+            self._seen[row.station, row.fingerprint] = Seen(row.id, row.transaction)
 
     def forget_row(self, row: OutboxRow) -> None:
         seen = self._seen.get((row.station, row.fingerprint))

@@ -6,7 +6,7 @@ that a repeat after a crash is identical. Being offline is no failed attempt; on
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
 from gateway.model.ids import RowId
 from gateway.model.records import OutboxRow, RowState
@@ -38,7 +38,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """A row was refused too often: `probe` is the next transaction's first message, None if there is none."""
+    """A row was just refused too often: `probe` is the next transaction's first message, None if there is none."""
 
     row: OutboxRow
     probe: OutboxRow | None
@@ -56,18 +56,19 @@ def next_step(
     is_bindable: Callable[[OutboxRow], bool],
     waits_for_token: Callable[[OutboxRow], float | None],
     retry_at: Mapping[RowId, float],
+    accused: Container[RowId] = (),
 ) -> Step:
     """Decide from the head of the queue.
 
     `uncommitted`: rows whose commit has not come back. `lazy`: rows not to be committed before they are sent.
     `is_bindable`: the upstream id this row must carry is known. `waits_for_token`: until when (monotonic) a Start lets
-    earlier messages of its token at other stations go first.
+    earlier messages of its token at other stations go first. `accused`: rows refused too often, not yet judged.
     """
     rows = iter(queue)
     head = next(rows, None)
     if head is None or head.id in uncommitted:
         return Wait()
-    if head.errors >= ERRORS_TO_POISON:
+    if head.id in accused:
         probe = next((row for row in rows if row.transaction != head.transaction), None)
         return Judge(head, probe if probe and probe.id not in uncommitted else None)
     due = max(retry_at.get(head.id, 0.0), waits_for_token(head) or 0.0)
@@ -75,19 +76,20 @@ def next_step(
         return Wait(due)
     if head.state is RowState.RELEASED or head.id in lazy:
         return Send(head)
-    window = _window([head, *islice(rows, WINDOW - 1)], uncommitted, is_bindable)
-    return Release(window) if window else Wait()
+    window = [head, *takewhile(lambda row: waits_for_token(row) is None, islice(rows, WINDOW - 1))]
+    window = _releasable(window, uncommitted, is_bindable)
+    return Release(tuple(window)) if window else Wait()
 
 
-def _window(
-    queue: list[OutboxRow], uncommitted: Container[RowId], is_bindable: Callable[[OutboxRow], bool]
-) -> tuple[OutboxRow, ...]:
-    window: list[OutboxRow] = []
-    for row in queue:
-        if row.state is not RowState.QUEUED or row.id in uncommitted or not is_bindable(row):
-            break
-        window.append(row)
-    return tuple(window)
+def _releasable(
+    rows: Iterable[OutboxRow], uncommitted: Container[RowId], is_bindable: Callable[[OutboxRow], bool]
+) -> list[OutboxRow]:
+    return list(
+        takewhile(
+            lambda row: row.state is RowState.QUEUED and row.id not in uncommitted and is_bindable(row),
+            rows,
+        )
+    )
 
 
 def retry_delay_s(errors: int) -> float:

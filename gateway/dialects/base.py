@@ -181,6 +181,9 @@ class Codec(Protocol):
     def trigger_status(self) -> tuple[str, bytes]:
         """Action and payload that ask a station for the status of its connectors."""
 
+    def transaction_asked(self, payload: bytes) -> str | None:
+        """The transaction a status question is about; None if it is about all."""
+
     def queue_status(self, payload: bytes, in_queue: bool) -> bytes:
         """A transaction status answer that also tells of messages in the gateway's queue (2.x E14)."""
 

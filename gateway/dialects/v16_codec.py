@@ -133,6 +133,10 @@ class Codec16:
     def trigger_status(self) -> tuple[str, bytes]:
         return "TriggerMessage", b'{"requestedMessage":"StatusNotification"}'
 
+    def transaction_asked(self, payload: bytes) -> str | None:
+        """1.6 can't ask."""
+        return None
+
     def queue_status(self, payload: bytes, in_queue: bool) -> bytes:
         """1.6 can't ask for it."""
         return payload

@@ -124,6 +124,11 @@ class Codec201:
         """Asks for the first connector only: 2.0.1 reports one connector a trigger, and refuses one that names none."""
         return "TriggerMessage", b'{"requestedMessage":"StatusNotification","evse":{"id":1,"connectorId":1}}'
 
+    def transaction_asked(self, payload: bytes) -> str | None:
+        """Of a GetTransactionStatus; without an id it asks about the whole queue."""
+        asked = read(payload).get("transactionId")
+        return asked if isinstance(asked, str) else None
+
     def queue_status(self, payload: bytes, in_queue: bool) -> bytes:
         """Says `messagesInQueue` where the gateway holds some; what can't be read stays as it is."""
         if not in_queue:

@@ -100,6 +100,7 @@ class StationConnection:
         except CallError as error:
             await self._pump.refuse(call, error.code, error.description, error.details)
         except StoreNotReady:
+            self._pump.forget(call)
             log.warning("%s: %s stays unanswered, the store is not ready", self.name, call.action)
         except StoreError:
             self.close(1011, "the gateway could not write to its disk")

@@ -12,7 +12,7 @@ from gateway.flows.incoming import Incoming
 from gateway.model.events import EventKind, TransactionMessage
 from gateway.model.ids import RowId
 from gateway.model.records import Change, Drop, OutboxRow, Put, RowState
-from gateway.model.token import AuthorizationStatus, Decision, IdToken, Reason
+from gateway.model.token import AuthorizationStatus, Decision, Reason
 from gateway.model.transaction import Transaction
 from gateway.site import Site
 from gateway.station import Station
@@ -33,13 +33,12 @@ async def transaction(incoming: Incoming, message: TransactionMessage) -> bytes:
     else:
         booked, changes = site.ledger.book(station.id, station.record.boots, message, site.clock.now())
         row = _row(incoming, message.fingerprint, booked, message.kind)
-        if message.kind is EventKind.STARTED and message.token:
-            changes += _used_up(site, station, message.token)
         payload = await _forward(incoming, row, changes, is_lazy=message.samples_only and not changes)
         seen = Seen(row.id, booked.key if booked else None)
     if payload is None:
         return await _answer_locally(incoming, message, seen)
     own = site.ledger.transactions.get(seen.transaction) if seen.transaction is not None else None
+    _use_up(site, station, message)
     return incoming.dialect.codec.rebind_answer(incoming.call.action, payload, own.station_tx_id if own else None)
 
 
@@ -65,7 +64,9 @@ async def message(incoming: Incoming) -> bytes:
 async def _answer_of_first(incoming: Incoming, fingerprint: str, row_id: RowId, kind: EventKind | None) -> bytes | None:
     """A message said again joins the wait of the first, or gets the answer that one got."""
     station = incoming.station
-    if row_id in station.queue:
+    if row_id in station.answered_here:
+        return None
+    if row_id in station.queue and incoming.site.can_deliver(station):
         return await _wait(incoming, _waiter(station, row_id), kind)
     return station.answers.get(fingerprint)
 
@@ -149,10 +150,12 @@ async def _answer_locally(incoming: Incoming, message: TransactionMessage, seen:
     own = site.ledger.transactions.get(seen.transaction) if seen.transaction is not None else None
     decision = _decide(site, station, message, own)
     changes = _write_lazy(station, seen.row)
+    station.answered_here.add(seen.row)
     if own and message.kind is EventKind.STARTED:
         own, given = _give_answer(site, own, decision)
         changes += given
     await site.commit(changes)
+    _use_up(site, station, message)
     return codec.answer_transaction(incoming.call.action, message, decision, own.station_tx_id if own else None)
 
 
@@ -160,7 +163,13 @@ def _give_answer(site: Site, own: Transaction, decision: Decision | None) -> tup
     """Note what the station is told of its Start: the verdict, and an id of ours if the CSMS gave none in time."""
     answered, changes = own, list[Change]()
     if decision and own.status is None:
-        answered = replace(own, status=decision.status, status_reason=decision.reason, group=decision.group)
+        answered = replace(
+            own,
+            status=decision.status,
+            status_reason=decision.reason,
+            status_expiry=decision.expiry,
+            group=decision.group,
+        )
     if own.station_tx_id is None:
         local_id, counter = idmap.next_local_id(site.ledger, own, site.counter)
         answered = replace(answered, station_tx_id=local_id)
@@ -174,16 +183,19 @@ def _decide(site: Site, station: Station, message: TransactionMessage, own: Tran
         return None
     begins = message.kind is EventKind.STARTED
     if own and begins and own.status is not None:
-        return Decision(AuthorizationStatus(own.status), Reason(own.status_reason or Reason.CSMS), own.group)
+        reason = Reason(own.status_reason or Reason.CSMS)
+        return Decision(AuthorizationStatus(own.status), reason, own.group, own.status_expiry)
     if own and not begins and own.token is not None and own.token.casefold() == message.token.folded:
         return Decision(AuthorizationStatus.ACCEPTED, Reason.RUNNING_TRANSACTION, own.group)
-    return site.authorize(station, message.token, besides=own.key if own and begins else None)
+    return site.authorize(station, message.token, is_start=begins)
 
 
-def _used_up(site: Site, station: Station, token: IdToken) -> list[Change]:
-    """A remote start counts for one start."""
-    asked = site.remote_starts.get((station.id, token.folded))
-    return [Drop(asked)] if asked else []
+def _use_up(site: Site, station: Station, message: TransactionMessage) -> None:
+    """A remote start counts for one start, and until that is answered."""
+    if message.kind is EventKind.STARTED and message.token:
+        asked = site.remote_starts.get((station.id, message.token.folded))
+        if asked:
+            site.note([Drop(asked)])
 
 
 def _write_lazy(station: Station, row_id: RowId) -> list[Change]:

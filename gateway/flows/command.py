@@ -79,7 +79,7 @@ async def _forward(command: _Command, payload: bytes) -> bytes:
     outcome = await port.call(command.call.action, payload, send_by=command.deadline)
     if isinstance(outcome, Answered):
         if rule.role is Role.QUEUE_STATUS:
-            return command.dialect.codec.queue_status(outcome.payload, bool(station.queue))
+            return command.dialect.codec.queue_status(outcome.payload, _is_in_queue(command))
         return outcome.payload
     if isinstance(outcome, Refused):
         raise CallError(outcome.code, outcome.description, outcome.details)
@@ -87,6 +87,16 @@ async def _forward(command: _Command, payload: bytes) -> bytes:
         raise CallError(ErrorCode.GENERIC_ERROR, "the station did not answer in time")
     site.uplink.wake(station.id)
     return command.rejected(f"the station did not get the command: {outcome.why}")
+
+
+def _is_in_queue(command: _Command) -> bool:
+    """Whether the outbox holds messages of the transaction that is asked about, or any at all."""
+    asked = command.dialect.codec.transaction_asked(command.call.payload)
+    rows = (*command.station.queue.values(), *command.station.parked.values())
+    if asked is None:
+        return bool(rows)
+    found = command.site.ledger.by_station_id(command.station.id, asked)
+    return found is not None and any(row.transaction == found.key for row in rows)
 
 
 async def _reachable(command: _Command) -> StationPort | None:

@@ -44,15 +44,19 @@ def _is_usable(upstream_tx_id: int | None) -> bool:
 
 
 async def _delivered(site: Site, station: Station, row: OutboxRow, payload: bytes, answer: TransactionAnswer) -> None:
-    waiter = station.waiting.get(row.id)
-    is_in_time = waiter is not None and not waiter.done()
+    is_in_time = row.id not in station.answered_here
     while True:
         transaction = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
         changed = _verdict(site, transaction, row, answer, is_in_time)
+        changes: list[Change] = []
+        if changed is not None and changed.station_tx_id is None and changed.upstream_tx_id is not None:
+            local_id, counter = idmap.next_local_id(site.ledger, changed, site.counter)
+            changed = replace(changed, station_tx_id=local_id)
+            changes.append(Put(counter))
         notes = _mark_delivered(site, station, row, answer)
         try:
             if changed is not None and changed != transaction:
-                await site.commit([Put(changed), *notes])
+                await site.commit([Put(changed), *changes, *notes])
             else:
                 site.note(notes)
             break
@@ -62,9 +66,10 @@ async def _delivered(site: Site, station: Station, row: OutboxRow, payload: byte
         site.last_success_at = site.clock.monotonic()
     station.failures = 0
     station.sent.discard(row.id)
-    for live in (station.retry_at, station.first_error_at, station.token_wait):
-        live.pop(row.id, None)
-    station.remember(row.fingerprint, payload)
+    station.answered_here.discard(row.id)
+    station.forget_troubles(row.id)
+    if is_in_time:
+        station.remember(row.fingerprint, payload)
     if changed is not None and changed.deauthorized and not (transaction and transaction.deauthorized):
         site.verdict_wake.set()
     _resolve(station, row, payload)
@@ -98,7 +103,13 @@ def _verdict(
         return changed
     if is_in_time and changed.status is None and row.kind is EventKind.STARTED:
         is_news = changed != transaction or verdict.status is not AuthorizationStatus.ACCEPTED
-        told = replace(changed, status=verdict.status, status_reason=Reason.CSMS, group=verdict.group)
+        told = replace(
+            changed,
+            status=verdict.status,
+            status_reason=Reason.CSMS,
+            status_expiry=verdict.expiry,
+            group=verdict.group,
+        )
         return told if is_news else changed
     if is_in_time or verdict.status is AuthorizationStatus.ACCEPTED:
         return changed
@@ -121,7 +132,9 @@ def _refused(site: Site, station: Station, row: OutboxRow, outcome: Refused) -> 
     now = site.clock.monotonic()
     errors = row.errors + 1
     station.first_error_at.setdefault(row.id, now)
-    station.retry_at[row.id] = now + outbox.retry_delay_s(errors)
+    station.retry_at[row.id] = now + outbox.retry_delay_s(min(errors, outbox.ERRORS_TO_POISON))
+    if errors >= outbox.ERRORS_TO_POISON:
+        station.accused.add(row.id)
     station.sent.discard(row.id)
     refused = replace(row, errors=errors, last_error=f"{outcome.code}: {outcome.description}"[:300])
     if row.id in station.orphans:

@@ -99,6 +99,7 @@ async def _step_outbox(site: Site, station: Station, dialect: Dialect, now: floa
         is_bindable=lambda row: _is_bindable(site.ledger, station, row),
         waits_for_token=lambda row: _waits_for_token(site, row, now),
         retry_at=station.retry_at,
+        accused=station.accused,
     )
     match step:
         case outbox.Wait(until):
@@ -236,7 +237,11 @@ async def _send_row(site: Site, station: Station, row: OutboxRow) -> Outcome:
 
 async def _judge(site: Site, station: Station, row: OutboxRow, probe: OutboxRow | None) -> None:
     """Refused too often. Is it the row, or the CSMS? If other messages pass, the row is set aside, not thrown away."""
+    station.accused.discard(row.id)
     first_error_at = station.first_error_at.get(row.id, 0.0)
+    if row.id in station.second_chance:
+        await _park(site, station, row)
+        return
     if not outbox.is_poison(first_error_at, site.last_success_at) and probe is not None:
         if probe.state is RowState.QUEUED and _is_bindable(site.ledger, station, probe):
             probe = _frozen(site, station, probe)
@@ -257,5 +262,7 @@ async def _park(site: Site, station: Station, row: OutboxRow) -> None:
     if is_start and row.transaction is not None:
         changes.append(Put(replace(site.ledger.transactions[row.transaction], parked=True)))
     await site.commit(changes)
+    for parked in rows:
+        station.forget_troubles(parked.id)
     log.error("%s: %s was refused %d times (%s): set aside with %d more", station.id, row.action, row.errors,
               row.last_error, len(rows) - 1)  # fmt: skip

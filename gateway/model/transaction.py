@@ -22,7 +22,7 @@ class Transaction:
     `station_tx_id`: the id the station was given (1.6) or made itself (2.x); None until it has one.
     `upstream_tx_id`: the id the CSMS uses, None until known; `other_upstream_ids`: ids of further answers to the same
     Start, listed and never used.
-    `status`, `status_reason`: the verdict the station was given; `late_status`: one that came after ours.
+    `status`, `status_reason`, `status_expiry`: the verdict the station was given; `late_status`: one that came later.
     `deauthorized`: the gateway stops it on the CSMS's late verdict, and reports it so.
     """
 
@@ -39,6 +39,7 @@ class Transaction:
     state: TransactionState = TransactionState.RUNNING
     status: str | None = None
     status_reason: str | None = None
+    status_expiry: str | None = None
     late_status: str | None = None
     deauthorized: bool = False
     started: str = ""

@@ -10,9 +10,12 @@ from gateway.rpc.codes import ErrorCode
 UNKNOWN_ID = "-1"
 """Id of an answer to a frame whose own id could not be read (OCPP 2.0.1 Part 4, 4.2.3)."""
 
+MAX_DEPTH = 64
 _MAX_DESCRIPTION = 255
 _MAX_ECHOED_ID = 64
 _BEGINNING = re.compile(rb'^\s*\[\s*"?([234])(?:\.0)?"?\s*,\s*("(?:[^"\\]|\\.){0,64}")')
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NO_BRACKETS = bytes(code for code in range(256) if code not in b"{}[]")
 _decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
 _encode = msgspec.json.Encoder().encode
@@ -87,7 +90,21 @@ def _call(parts: list[msgspec.Raw]) -> Frame:
     payload = bytes(parts[3])
     if payload[:1] != b"{":
         return Malformed(ErrorCode.FORMAT_VIOLATION, "the payload is not an object", message_id)
+    if _is_too_deep(payload):
+        return Malformed(ErrorCode.FORMAT_VIOLATION, f"the payload is nested deeper than {MAX_DEPTH}", message_id)
     return Call(message_id, action, payload)
+
+
+def _is_too_deep(payload: bytes) -> bool:
+    """Whatever is booked must be readable later on by every reader, the least patient one included."""
+    if payload.count(b"{") + payload.count(b"[") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for character in _STRING.sub(b"", payload).translate(None, _NO_BRACKETS):
+        depth += 1 if character in b"{[" else -1
+        if depth > MAX_DEPTH:
+            return True
+    return False
 
 
 def _result(parts: list[msgspec.Raw]) -> Frame:
@@ -113,7 +130,7 @@ def _refused(parts: list[msgspec.Raw]) -> Frame:
 def _string(parts: list[msgspec.Raw], index: int) -> str | None:
     try:
         return _text.decode(parts[index])
-    except (IndexError, msgspec.DecodeError):
+    except (IndexError, ValueError):
         return None
 
 
@@ -124,7 +141,7 @@ def _malformed(data: bytes, problem: str) -> Malformed:
     if found:
         try:
             message_id = _text.decode(found.group(2))[:_MAX_ECHOED_ID]
-        except msgspec.DecodeError:
+        except ValueError:
             message_id = UNKNOWN_ID
     problem = problem[:_MAX_DESCRIPTION]
     if found and found.group(1) != b"2":

@@ -116,6 +116,8 @@ class Session:
         """Ask the peer, now or when the slot is free."""
         if self._closed:
             request.on_done(Unanswered(Silence.NOT_CONNECTED, was_sent=False))
+        elif now >= request.send_by:
+            request.on_done(Unanswered(Silence.TOO_LATE, was_sent=False))
         elif self._in_flight is None and not self._queue:
             self._send(request, now)
         elif len(self._queue) >= self._max_queue:
@@ -144,6 +146,14 @@ class Session:
     def refuse(self, call: frame.Call, code: str, description: str, details: bytes = b"{}") -> None:
         """Answer a CALL of the peer with a CALLERROR, spelled for this version."""
         self._answer(call, frame.error(call.message_id, self._framing.spell(code), description, details))
+
+    def forget(self, call: frame.Call) -> None:
+        """Leave a CALL of the peer unanswered; the same CALL may come again."""
+        same_id = self._handling.get(call.message_id, [])
+        if call in same_id:
+            same_id.remove(call)
+        if not same_id:
+            self._handling.pop(call.message_id, None)
 
     def expire(self, now: float) -> None:
         """Give up what is over its time."""
@@ -186,11 +196,7 @@ class Session:
         return came
 
     def _answer(self, call: frame.Call, data: bytes) -> None:
-        same_id = self._handling.get(call.message_id, [])
-        if call in same_id:
-            same_id.remove(call)
-        if not same_id:
-            self._handling.pop(call.message_id, None)
+        self.forget(call)
         if not self._closed:
             self.outgoing.append(data)
 

@@ -14,7 +14,7 @@ Path = Sequence[str | int]
 
 REMOVE = None
 _SPACE = re.compile(r"[ \t\n\r]*")
-_skip_value = json.JSONDecoder().raw_decode
+_skip_value = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode  # a number of any length passes
 
 
 class SpliceError(ValueError):

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from gateway.errors import StoreError, StoreNotReady
 from gateway.model.records import Change, Record
@@ -13,14 +14,22 @@ from gateway.store.database import Runner
 
 log = logging.getLogger(__name__)
 
-_Turn = tuple[list[tables.Statement], asyncio.Future[None]]
 Reopen = Callable[[], Awaitable[Runner]]
 NOTE_DELAY_S = 1.0
 PROBE_S = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A turn, or a note (without a future)."""
+
+    changes: Sequence[Change]
+    statements: list[tables.Statement]
+    future: asyncio.Future[None] | None = None
+
+
 class Writer:
-    """Group commit without a fixed delay: a batch is what arrived while the last commit ran.
+    """Group commit without a fixed delay: a batch is what arrived while the last commit ran, in the order it came.
 
     `append` is for turns: its future resolves when the turn is on disk, or fails with StoreError. `note` is for what
     may ride along: it is committed with the next turn, at most a second later, and never fails.
@@ -34,8 +43,7 @@ class Writer:
         self._runner = runner
         self._reopen = reopen
         self._on_reloaded = on_reloaded
-        self._turns: list[_Turn] = []
-        self._notes: list[Change] = []
+        self._entries: list[_Entry] = []
         self._failures = 0
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -54,7 +62,7 @@ class Writer:
         """Queue one turn. Raises StoreNotReady at once while the store is bad, so that nothing is applied to memory."""
         self.check()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._turns.append((tables.statements(changes), future))
+        self._entries.append(_Entry(changes, tables.statements(changes), future))
         self._wake.set()
         return future
 
@@ -65,18 +73,21 @@ class Writer:
 
     def note(self, changes: Sequence[Change]) -> None:
         """Queue what may ride along with the next commit."""
-        self._notes.extend(changes)
-        if self._timer is None and self._notes:
+        if not changes:
+            return
+        self._entries.append(_Entry(changes, tables.statements(changes)))
+        if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._wake.set)
 
     async def run(self) -> None:
         """Commit until `close`; the connection is closed in any case, for its thread would keep the process alive."""
         try:
-            while not (self._closing and not self._turns and not self._notes):
+            while not (self._closing and not self._entries):
                 await self._wake.wait()
                 self._wake.clear()
-                if self._turns or self._notes:
-                    await self._commit()
+                if self._entries and not await self._commit():
+                    log.error("stopping with a bad store: what was not acknowledged will be asked again")
+                    break
         finally:
             await self._runner.close()
 
@@ -85,34 +96,48 @@ class Writer:
         self._closing = True
         self._wake.set()
 
-    async def _commit(self) -> None:
-        turns, self._turns = self._turns, []
-        notes, self._notes = self._notes, []
+    async def _commit(self) -> bool:
+        """Commit what is queued. False: the store is bad, and there is no time left to wait for a good one."""
+        entries, self._entries = self._entries, []
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        statements = [statement for turn, _ in turns for statement in turn] + tables.statements(notes)
+        statements = [statement for entry in entries for statement in entry.statements]
         try:
             await self._runner.run(lambda connection: _transact(connection, statements))
         except (sqlite3.Error, OSError) as error:
-            await self._recover(turns, notes, error)
-            return
+            return await self._recover(entries, error)
         self._failures = 0
         self.commits += 1
-        for _, future in turns:
-            if not future.done():
-                future.set_result(None)
+        for entry in entries:
+            if entry.future and not entry.future.done():
+                entry.future.set_result(None)
         if self._closing:
             self._wake.set()
+        return True
 
-    async def _recover(self, turns: list[_Turn], notes: list[Change], error: Exception) -> None:
+    async def _recover(self, entries: list[_Entry], error: Exception) -> bool:
         """This group and every turn applied after it fail; then wait for a good store and rebuild memory from it."""
         log.error("commit failed, nothing of it was acknowledged: %s", error)
         self.ready.clear()
-        failed, self._turns = turns + self._turns, []
-        for _, future in failed:
-            if not future.done():
-                future.set_exception(StoreError(f"commit failed: {error}"))
+        entries += self._entries
+        self._entries = []
+        for entry in entries:
+            if entry.future and not entry.future.done():
+                entry.future.set_exception(StoreError(f"commit failed: {error}"))
+        records = await self._reload()
+        if records is None:
+            return False
+        carried = [change for entry in entries + self._entries if not entry.future for change in entry.changes]
+        self._entries = []
+        self._on_reloaded(records, carried)
+        self.ready.set()
+        self.note(carried)
+        log.warning("the store works again; memory was rebuilt from it")
+        return True
+
+    async def _reload(self) -> list[Record] | None:
+        """Open the file again and read it, probing until that works; None if `close` came first."""
         self._failures += 1
         while not self._closing:
             if self._failures > 1:
@@ -121,19 +146,11 @@ class Writer:
                 await self._runner.close()
             try:
                 self._runner = await self._reopen()
-                records = await self._runner.run(tables.read)
-                break
+                return await self._runner.run(tables.read)
             except (sqlite3.Error, OSError, StoreError, TimeoutError) as problem:
                 log.error("the store is still bad, trying again in %.0f s: %s", PROBE_S, problem)
                 self._failures += 1
-        else:
-            return
-        notes += self._notes
-        self._notes = []
-        self._on_reloaded(records, notes)
-        self.ready.set()
-        self.note(notes)
-        log.warning("the store works again; memory was rebuilt from it")
+        return None
 
 
 def _transact(connection: sqlite3.Connection, statements: Sequence[tables.Statement]) -> None:

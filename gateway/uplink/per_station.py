@@ -28,6 +28,7 @@ from gateway.uplink.link import Connector, Link
 log = logging.getLogger(__name__)
 
 NEGOTIATION_S = 5.0
+CLOSE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +117,9 @@ class PerStation:
         if not spoken:
             return None
         keeper = self._keeper(station)
+        keeper.offers = list(spoken.values())
         learned = self._site.station(station).record.upstream_dialect
         if learned is None and not self._options.versions and len(spoken) > 1:
-            keeper.offers = list(spoken.values())
             learned = await keeper.try_out(NEGOTIATION_S)
         matching = (offer for offer, dialect in spoken.items() if dialect.name == learned)
         return next(matching, next(iter(spoken)))
@@ -149,6 +150,7 @@ class _Keeper:
         self._state = LinkState.IDLE
         self._tried = asyncio.Event()
         self._negotiating = 0
+        self._refused: str | None = None
 
     @property
     def state(self) -> LinkState:
@@ -219,14 +221,22 @@ class _Keeper:
         if head is not None:
             return [registry.by_name(head.dialect)]
         if self._station.port is not None:
-            return [self._station.port.dialect]
+            spoken = self._station.port.dialect
+            others = [dialect for dialect in self.offers if dialect.name != self._refused]
+            return others if spoken.name == self._refused and others else [spoken]
         names = self._options.versions or tuple(dialect.name for dialect in registry.ALL)
         return self.offers or [registry.by_name(name) for name in names]
 
     def _version_refused(self, offers: list[Dialect]) -> None:
-        """Messages of a version the CSMS no longer takes are set aside if the station itself speaks another one."""
+        """Messages of a version the CSMS no longer takes are set aside if the station itself speaks another one.
+
+        If it is the version of the station, its other offers are tried next.
+        """
         station, refused = self._station, offers[0].name
-        if len(offers) > 1 or station.port is None or station.port.dialect.name == refused:
+        if len(offers) > 1 or station.port is None:
+            return
+        if station.port.dialect.name == refused:
+            self._refused = refused
             return
         rows = [row for row in station.queue.values() if row.dialect == refused]
         self._site.note([Put(replace(row, state=RowState.PARKED)) for row in rows])
@@ -248,6 +258,7 @@ class _Keeper:
             call_timeout_s=site.options.call_timeout_s,
         )
         self._tried.set()
+        self._refused = None
         log.info("%s: link to the CSMS is up (%s)", station.id, dialect.name)
         if station.record.upstream_dialect != dialect.name:
             site.note([Put(replace(station.record, upstream_dialect=dialect.name))])
@@ -256,6 +267,11 @@ class _Keeper:
         try:
             reason = await link.run()
             log.info("%s: link to the CSMS is down (%s)", station.id, reason)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(CLOSE_S):
+                    await link.close(1001, "the gateway stops")
+            raise
         finally:
             self.link = None
             closer.cancel()
@@ -284,11 +300,14 @@ class _Keeper:
         return True
 
     def _needs_other_version(self, link: Link) -> bool:
-        """A station that speaks another version than its link negotiates again, after its queue is drained."""
+        """After its queue is drained, a station and its link speak the same version: the link's, if it can."""
         station = self._station
         head = next(iter(station.queue.values()), None)
         if head is not None:
             return head.dialect != link.dialect.name
-        if station.port is not None and station.port.dialect.name != link.dialect.name:
-            station.port.close(1012, "the CSMS speaks another version: negotiate again")
+        if station.port is None or station.port.dialect.name == link.dialect.name:
+            return False
+        if link.dialect not in self.offers:
+            return True
+        station.port.close(1012, "the CSMS speaks another version: negotiate again")
         return False

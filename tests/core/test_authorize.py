@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway.clock import Clock
 from gateway.core.authorize import authorize, ends_session
 from gateway.model.ids import StationId, TransactionKey
 from gateway.model.records import RemoteStart, TokenRecord
 from gateway.model.token import AuthorizationStatus, Decision, IdToken, OfflineMode, Reason
 from gateway.model.transaction import Transaction
 from gateway.site import Site, SiteOptions
-from gateway.clock import Clock
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 PAST, FUTURE = "2026-03-01T07:59:59Z", "2026-03-01T08:00:01Z"
@@ -35,9 +35,7 @@ def ask(
     remote_start: RemoteStart | None = None,
     token: str = "Tag",
 ) -> Decision:
-    return authorize(
-        IdToken(token), mode=mode, known=record, running=transactions, remote_start=remote_start, now=NOW
-    )
+    return authorize(IdToken(token), mode=mode, known=record, running=transactions, remote_start=remote_start, now=NOW)
 
 
 # -- modes ----------------------------------------------------------------------------------------------------------
@@ -126,20 +124,18 @@ def test_no_group_is_not_the_same_group() -> None:
     assert ask(KNOWN_ONLY, None, running(None, None)).status is A.INVALID
 
 
-@pytest.mark.xfail(strict=True, reason="groups are compared with regard to case; they are IdTokens like the tokens")
 def test_groups_compare_without_regard_to_case() -> None:
     assert ask(KNOWN_ONLY, known("Accepted", group="fleet-1"), running("x", "FLEET-1")).reason is Reason.SAME_GROUP
 
 
-@pytest.mark.xfail(strict=True, reason="authorize can't tell a start from a stop: what may stop may also start")
 def test_what_may_stop_a_transaction_may_not_start_one_for_it() -> None:
-    """A blocked token of the same group plugs in at the next connector. `besides` says that this is a start."""
+    """A blocked token of the same group plugs in at the next connector."""
     site = Site(SiteOptions(), Clock(wall=NOW.timestamp), random.Random(1))
     site.tokens["blocked"] = TokenRecord("blocked", "Blocked", "G", None, NOW)
     site.ledger.put_transaction(running("GOOD", "G"))
-    own = Transaction(TransactionKey(2), CP, 1, 2, "s", token="BLOCKED")
-    site.ledger.put_transaction(own)
-    assert site.authorize(site.station(CP), IdToken("BLOCKED"), besides=own.key).status is A.BLOCKED
+    assert site.authorize(site.station(CP), IdToken("BLOCKED"), is_start=True).status is A.BLOCKED
+    assert site.authorize(site.station(CP), IdToken("BLOCKED")).reason is Reason.SAME_GROUP
+    assert site.authorize(site.station(CP), IdToken("good"), is_start=True).status is A.INVALID
 
 
 # -- remote start ---------------------------------------------------------------------------------------------------

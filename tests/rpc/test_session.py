@@ -84,10 +84,8 @@ def test_one_call_is_in_flight_and_the_next_waits_for_its_answer(asked: _Asked) 
     asked.session.receive(_result("a"), 1)
     assert asked.outcomes == {"a": [Answered(b"{}")]}
     assert asked.sent() == ["b"]
-    assert not asked.session.is_idle
     asked.session.receive(_result("b"), 2)
-    assert asked.session.is_idle
-    assert asked.session.deadline is None
+    assert (asked.session.is_idle, asked.session.deadline) == (True, None)
 
 
 @pytest.mark.parametrize("ending", [_result("a"), frame.error("a", "GenericError", "no"), b'[3,"a",[]]', b'[3,"a",{'])
@@ -201,7 +199,6 @@ def test_an_answer_that_frees_the_slot_does_not_send_what_is_too_late(asked: _As
     assert asked.session.is_idle
 
 
-@pytest.mark.xfail(strict=True, reason="with its slot free, call() sends without looking at send_by")
 def test_a_question_that_is_too_late_when_asked_is_not_sent(asked: _Asked) -> None:
     """No command goes down after its deadline (DESIGN D7), also when the slot happens to be free."""
     asked.ask("a", now=6, send_by=5)
@@ -317,9 +314,7 @@ def test_answering_keeps_nothing(asked: _Asked) -> None:
 # -- errors as each version spells them -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("framing", "code"), [(FRAMING_J16, "FormationViolation"), (FRAMING_J201, "FormatViolation")]
-)
+@pytest.mark.parametrize(("framing", "code"), [(FRAMING_J16, "FormationViolation"), (FRAMING_J201, "FormatViolation")])
 def test_a_broken_call_is_answered_in_the_version_s_spelling(framing: Framing, code: str) -> None:
     asked = _Asked(Session(framing))
     assert isinstance(asked.session.receive(b'[2,"x","Action",[]]', 0), Malformed)
@@ -381,7 +376,9 @@ class _Anything(RuleBasedStateMachine):
                 self.in_flight = (message_id, self.now + 1 + number % 7)
                 self.expected.append(message_id)
 
-    @rule(priority=st.sampled_from(Priority), patience=st.sampled_from([1.0, 3.0, float("inf")]), asks_again=st.booleans())
+    @rule(
+        priority=st.sampled_from(Priority), patience=st.sampled_from([1.0, 3.0, float("inf")]), asks_again=st.booleans()
+    )
     def ask(self, priority: Priority, patience: float, asks_again: bool) -> None:
         self.asked += 1
         number, message_id = self.asked, f"q{self.asked}"
@@ -476,4 +473,4 @@ class _Anything(RuleBasedStateMachine):
 
 
 TestAnything = _Anything.TestCase
-TestAnything.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestAnything.settings = settings(max_examples=70, stateful_step_count=40, deadline=None)

@@ -1,5 +1,6 @@
 """Splices: the named member changes, and not one byte besides."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -229,7 +230,6 @@ def test_by_example(payload: bytes, path: tuple[str | int, ...], value: bytes | 
         (b'{"a":[1]}', ("a", "b")),
         (b'{"a":{}}', ("a", 0)),
         (b'{"a":[]}', ("a", 0, "b")),
-        (b'{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}", ("a",)),
     ],
     ids=lambda part: repr(part)[:40],
 )
@@ -238,20 +238,24 @@ def test_where_there_is_no_way_there_is_an_error(payload: bytes, path: tuple[str
         splice(payload, path, b"1")
 
 
+def test_depth_is_no_crash() -> None:
+    payload = b'{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}"
+    with contextlib.suppress(SpliceError):
+        assert splice(payload, ("a",), b"1") == b'{"a":1}'
+
+
 def test_signed_data_beside_the_member_is_untouched() -> None:
     signed = '"signedMeterData" :\t"OCMF|{\\"FV\\":\\"1.0\\"}|\\u00e4" , "n":1.0e-07'
     payload = f'{{"transactionId":17,{signed}}}'.encode()
     assert splice(payload, ("transactionId",), b"4711") == f'{{"transactionId":4711,{signed}}}'.encode()
 
 
-@pytest.mark.xfail(strict=True, reason="splice parses what it skips: an integer of over 4300 digits makes it fail")
 def test_a_number_of_any_length_can_be_skipped() -> None:
     payload = b'{"vendor":' + b"9" * 5000 + b',"transactionId":1}'
     assert isinstance(frame.decode(frame.call("a", "StopTransaction", payload)), frame.Call)
     assert splice(payload, ("transactionId",), b"2") == payload[:-2] + b"2}"
 
 
-@pytest.mark.xfail(strict=True, reason="decode accepts a few levels more than splice: such a row can never be bound")
 def test_what_the_decoder_takes_the_splice_can_change() -> None:
     """A booked Stop that can't be bound blocks its station's queue for good."""
     low, high = 1, 50_000

@@ -14,7 +14,10 @@ import pytest
 from gateway.errors import StoreError
 from gateway.store import database
 
-TWO = [*database.migrations(), (database.migrations()[-1][0] + 1, "CREATE TABLE extra (x); INSERT INTO extra VALUES (1);")]
+TWO = [
+    *database.migrations(),
+    (database.migrations()[-1][0] + 1, "CREATE TABLE extra (x); INSERT INTO extra VALUES (1);"),
+]
 NEWEST = database.migrations()[-1][0]
 
 

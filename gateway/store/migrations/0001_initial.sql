@@ -28,6 +28,7 @@ CREATE TABLE "transaction" (
     state TEXT NOT NULL,                    -- running | ended | unclosed
     status TEXT,
     status_reason TEXT,
+    status_expiry TEXT,
     late_status TEXT,
     deauthorized INTEGER NOT NULL,
     started TEXT NOT NULL,                  -- the station's own timestamp, as sent
