@@ -22,6 +22,7 @@ from gateway.config_values import (
     ListenAddress,
     MessageBytes,
     OptionalSeconds,
+    PathName,
     PathPrefix,
     Ping,
     Profile,
@@ -229,7 +230,7 @@ class Station(Section):
     id: Annotated[StationId, AfterValidator(identity)] = Field(
         description='Give 1 to 48 characters without "/": the last part of the URL the station connects to.'
     )
-    alias: Annotated[tuple[Identity, ...], AfterValidator(no_repeats)] = Field(
+    alias: Annotated[tuple[PathName, ...], AfterValidator(no_repeats)] = Field(
         default=(), strict=False, description='Write a list of path names, such as ["box-1"]; 1 to 48 characters each.'
     )
     password_file: SecretFile = None
@@ -261,8 +262,6 @@ class Station(Section):
     def cautions(self) -> Iterator[str]:
         if self.password and self.uplink_password and self.password.reveal() == self.uplink_password.reveal():
             yield "the station and the CSMS have the same password; each leg should have its own"
-        if ":" in self.id and not self.ignore_basic_user:
-            yield 'the id has ":", which a Basic user name cannot carry'
 
 
 class Budgets(Section):

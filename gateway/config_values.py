@@ -187,6 +187,12 @@ def _prefix(value: str) -> str:
 
 
 def identity(value: str) -> str:
+    if ":" in value:
+        raise fault('has ":", which a Basic user name cannot carry; give such a name as an alias')
+    return path_name(value)
+
+
+def path_name(value: str) -> str:
     if not 1 <= len(value) <= 48:
         raise fault(f"has {len(value)} characters")
     if "/" in value or not value.isprintable() or value != value.strip() or value in {".", ".."}:
@@ -260,6 +266,7 @@ SecretEnv = Annotated[
 CertificateFile = Annotated[Path | None, BeforeValidator(_file), Field(description=_CERTIFICATE)]
 KeyFile = Annotated[Path | None, BeforeValidator(_file), Field(description=_KEY)]
 Identity = Annotated[str, AfterValidator(identity)]
+PathName = Annotated[str, AfterValidator(path_name)]
 Title = Annotated[str, AfterValidator(_title)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
 Topology = Annotated[Literal["per-station"], BeforeValidator(_topology)]

@@ -250,13 +250,12 @@ def test_doubtful_choices_are_warned_of(bench: Bench, pems: dict[str, bytes]) ->
     write(bench.folder / "open.key", pems["0.key"], 0o644)
     bench.downlink = """listen = "127.0.0.1:1"\nunknown_stations = "accept"
 certificate_file = "0.pem"\nkey_file = "open.key" """
-    bench.more = '[[station]]\nid = "A"\npassword_file = "pw"\nuplink_password_file = "pw"\n[[station]]\nid = "B:1"'
+    bench.more = '[[station]]\nid = "A"\npassword_file = "pw"\nuplink_password_file = "pw"\n[[station]]\nid = "B"'
     assert bench.load().warnings == (
         "downlink[0].key_file: other users of this machine may read it; chmod 600 closes it",
         'downlink[0]: unknown stations are served with any password: set one, or unknown_stations = "approve"',
         'station "A": the station and the CSMS have the same password; each leg should have its own',
-        'station "B:1": the id has ":", which a Basic user name cannot carry',
-        'uplink: no password for the CSMS is set for station "B:1"',
+        'uplink: no password for the CSMS is set for station "B"',
     )
 
 

@@ -8,19 +8,7 @@ from tests.sim import loop
 from tests.transcript import Transcript, TranscriptError
 
 FOLDER = Path(__file__).parent / "transcripts"
-_VOUCHED = "a remote start is used up before the verdict on its Start is made"
-_LATE = "a Start said again gets the CSMS's late answer instead of the one it got before"
-_RETRY = "a retry waits the whole budget while the uplink is down, and its answer lacks the expiry of the first"
-KNOWN_FAILURES = {
-    "1.6/remote-start-vouched": _VOUCHED,
-    "2.0.1/remote-start-vouched": _VOUCHED,
-    "1.6/retry-after-late-answer": _LATE,
-    "2.0.1/retry-after-late-answer": _LATE,
-    "1.6/retry-offline": _RETRY,
-    "2.0.1/retry-offline": _RETRY,
-    "1.6/reused-id": "a CSMS's id that the station had before, or 0, is handed to the station when it comes in time",
-    "2.0.1/transaction-status-other": "messagesInQueue counts messages of all transactions, also when asked for one",
-}
+KNOWN_FAILURES: dict[str, str] = {}
 """Transcripts that say what should be and is not yet, with the reason."""
 
 

@@ -15,6 +15,7 @@ from gateway.rpc.codes import CallError, ErrorCode
 
 _DIGITS = re.compile(r"\s*[+-]?[0-9]{1,40}\s*", re.ASCII)
 CENTRAL = "Central"
+_LONGEST_INTERVAL_S = 86_400 * 365
 _TOKEN_TYPES = frozenset(
     (CENTRAL, "eMAID", "ISO14443", "ISO15693", "KeyCode", "Local", "MacAddress", "NoAuthorization")
 )
@@ -150,7 +151,8 @@ def boot_answer(payload: bytes) -> BootAnswer | None:
     found = read_answer(payload)
     status = found.get("status")
     known = _REGISTRATIONS.get(status.casefold()) if isinstance(status, str) else None
-    return BootAnswer(known, max(integer(found.get("interval")) or 0, 0)) if known else None
+    interval = min(max(integer(found.get("interval")) or 0, 0), _LONGEST_INTERVAL_S)
+    return BootAnswer(known, interval) if known else None
 
 
 def answer_boot(answer: BootAnswer, now: datetime) -> bytes:

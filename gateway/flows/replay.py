@@ -67,12 +67,14 @@ async def _step(site: Site, station: Station) -> float | None:
     if dialect is None:
         return float("inf")
     record = station.record
-    if record.boot_due and record.boot is not None:
-        if now < station.boot_retry_at:
-            return station.boot_retry_at
+    head = next(iter(station.queue.values()), None)
+    drains_old_version = head is not None and head.dialect == dialect.name != record.dialect
+    if record.boot_due and record.boot is not None and not drains_old_version:
         if record.dialect != dialect.name:
             site.uplink.wake(station.id)
             return float("inf")
+        if now < station.boot_retry_at:
+            return station.boot_retry_at
         await _send_boot(site, station, dialect, record.boot)
         return None
     if station.beat_due:

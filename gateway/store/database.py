@@ -36,6 +36,10 @@ class AiosqliteRunner(aiosqlite.Connection):
 
 async def start(path: Path) -> AiosqliteRunner:
     """Open the database, creating or migrating it. Raises StoreError if it can't be used."""
+    try:
+        open_connection(path).close()  # a path that can't be opened fails here, before there is a thread
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
     runner = AiosqliteRunner(path)
     try:
         await runner

@@ -72,8 +72,8 @@ def _plain(value: Any) -> Any:
     """A value SQLite takes. A figure of more than 64 bits, or half a character, is a station's nonsense."""
     if isinstance(value, (list, tuple)):
         return json.dumps(value)
-    if isinstance(value, int):
-        return max(-(2**63), min(value, 2**63 - 1))
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return None
     if isinstance(value, str) and not value.isascii():
         return value.encode(errors="replace").decode()
     return value

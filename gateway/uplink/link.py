@@ -26,6 +26,7 @@ from gateway.transport import Socket, WebSocket
 log = logging.getLogger(__name__)
 
 Answer = Callable[[Call, float], Awaitable[bytes]]
+MAX_COMMANDS = 64
 
 
 class Connector(Protocol):
@@ -145,6 +146,9 @@ class Link:
         self._socket.abort()
 
     def _take(self, call: Call) -> None:
+        if len(self._commands) >= MAX_COMMANDS:
+            self.pump.session.refuse(call, ErrorCode.GENERIC_ERROR, "too many open commands")
+            return
         task = asyncio.create_task(self._handle(call, self._clock.monotonic()), name=f"{call.action} for {self.name}")
         self._commands.add(task)
         task.add_done_callback(self._commands.discard)

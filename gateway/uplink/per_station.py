@@ -151,6 +151,8 @@ class _Keeper:
         self._tried = asyncio.Event()
         self._negotiating = 0
         self._refused: str | None = None
+        self._was_ours = False
+        """The link was closed by us: no reason to wait before the next one."""
 
     @property
     def state(self) -> LinkState:
@@ -183,6 +185,7 @@ class _Keeper:
                 self.wake.clear()
                 await self.wake.wait()
             self._state = LinkState.CONNECTING
+            self._was_ours = False
             try:
                 opened = await self._open()
                 failures = 0 if opened else failures + 1
@@ -191,7 +194,7 @@ class _Keeper:
             except Exception:  # one station's trouble is never another's
                 log.exception("%s: its link to the CSMS failed", self._station.id)
                 failures += 1
-            if self._is_wanted():
+            if self._is_wanted() and not self._was_ours:
                 self._state = LinkState.DOWN
                 await asyncio.sleep(self._options.backoff.delay_s(failures, self._site.random))
 
@@ -283,11 +286,13 @@ class _Keeper:
         while True:
             self.wake.clear()
             if self._needs_other_version(link):
+                self._was_ours = True
                 await link.close(1000, "another version is needed")
                 return
             if self._is_wanted():
                 await self.wake.wait()
             elif not await self._woken_within(self._options.grace_s):
+                self._was_ours = True
                 await link.close(1000, "the station is gone")
                 return
 

@@ -230,6 +230,8 @@ def test_by_example(payload: bytes, path: tuple[str | int, ...], value: bytes | 
         (b'{"a":[1]}', ("a", "b")),
         (b'{"a":{}}', ("a", 0)),
         (b'{"a":[]}', ("a", 0, "b")),
+        (b'{"0":1}', (0,)),
+        (b'{"a":[1]}', ("a", "0")),
     ],
     ids=lambda part: repr(part)[:40],
 )

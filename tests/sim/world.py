@@ -172,6 +172,7 @@ class World:
 
     def verdict(self) -> Report:
         """The history checker's report. Call after `stop`."""
+        assert self.csms.violations == []
         records: list[StationRecord] = [
             record for station in self.stations.values() for record in station.history.records
         ]

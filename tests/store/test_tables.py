@@ -179,10 +179,10 @@ def test_a_moment_of_another_zone_is_the_same_moment(connection: sqlite3.Connect
 
 @pytest.mark.parametrize("huge", [2**63, -(2**63) - 1, 10**40])
 def test_a_figure_of_more_than_64_bits_costs_nothing_else(connection: sqlite3.Connection, huge: int) -> None:
-    _write(connection, Put(replace(TRANSACTION, meter_start_wh=huge, evse=huge, meter_stop_wh=huge, boot=huge)))
+    _write(connection, Put(replace(TRANSACTION, meter_start_wh=huge, evse=huge, meter_stop_wh=huge)))
     [read] = tables.read(connection)
     assert isinstance(read, Transaction)
-    assert replace(read, evse=1, boot=1, meter_start_wh=None, meter_stop_wh=None) == TRANSACTION
+    assert replace(read, evse=1, meter_start_wh=None, meter_stop_wh=None) == TRANSACTION
 
 
 def test_an_upstream_id_that_is_only_listed_may_be_huge(connection: sqlite3.Connection) -> None:
