@@ -175,7 +175,8 @@ def _sleeps(paths: Iterable[Path]) -> Iterator[str]:
 
 def _knows_virtual_time(tree: ast.Module) -> bool:
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    return any(f"{node.module}.{one.name}" == "tests.sim.loop" for node in imports for one in node.names)
+    on_virtual_time = ("tests.sim", "tests.uplink.link_world", "tests.transcript")
+    return any(f"{node.module}.{one.name}".startswith(on_virtual_time) for node in imports for one in node.names)
 
 
 def _real_time_tests(tree: ast.Module) -> Iterator[ast.AST]:
