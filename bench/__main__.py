@@ -12,7 +12,7 @@ from bench import report
 from bench.fleet import FleetError
 from bench.proc import ProxyError
 
-_WIDTH = 110
+_WIDTH = 120
 """Of a table that goes to no terminal."""
 
 

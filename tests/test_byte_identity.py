@@ -329,15 +329,6 @@ def test_a_transaction_message_online_arrives_as_written(talk: Talk, extra: str,
     )
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the frame decoder takes such a text for broken JSON")
-@both
-@up_and_down
-def test_half_a_surrogate_pair_arrives_as_written(talk: Talk, direction: str) -> None:
-    """What a station that counts UTF-16 makes of a text it cuts. JSON's grammar allows it (RFC 8259, section 8.2)."""
-    text = '{"a":"\\ud83d"}'
-    assert talk.run(talk.answered(talk.peer(direction), "DataTransfer", text, text)) == (text, text)
-
-
 @pytest.mark.parametrize("talk", ["1.6"], indirect=True)
 def test_a_gateway_that_writes_json_anew_is_found_out(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     def anew(message_id: str, action: str, payload: bytes) -> bytes:

@@ -12,7 +12,7 @@ from gateway.model.records import Put, RemoteStart
 from gateway.ports import StationPort
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call
-from gateway.rpc.session import Answered, Refused, Silence
+from gateway.rpc.session import Answered, Refused
 from gateway.rpc.splice import Path, SpliceError, splice
 from gateway.site import REMOTE_START_S, Site
 from gateway.station import Station
@@ -83,8 +83,8 @@ async def _forward(command: _Command, payload: bytes) -> bytes:
         return outcome.payload
     if isinstance(outcome, Refused):
         raise CallError(outcome.code, outcome.description, outcome.details)
-    if outcome.why is Silence.TIMEOUT:
-        raise CallError(ErrorCode.GENERIC_ERROR, "the station did not answer in time")
+    if outcome.was_sent:  # it may act on it all the same: Rejected would be a lie
+        raise CallError(ErrorCode.GENERIC_ERROR, f"the station got the command and did not answer: {outcome.why}")
     site.uplink.wake(station.id)
     return command.rejected(f"the station did not get the command: {outcome.why}")
 

@@ -15,6 +15,7 @@ from gateway.dialects.base import Dialect, Role, Route, UpRule
 from gateway.flows import booking
 from gateway.flows.incoming import Incoming, ask
 from gateway.model.records import Drop, LatestMessage, Put
+from gateway.ports import LinkState
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call
 from gateway.rpc.session import Answered, Outcome, Refused
@@ -70,8 +71,9 @@ async def _boot(incoming: Incoming) -> bytes:
     station.boot_waiter = asyncio.get_running_loop().create_future()
     station.wake.set()
     site.uplink.wake(station.id)
+    deadline = site.clock.monotonic() if site.uplink.state(station.id) is LinkState.DOWN else incoming.deadline()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout_at(incoming.deadline()):
+        async with asyncio.timeout_at(deadline):
             answer = await station.boot_waiter
             if answer is not None:
                 return answer

@@ -31,6 +31,7 @@ class SimSocket:
         self._inbox: deque[bytes] = deque()
         self._came = asyncio.Event()
         self._arrives_at = 0.0
+        self._wire: deque[Callable[[], None]] = deque()
 
     async def receive(self) -> bytes:
         while True:
@@ -84,7 +85,12 @@ class SimSocket:
         loop = asyncio.get_running_loop()
         delay = self._source.uniform(self._weather.delay_min_s, self._weather.delay_max_s)
         self._arrives_at = max(self._arrives_at, loop.time() + delay)
-        loop.call_at(self._arrives_at, what)
+        self._wire.append(what)
+        loop.call_at(self._arrives_at, self._arrive)
+
+    def _arrive(self) -> None:
+        """Timers of one instant have no order; frames do."""
+        self._wire.popleft()()
 
 
 def pair(source: random.Random, weather: Weather, subprotocol: str | None) -> tuple[SimSocket, SimSocket]:

@@ -14,7 +14,7 @@ from gateway.demo.checker import Report, check, read_ledger
 from gateway.demo.history import CsmsRecord, Killed, StationRecord
 from gateway.dialects import registry
 from gateway.downlink import station as downlink
-from gateway.errors import ConnectError
+from gateway.errors import ConnectError, StoreError
 from gateway.model.ids import StationId
 from gateway.model.records import Approval
 from gateway.model.token import OfflineMode
@@ -132,7 +132,11 @@ class World:
         site = self.assembly.site
         station_id = StationId(identity)
         if station_id not in site.stations or site.stations[station_id].record.approval is not Approval.ACCEPTED:
-            await site.admit(station_id, Approval.ACCEPTED)
+            try:
+                async with asyncio.timeout(10):
+                    await site.admit(station_id, Approval.ACCEPTED)
+            except (TimeoutError, StoreError):
+                return None
         chosen = await site.uplink.negotiate(station_id, [subprotocol])
         dialect = registry.by_subprotocol(chosen or "")
         if dialect is None or self.assembly is None or self.assembly.site is not site:
