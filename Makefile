@@ -1,4 +1,4 @@
-.PHONY: env demo check test storm bench clean
+.PHONY: env peers demo check test storm bench clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -8,6 +8,9 @@ env: .venv/stamp
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/pip install --quiet --editable . --group dev
 	touch $@
+
+peers: env  ## the foreign OCPP peers of the tests, from npm and PyPI; the tests get them on first use
+	$(BIN)/python -m tests.peers.python_env
 
 demo: env  ## gateway + CSMS + 6 stations, an outage of 20 s, recovery, verdict
 	$(BIN)/ocpp-gateway demo
@@ -28,4 +31,4 @@ bench: env  ## ratios against a floor measured in the same run
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -10,6 +10,7 @@ from functools import partial
 from gateway.assembly import Assembly, Seams
 from gateway.clock import Clock
 from gateway.config import Config
+from gateway.dialects import quirks
 from gateway.dialects.base import Budget
 from gateway.downlink.admission import ListenerOptions, StationAccess, UnknownStations
 from gateway.downlink.server import DownlinkServer
@@ -17,7 +18,7 @@ from gateway.errors import GatewayError
 from gateway.model.ids import StationId
 from gateway.model.token import OfflineMode
 from gateway.site import SiteOptions
-from gateway.station import StationOptions
+from gateway.station import ModelOptions, StationOptions
 from gateway.store import database
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import LinkOptions, WebSocketConnector
@@ -37,7 +38,7 @@ async def run(config: Config) -> None:
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = state / DATABASE
     seams = Seams(
-        clock=Clock(),
+        clock=Clock(monotonic=asyncio.get_running_loop().time),
         source=random.SystemRandom(),
         runner=await database.start(path),
         reopen=partial(database.reopen, path),
@@ -91,9 +92,17 @@ def _site_options(config: Config) -> SiteOptions:
         suspect_s=budgets.suspect_s,
         call_timeout_s=config.uplink.call_timeout_s,
         stations={
-            station.id: StationOptions(station.station_timeout_s, station.min_answer_delay_ms / 1000)
+            station.id: StationOptions(
+                station.station_timeout_s, station.min_answer_delay_ms / 1000, quirks.of(station.quirks)
+            )
             for station in config.stations
         },
+        models=[
+            ModelOptions(
+                model.vendor, model.model, quirks.of(model.quirks), model.min_answer_delay_ms / 1000, model.ping
+            )
+            for model in config.models
+        ],
     )
 
 

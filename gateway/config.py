@@ -15,20 +15,20 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from gateway.config_mistakes import ConfigError, Mistake, dotted, quoted, translated, unknown
-from gateway.config_models import Authorization, Budgets, Config, Downlink, Log, Section, Site, Station, Uplink
+from gateway.config_models import Authorization, Budgets, Config, Downlink, Log, Model, Section, Site, Station, Uplink
 from gateway.config_values import Address, Context
 
 __all__ = ["Config", "ConfigError", "Mistake", "load", "redacted"]
 
 _LARGEST_FILE = 4 * 1024**2
-_SECTIONS = ["site", "downlink", "uplink", "authorization", "station", "budgets", "log"]
+_SECTIONS = ["site", "downlink", "uplink", "authorization", "station", "model", "budgets", "log"]
 _REQUIRED = {"site", "uplink"}
 _NOT_YET = {
     "circuit": "share current between stations",
     "meter": "read meters",
     "web": "open a TCP listener for a web page",
 }
-_STAND_INS = {"name": "-", "identity": "-", "listen": "localhost:0", "url": "wss://localhost", "id": "-"}
+_STAND_INS = {"name": "-", "identity": "-", "listen": "localhost:0", "url": "wss://localhost", "id": "-", "vendor": "-"}
 """For required keys that are wrong: something valid, so that the rest of the section can be judged."""
 
 S = TypeVar("S", bound=Section)
@@ -121,6 +121,7 @@ class _Draft:
         budgets, log = self._table(Budgets, raw, "budgets"), self._table(Log, raw, "log")
         downlinks = self._list(Downlink, raw, "downlink")
         stations = self._list(Station, raw, "station")
+        models = self._list(Model, raw, "model")
         self._check_listeners(downlinks)
         self._check_names(stations)
         self._check_budgets(budgets, uplink)
@@ -134,6 +135,7 @@ class _Draft:
                 "uplink": uplink.section,
                 "authorization": authorization.section,
                 "stations": tuple(part.section for part in stations),
+                "models": tuple(part.section for part in models),
                 "budgets": budgets.section,
                 "log": log.section,
                 "source": source,

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.config_values import (
     INSECURE_REMEDY,
+    AnswerDelay,
     CertificateFile,
     CsmsUrl,
     Folder,
@@ -24,8 +25,10 @@ from gateway.config_values import (
     OptionalSeconds,
     PathName,
     PathPrefix,
+    Pattern,
     Ping,
     Profile,
+    Quirks,
     Seconds,
     SecondsOrZero,
     Secret,
@@ -239,9 +242,10 @@ class Station(Section):
     uplink_password_env: SecretEnv = None
     version: Version | None = None
     station_timeout_s: OptionalSeconds = None
-    min_answer_delay_ms: int = Field(default=0, ge=0, le=10_000, description="Write a whole number, 0 to 10000.")
+    min_answer_delay_ms: AnswerDelay = 0
     ping: bool = Field(default=True, description="Write true or false.")
     ignore_basic_user: bool = Field(default=False, description="Write true or false.")
+    quirks: Quirks = ()
 
     @property
     def password(self) -> Secret | None:
@@ -262,6 +266,20 @@ class Station(Section):
     def cautions(self) -> Iterator[str]:
         if self.password and self.uplink_password and self.password.reveal() == self.uplink_password.reveal():
             yield "the station and the CSMS have the same password; each leg should have its own"
+
+
+class Model(Section):
+    """What is known of all stations of a model; a station's own section adds to it."""
+
+    vendor: Pattern
+    model: Pattern = "*"
+    quirks: Quirks = ()
+    min_answer_delay_ms: AnswerDelay = 0
+    ping: bool = Field(default=True, description="Write true or false.")
+
+    def cautions(self) -> Iterator[str]:
+        if not self.quirks and not self.min_answer_delay_ms and self.ping:
+            yield "says nothing of these stations: give quirks, min_answer_delay_ms or ping"
 
 
 class Budgets(Section):
@@ -286,6 +304,7 @@ class Config(Section):
     uplink: Uplink
     authorization: Authorization
     stations: tuple[Station, ...]
+    models: tuple[Model, ...]
     budgets: Budgets
     log: Log
     source: Path

@@ -250,7 +250,20 @@ _CERTIFICATE = "Give the path of a PEM file: the certificate, then its intermedi
 _KEY = "Give the path of the PEM file with the certificate's private key, without a passphrase."
 INSECURE_REMEDY = "Write true only if everybody who reaches this network may be trusted."
 
-Version = Literal["1.6", "2.0.1"]
+Version = Literal["1.6", "2.0.1", "2.1"]
+Quirk = Literal[
+    "empty-values",
+    "capitalised-keys",
+    "numbers-as-text",
+    "text-as-numbers",
+    "enum-spellings",
+    "strip-nulls",
+    "missing-connector-id",
+    "long-boot-texts",
+    "long-id-tag",
+    "history-at-first-connect",
+]
+"""What docs/quirks.md explains; a test compares the names with those of `dialects.quirks`."""
 SecretFile = Annotated[
     Secret | None,
     BeforeValidator(_secret_of_file),
@@ -296,4 +309,17 @@ Ping = Annotated[float, Field(ge=0, le=3600, description="Write seconds between 
 _SECONDS = Field(gt=0, le=3600, description="Write seconds, more than 0 and at most 3600.")
 Seconds = Annotated[float, _SECONDS]
 OptionalSeconds = Annotated[float | None, _SECONDS]
+AnswerDelay = Annotated[int, Field(ge=0, le=10_000, description="Write a whole number, 0 to 10000.")]
+Quirks = Annotated[
+    tuple[Quirk, ...],
+    AfterValidator(no_repeats),
+    Field(strict=False, description='Write a list such as ["capitalised-keys"]; docs/quirks.md explains each.'),
+]
+Pattern = Annotated[
+    str,
+    AfterValidator(_title),
+    Field(
+        description='Write what the station\'s BootNotification says, such as "Volt" or "Volt*"; case does not matter.'
+    ),
+]
 SecondsOrZero = Annotated[float, Field(ge=0, le=3600, description="Write seconds, 0 to 3600.")]

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gateway.dialects.base import Dialect
 from gateway.model.ids import StationId
-from gateway.rpc.session import Outcome, Priority
+from gateway.rpc.session import Outcome, Priority, RefusedResult
 
 
 class LinkState(StrEnum):
@@ -28,6 +28,12 @@ class StationPort(Protocol):
     async def call(self, action: str, payload: bytes, *, send_by: float = float("inf")) -> Outcome:
         """Ask the station; a message id is made for it."""
 
+    def send(self, action: str, payload: bytes) -> None:
+        """Tell the station something it does not answer; a message id is made for it."""
+
+    def refuse_result(self, refused: RefusedResult) -> None:
+        """Tell the station that an answer of its own was of no use, if it is one of its latest and unchanged."""
+
     def close(self, code: int, reason: str) -> None:
         """Begin to close the socket; returns at once."""
 
@@ -43,7 +49,7 @@ class UplinkPort(Protocol):
     def dialect(self, station: StationId) -> Dialect | None:
         """The version spoken upstream for this station, None while its link is not up."""
 
-    async def call(
+    async def post(
         self,
         station: StationId,
         message_id: str,
@@ -51,11 +57,22 @@ class UplinkPort(Protocol):
         payload: bytes,
         *,
         priority: Priority,
+        on_done: Callable[[Outcome], None],
         send_by: float = float("inf"),
-        on_done: Callable[[Outcome], None] | None = None,
         on_sent: Callable[[], None] | None = None,
+    ) -> None:
+        """Ask the CSMS for this station; returns when that is under way. `on_done` hears the outcome, once, always."""
+
+    async def call(
+        self, station: StationId, message_id: str, action: str, payload: bytes, *, priority: Priority
     ) -> Outcome:
-        """Ask the CSMS for this station. `on_done` hears the outcome even if the caller has given up by then."""
+        """Ask the CSMS for this station and wait for the outcome."""
+
+    def send(self, station: StationId, message_id: str, action: str, payload: bytes) -> None:
+        """Tell the CSMS something it does not answer. Lost if the link is not up, or not of a version that can."""
+
+    def refuse_result(self, station: StationId, refused: RefusedResult) -> None:
+        """Tell the CSMS that an answer of its own was of no use, if it is one of its latest and unchanged."""
 
     def suspect(self, station: StationId) -> None:
         """A budget ran out: until anything arrives from the CSMS, waiting is hardly worth it."""

@@ -9,7 +9,7 @@ from functools import partial
 from gateway.clock import Clock
 from gateway.errors import SocketClosed
 from gateway.rpc import frame
-from gateway.rpc.session import Outcome, Priority, Request, Session
+from gateway.rpc.session import Outcome, Priority, RefusedResult, Request, Session
 from gateway.transport import Socket
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 class Pump:
     """Reads until the socket closes. `on_call` must not wait: it hands the CALL to somebody else.
 
-    `on_activity` hears of every frame that arrives; `on_timeout` of every CALL of ours that got no answer in time.
+    `on_activity` hears of every frame that arrives; `on_timeout` of every CALL of ours that got no answer in time;
+    `on_send` and `on_refused_result` of what has no answer.
     """
 
     def __init__(
@@ -31,6 +32,8 @@ class Pump:
         *,
         on_activity: Callable[[], None] | None = None,
         on_timeout: Callable[[], None] | None = None,
+        on_send: Callable[[frame.Send], None] | None = None,
+        on_refused_result: Callable[[RefusedResult], None] | None = None,
     ) -> None:
         self.name = name
         self.socket = socket
@@ -39,8 +42,11 @@ class Pump:
         self._on_call = on_call
         self._on_activity = on_activity
         self._on_timeout = on_timeout
+        self._on_send = on_send
+        self._on_refused_result = on_refused_result
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: set[asyncio.Task[None]] = set()
+        self._telling: asyncio.Task[None] | None = None
 
     async def run(self) -> SocketClosed:
         """Pump until the socket is closed; returns why. Everything open then gets its outcome."""
@@ -52,8 +58,10 @@ class Pump:
                 came = self.session.receive(data, self._clock.monotonic())
                 if isinstance(came, frame.Call):
                     self._on_call(came)
-                elif came is not None:
+                elif isinstance(came, frame.Malformed):
                     log.warning("%s: unusable frame of %d bytes: %s", self.name, len(data), came.problem)
+                elif came is not None:
+                    self._hear(came)
                 if self.session.outgoing:
                     await self.flush()
         except SocketClosed as closed:
@@ -73,16 +81,17 @@ class Pump:
         priority: Priority,
         timeout_s: float,
         send_by: float = float("inf"),
-        on_done: Callable[[Outcome], None] | None = None,
-        on_sent: Callable[[], None] | None = None,
     ) -> Outcome:
-        """Ask the peer and wait for the outcome. `on_done` hears of it at once, even if the caller is gone by then."""
+        """Ask the peer and wait for the outcome."""
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        settle = partial(_settle, done, on_done)
-        request = Request(message_id, action, payload, settle, priority, timeout_s, send_by, on_sent)
+        settle = partial(_settle, done)
+        await self.post(Request(message_id, action, payload, settle, priority, timeout_s, send_by))
+        return await done
+
+    async def post(self, request: Request) -> None:
+        """Ask the peer; returns when the question is handed over. The request's `on_done` hears of the outcome."""
         self.session.call(request, self._clock.monotonic())
         await self.flush()
-        return await done
 
     async def answer(self, call: frame.Call, payload: bytes) -> None:
         self.session.answer(call, payload)
@@ -95,6 +104,32 @@ class Pump:
     def forget(self, call: frame.Call) -> None:
         """Leave a CALL of the peer unanswered."""
         self.session.forget(call)
+
+    def send(self, message_id: str, action: str, payload: bytes) -> None:
+        """Tell the peer something it does not answer. Does not wait for a slow socket: the oldest give way."""
+        self.session.send(message_id, action, payload)
+        self._flush_soon()
+
+    def refuse_result(self, refused: RefusedResult) -> None:
+        """Tell the peer that its CALLRESULT, which went on as it came, was refused further on."""
+        if self.session.refuse_result(refused):
+            self._flush_soon()
+
+    def _hear(self, came: frame.Send | RefusedResult) -> None:
+        if isinstance(came, frame.Send):
+            if self._on_send:
+                self._on_send(came)
+            return
+        refused = came.refused
+        log.warning("%s: the answer to %.66r is refused: %.66r %.257r", self.name, refused.message_id, refused.code,
+                    refused.description)  # fmt: skip
+        if self._on_refused_result:
+            self._on_refused_result(came)
+
+    def _flush_soon(self) -> None:
+        """One task at a time: while the socket is slow, frames wait where they are counted."""
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.get_running_loop().create_task(self.flush())
 
     async def flush(self) -> None:
         """Send what the session wants sent, one by one, so that a caller cancelled while waiting loses no frame."""
@@ -124,8 +159,6 @@ class Pump:
         task.add_done_callback(self._flushing.discard)
 
 
-def _settle(done: asyncio.Future[Outcome], also: Callable[[Outcome], None] | None, outcome: Outcome) -> None:
-    if also:
-        also(outcome)
+def _settle(done: asyncio.Future[Outcome], outcome: Outcome) -> None:
     if not done.done():
         done.set_result(outcome)

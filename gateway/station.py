@@ -1,14 +1,36 @@
 """What is known of one station: its durable part, and what is true only now."""
 
 import asyncio
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
+from gateway.dialects import quirks
+from gateway.dialects.quirks import Quirks
 from gateway.model.events import RegistrationStatus, StatusReport
 from gateway.model.ids import RowId, StationId
 from gateway.model.records import LatestMessage, OutboxRow, StationRecord
 from gateway.ports import StationPort
+from gateway.rpc.frame import Send
+from gateway.rpc.session import Outcome
 
 _RECENT_ANSWERS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """What the configuration says of every station of a model. `vendor`, `model`: patterns with * and ?, any case."""
+
+    vendor: str
+    model: str = "*"
+    quirks: Quirks = quirks.NONE
+    min_answer_delay_s: float = 0.0
+    ping: bool = True
+
+    def fits(self, vendor: str, model: str) -> bool:
+        pairs = ((vendor, self.vendor), (model, self.model))
+        return all(fnmatchcase(said.casefold(), pattern.casefold()) for said, pattern in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +39,21 @@ class StationOptions:
 
     call_timeout_s: float | None = None
     min_answer_delay_s: float = 0.0
+    quirks: Quirks = quirks.NONE
+
+    def of_models(self, models: Iterable[ModelOptions]) -> "StationOptions":
+        """With what is said of its models added."""
+        found = self
+        for model in models:
+            delay_s = max(found.min_answer_delay_s, model.min_answer_delay_s)
+            found = replace(found, quirks=found.quirks | model.quirks, min_answer_delay_s=delay_s)
+        return found
+
+
+def fitting(models: Iterable[ModelOptions], boot: bytes | None) -> list[ModelOptions]:
+    """The models that a station is of, by its BootNotification; none while it has not booted."""
+    said = quirks.model_of(boot)
+    return [model for model in models if said is not None and model.fits(*said)]
 
 
 class Station:
@@ -33,6 +70,8 @@ class Station:
         """Lazy rows in flight whose station is gone: forgotten at their outcome, whatever it is."""
         self.parked: dict[RowId, OutboxRow] = {}
         self.latest: dict[str, LatestMessage] = {}
+        self.sends: list[tuple[str, Send]] = []
+        """Messages without an answer that wait for the link, each with its dialect; in memory only."""
 
         self.port: StationPort | None = None
         self.connectors: dict[tuple[int, int], StatusReport] = {}
@@ -42,6 +81,8 @@ class Station:
         self.boot_retry_at = 0.0
         self.beat_due = False
         self.in_flight: RowId | None = None
+        self.outcomes: deque[tuple[OutboxRow, Outcome]] = deque()
+        """Outcomes nobody waits for any more: the replay settles them."""
         self.sent: set[RowId] = set()
         """Rows that were, or after a restart may have been, sent without an answer."""
         self.waiting: dict[RowId, asyncio.Future[bytes | None]] = {}

@@ -8,7 +8,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from gateway.config import Config, ConfigError, Mistake, load
-from gateway.config_models import Authorization, Budgets, Downlink, Log, Section, Site, Station, Uplink
+from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Section, Site, Station, Uplink
 
 SECTIONS: dict[str, type[Section]] = {
     "site": Site,
@@ -16,6 +16,7 @@ SECTIONS: dict[str, type[Section]] = {
     "uplink": Uplink,
     "authorization": Authorization,
     "station": Station,
+    "model": Model,
     "budgets": Budgets,
     "log": Log,
 }

@@ -120,7 +120,7 @@ ADDED: list[Case] = [
         '"approve", "accept" or "refuse"',
     ),
     ("downlink", "default_version = 1.6", "downlink[0].default_version", "cannot be 1.6", "with the quotes"),
-    ("downlink", 'default_version = "2.1"', "downlink[0].default_version", 'cannot be "2.1"', '"1.6" or "2.0.1"'),
+    ("downlink", 'default_version = "2.2"', "downlink[0].default_version", 'cannot be "2.2"', '"2.0.1" or "2.1"'),
     ("downlink", "ping_interval_s = -1", "downlink[0].ping_interval_s", "cannot be -1", "0 = no pings"),
     ("downlink", "ping_interval_s = nan", "downlink[0].ping_interval_s", "cannot be nan", "at most 3600"),
     ("downlink", "ping_interval_s = inf", "downlink[0].ping_interval_s", "cannot be inf", "at most 3600"),

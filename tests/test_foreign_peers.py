@@ -5,95 +5,42 @@ gateway.
 """
 
 import asyncio
-import dataclasses
 import json
-import os
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.gateway_process import GatewayProcess
 from tests.peers import ocpp_rpc_rig
-from tests.peers.ocpp_rpc_commands import COMMANDS_16, COMMANDS_201, TOKEN
-from tests.peers.ocpp_rpc_diff import Diff, compare
-from tests.peers.ocpp_rpc_rig import Csms, Fleet, PeerError, RigUnavailableError, Stats
+from tests.peers.ocpp_rpc_commands import COMMANDS_16, COMMANDS_201
+from tests.peers.ocpp_rpc_rig import Csms, Fleet
+from tests.peers.peer_process import PeerError, Stats
+from tests.peers.steps import (
+    OfflineWork,
+    all_hold,
+    assert_no_errors,
+    diff_now,
+    diff_of,
+    install_or_skip,
+    is_16,
+    outage_began,
+    report,
+    send_commands,
+    stop_and_start_remotely,
+    wait_until_all_arrived,
+)
 
 
 @pytest.fixture(scope="session")
 def rig() -> None:
-    """The node packages; without them the tests skip loudly, and fail where CI=true."""
-    try:
-        ocpp_rpc_rig.install()
-    except RigUnavailableError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"the ocpp-rpc peers are missing: {error}")
-        pytest.skip(f"NOT TESTED against independent peers: {error}")
+    """The node packages."""
+    install_or_skip(ocpp_rpc_rig.install)
 
 
 @pytest.fixture
 def gateway_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a short path, for the Unix socket in it."""
     return tmp_path_factory.mktemp("gw")
-
-
-def is_16(identity: str) -> bool:
-    """Whether the fleet gave this identity to a 1.6 station."""
-    return identity.startswith("S16-")
-
-
-def assert_no_errors(*all_stats: Stats) -> None:
-    """No peer saw a CALLERROR, a time-out, a schema violation or a frame it could not place."""
-    for stats in all_stats:
-        total = stats.total
-        assert (total.errors, total.schema_errors, total.protocol_errors) == (0, 0, 0), total.examples
-
-
-async def diff_now(fleet: Fleet, csms: Csms, *, marks_offline: bool = False) -> Diff:
-    """What the stations sent against what the CSMS has by now."""
-    return await diff_of(await fleet.sessions(), csms, marks_offline=marks_offline)
-
-
-async def diff_of(sessions: list[dict[str, Any]], csms: Csms, *, marks_offline: bool = False) -> Diff:
-    """The same for sessions already read: the fleet may have ended."""
-    answer = await csms.ask("log")
-    return compare(sessions, answer["log"], answer["cuts"], marks_offline=marks_offline)
-
-
-async def wait_until_all_arrived(fleet: Fleet, csms: Csms, *, marks_offline: bool = False) -> None:
-    """Wait until the CSMS has everything the stations sent. Raises AssertionError with what is missing."""
-    problems: list[str] = []
-
-    async def complete() -> bool:
-        problems[:] = (await diff_now(fleet, csms, marks_offline=marks_offline)).problems
-        return not problems
-
-    try:
-        await csms.until(complete, 90, "everything arrived")
-    except TimeoutError:
-        pytest.fail(f"{len(problems)} problems 90 s later:\n" + "\n".join(problems[:10]))
-
-
-async def send_commands(fleet: Fleet, csms: Csms, identity: str) -> None:
-    """Send every command of the list, one by one; check the answers, and that the station got them as they were."""
-    commands = COMMANDS_16 if is_16(identity) else COMMANDS_201
-    for action, payload, expected in commands:
-        answer = await csms.call(identity, action, payload)
-        assert expected.items() <= answer.items(), f"{identity} {action}: {answer}"
-    got = iter([(command["action"], command["params"]) for command in (await fleet.received())[identity]])
-    missing = [(action, payload) for action, payload, _ in commands if (action, payload) not in got]
-    assert not missing, f"{identity} did not get, as sent and in order: {missing}"
-
-
-async def all_hold(fleet: Fleet, count: int) -> None:
-    """Wait until `count` sessions have all their meter values and are held."""
-
-    async def held() -> bool:
-        sessions = await fleet.sessions()
-        return len([one for one in sessions if one["measured"] and one["reason"] is None]) == count
-
-    await fleet.until(held, 120, f"{count} sessions are held")
 
 
 # The rig without a gateway.
@@ -270,38 +217,6 @@ async def test_fifty_stations_hold_sessions_through_the_gateway(gateway_dir: Pat
     assert status == 0
 
 
-async def stop_and_start_remotely(fleet: Fleet, csms: Csms, identities: list[str]) -> None:
-    """End the held session of each station by the id the CSMS knows, then start one remotely, and wait for it."""
-    known: dict[str, Any] = {}
-    for entry in await csms.log():
-        if entry["action"] == "StartTransaction":
-            known[entry["identity"]] = entry["answer"]["transactionId"]
-        elif entry["action"] == "TransactionEvent":
-            known[entry["identity"]] = entry["params"]["transactionInfo"]["transactionId"]
-    for identity in identities:
-        action = "RemoteStopTransaction" if is_16(identity) else "RequestStopTransaction"
-        assert await csms.call(identity, action, {"transactionId": known[identity]}) == {"status": "Accepted"}
-
-    async def stopped() -> bool:
-        over = {session["identity"] for session in await fleet.sessions() if session["ended"]}
-        return over >= set(identities)
-
-    await fleet.until(stopped, 30, "the sessions ended")
-    for identity in identities:
-        if is_16(identity):
-            answer = await csms.call(identity, "RemoteStartTransaction", {"idTag": "REMOTE", "connectorId": 1})
-        else:
-            start = {"idToken": TOKEN, "remoteStartId": 11, "evseId": 1}
-            answer = await csms.call(identity, "RequestStartTransaction", start)
-        assert answer["status"] == "Accepted", f"{identity}: {answer}"
-
-    async def started() -> bool:
-        sessions = [session for session in await fleet.sessions() if session["identity"] in identities]
-        return len([one for one in sessions if one["measured"]]) == 2 * len(identities)
-
-    await fleet.until(started, 30, "the remote sessions run")
-
-
 @pytest.mark.usefixtures("rig")
 async def test_an_outage_in_the_middle_of_sessions_loses_nothing(gateway_dir: Path) -> None:
     count = 20
@@ -318,7 +233,9 @@ async def test_an_outage_in_the_middle_of_sessions_loses_nothing(gateway_dir: Pa
 
         await csms.until(going, 60, "a session at every station")
         await csms.ask("cut")
-        await fleet.until(_OfflineWork(fleet, await _began(csms)), 120, "starts, values and stops during the outage")
+        await fleet.until(
+            OfflineWork(fleet, await outage_began(csms)), 120, "starts, values and stops during the outage"
+        )
         await csms.ask("mend")
         mended = len(await csms.log())
 
@@ -340,33 +257,3 @@ async def test_an_outage_in_the_middle_of_sessions_loses_nothing(gateway_dir: Pa
     assert {peer.max_in_flight for peer in server.peers.values()} == {1}
     assert {peer.max_sockets for peer in server.peers.values()} == {1}
     assert status == 0
-
-
-async def _began(csms: Csms) -> int:
-    began: int = (await csms.ask("log"))["cuts"][-1][0]
-    return began
-
-
-@dataclasses.dataclass
-class _OfflineWork:
-    """True once 3 s have passed and both versions had a start, a value and a stop answered during the outage."""
-
-    fleet: Fleet
-    began_ms: int
-
-    async def __call__(self) -> bool:
-        done: set[str] = set()
-        latest = 0
-        for session in await self.fleet.sessions():
-            for message in session["messages"]:
-                latest = max(latest, message["at_ms"])
-                if message["at_ms"] > self.began_ms and message["answered_at_ms"] is not None:
-                    done.add(message["payload"].get("eventType", message["action"]))
-        wanted = {"StartTransaction", "MeterValues", "StopTransaction", "Started", "Updated", "Ended"}
-        return latest - self.began_ms > 3000 and done >= wanted
-
-
-def report(stations: Stats, server: Stats, diff: Diff) -> None:
-    """Print the figures of a run."""
-    shown = dataclasses.replace(diff, problems=diff.problems[:5])
-    sys.stdout.write(f"stations: {stations.total}\nCSMS: {server.total}\n{shown}\n")

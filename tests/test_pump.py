@@ -14,9 +14,19 @@ from gateway.downlink.station import StationConnection
 from gateway.errors import SocketClosed, StoreNotReady
 from gateway.pump import Pump
 from gateway.rpc import frame
-from gateway.rpc.codes import FRAMING_J201
-from gateway.rpc.frame import Call
-from gateway.rpc.session import Answered, Outcome, Priority, Session, Silence, Unanswered
+from gateway.rpc.codes import FRAMING_J21, FRAMING_J201
+from gateway.rpc.frame import Call, ResultRefused, Send
+from gateway.rpc.session import (
+    MAX_SENDS,
+    Answered,
+    Outcome,
+    Priority,
+    RefusedResult,
+    Request,
+    Session,
+    Silence,
+    Unanswered,
+)
 from gateway.site import Site, SiteOptions
 from tests.sim import loop
 
@@ -95,15 +105,19 @@ class _Rig:
         send_by: float = float("inf"),
         priority: Priority = Priority.COMMAND,
     ) -> asyncio.Task[Outcome]:
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
         def done(outcome: Outcome) -> None:
             assert message_id not in self.outcomes
             self.outcomes[message_id] = outcome
+            if not answer.done():
+                answer.set_result(outcome)
 
-        return asyncio.create_task(
-            self.pump.call(
-                message_id, "A", b"{}", priority=priority, timeout_s=timeout_s, send_by=send_by, on_done=done
-            )
-        )
+        async def asking() -> Outcome:
+            await self.pump.post(Request(message_id, "A", b"{}", done, priority, timeout_s, send_by))
+            return await answer
+
+        return asyncio.create_task(asking())
 
 
 def _now() -> float:
@@ -346,3 +360,54 @@ def test_a_call_left_unanswered_may_be_asked_again() -> None:
             await running
 
     loop.run(main())
+
+
+# -- what has no answer ---------------------------------------------------------------------------------------------
+
+
+async def test_sends_wait_for_a_slow_socket_where_they_are_counted() -> None:
+    """Nobody waits for them, one task writes them, and the oldest give way."""
+    socket = _Socket()
+    socket.gate = asyncio.Event()
+    pump = Pump("peer", socket, Session(FRAMING_J21), Clock(), lambda call: None)
+    before = len(asyncio.all_tasks())
+    for number in range(MAX_SENDS + 50):
+        pump.send(f"{number}", "Notify", b"{}")
+        await _settled()
+    assert socket.ids() == ["0"]
+    assert len(pump.session.outgoing) == MAX_SENDS
+    assert len(asyncio.all_tasks()) == before + 1
+    socket.gate.set()
+    await _settled()
+    assert socket.ids() == ["0", *(f"{number}" for number in range(50, MAX_SENDS + 50))]
+
+
+async def test_what_has_no_answer_is_handed_over_in_the_reader() -> None:
+    socket, heard = _Socket(), list[object]()
+    pump = Pump("peer", socket, Session(FRAMING_J21), Clock(), lambda call: pump.session.answer(call, b'{"x":1}'),
+                on_send=heard.append, on_refused_result=heard.append)  # fmt: skip
+    running = asyncio.create_task(pump.run())
+    socket.come(b'[2,"a","A",{}]', b'[6,"s","Notify",{}]', b'[5,"a","GenericError","why"]', b'[5,"b"]', b"[6]")
+    await _settled()
+    refused = ResultRefused("a", "GenericError", "why")
+    assert heard == [Send("s", "Notify", b"{}"), RefusedResult(b'{"x":1}', refused)]
+    assert socket.written == [[3, "a", {"x": 1}]]
+    socket.cut(SocketClosed())
+    await running
+
+
+async def test_a_station_that_waits_for_approval_is_not_heard() -> None:
+    socket = _Socket()
+
+    async def answer(call: Call, received: float) -> bytes:
+        return b"{}"
+
+    site = Site(SiteOptions(), Clock(), random.Random(1))
+    running = asyncio.create_task(StationConnection(site, "CP", socket, registry.by_name("2.1"), answer).run())
+    socket.come(b'[6,"s","Notify",{}]', b'[5,"s"]', b'[2,"a","A",{}]')
+    async with asyncio.timeout(5):
+        while not socket.written:
+            await _settled()
+    assert socket.written == [[3, "a", {}]]
+    socket.cut(SocketClosed())
+    await running

@@ -45,6 +45,8 @@ def _route(rule: UpRule | DownRule) -> str:
 
 
 def _while_csms_is_away(rule: UpRule) -> str:
+    if rule.is_send:
+        return "never answered"
     if isinstance(rule.offline, bytes):
         return f"`{rule.offline.decode()}`"
     if rule.offline is not None:

@@ -15,9 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gateway.dialects import quirks
 from gateway.errors import SocketClosed
 from gateway.model.token import OfflineMode
 from gateway.site import SiteOptions
+from gateway.station import ModelOptions, StationOptions
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.per_station import PerStationOptions
 from tests.sim.csms import SimCsms
@@ -223,6 +225,14 @@ class Transcript:
                 self._version = version
             case ["offline", mode]:
                 self._options = replace(self._options, offline=OfflineMode(mode))
+            case ["quirks", *names]:
+                self._options = replace(self._options, stations={STATION: StationOptions(quirks=quirks.of(names))})
+            case ["answer-delay", seconds]:
+                stations = {STATION: StationOptions(min_answer_delay_s=float(seconds))}
+                self._options = replace(self._options, stations=stations)
+            case ["model", vendor, model, delay_s, *names]:
+                said = ModelOptions(vendor, model, quirks.of(names), float(delay_s))
+                self._options = replace(self._options, models=[*self._options.models, said])
             case _:
                 raise TranscriptError(f"{self._path.name}: unknown setting {' '.join(words)}")
 

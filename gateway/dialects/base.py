@@ -91,7 +91,7 @@ class UpRule:
 
     `offline`: the answer while the CSMS can't be asked (payload, or the code of a CALLERROR); None where the codec
     makes it. `slot` names what a newer message of the same kind replaces (route latest). `clean` removes secrets from
-    what goes up.
+    what goes up. `is_send`: a message that has no answer (SEND); as a CALL it is relayed like any other.
     """
 
     action: str
@@ -104,6 +104,7 @@ class UpRule:
     role: Role | None = None
     slot: Callable[[Json], str] | None = None
     clean: Callable[[bytes], bytes] | None = None
+    is_send: bool = False
 
 
 @dataclass(frozen=True, slots=True)

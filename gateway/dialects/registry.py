@@ -2,9 +2,10 @@
 
 from gateway.dialects.base import Dialect
 from gateway.dialects.v16 import V16
+from gateway.dialects.v21 import V21
 from gateway.dialects.v201 import V201
 
-ALL: tuple[Dialect, ...] = (V201, V16)
+ALL: tuple[Dialect, ...] = (V21, V201, V16)
 """Newest first."""
 
 _BY_NAME = {dialect.name: dialect for dialect in ALL}

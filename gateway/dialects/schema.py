@@ -5,14 +5,14 @@ import json
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Literal
+from typing import Any, Literal
 
 import jsonschema_rs
 
 Kind = Literal["request", "response"]
 
-_FOLDERS = {"1.6": "v16", "2.0.1": "v201"}
-_REQUEST_SUFFIX = {"1.6": "", "2.0.1": "Request"}
+_FOLDERS = {"1.6": "v16", "2.0.1": "v201", "2.1": "v21"}
+_REQUEST_SUFFIX = {"1.6": "", "2.0.1": "Request", "2.1": "Request"}
 _RESPONSE = "Response"
 
 
@@ -28,13 +28,22 @@ def actions(version: str) -> frozenset[str]:
     return frozenset(name.removesuffix(_REQUEST_SUFFIX[version]) for name in names if not name.endswith(_RESPONSE))
 
 
-@cache
-def _validator(version: str, action: str, kind: Kind) -> jsonschema_rs.Validator:
+def source(version: str, action: str, kind: Kind) -> dict[str, Any]:
+    """The schema itself. Raises KeyError for an unknown version or action, and for the answer of one that has none."""
     if action not in actions(version):
         raise KeyError(f"OCPP {version} has no action {action}")
-    suffix = _RESPONSE if kind == "response" else _REQUEST_SUFFIX[version]
-    source = (_folder(version) / f"{action}{suffix}.json").read_text("utf-8-sig")
-    return jsonschema_rs.validator_for(json.loads(source), validate_formats=False)
+    folder, file = _folder(version), f"{action}{_RESPONSE if kind == 'response' else _REQUEST_SUFFIX[version]}.json"
+    if not (folder / file).is_file():  # a message that is never answered: one file, and no suffix
+        if kind == "response":
+            raise KeyError(f"OCPP {version}: nothing answers {action}")
+        file = f"{action}.json"
+    found: dict[str, Any] = json.loads((folder / file).read_text("utf-8-sig"))
+    return found
+
+
+@cache
+def _validator(version: str, action: str, kind: Kind) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(source(version, action, kind), validate_formats=False)
 
 
 def validate(version: str, action: str, kind: Kind, payload: bytes) -> list[str]:

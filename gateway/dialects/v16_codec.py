@@ -1,13 +1,14 @@
 """Payloads of OCPP 1.6 to the model and back."""
 
 import hashlib
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from gateway.dialects import payloads
 from gateway.dialects.base import Json
-from gateway.dialects.payloads import encode, integer, member, objects, read, read_answer, text
+from gateway.dialects.payloads import encode, integer, member, read, read_answer, text
 from gateway.model.events import BootAnswer, EventKind, StatusReport, TransactionAnswer, TransactionMessage
 from gateway.model.token import AuthorizationStatus, Decision, IdToken, Verdict
 from gateway.rpc.codes import CallError, ErrorCode
@@ -47,13 +48,13 @@ class Codec16:
 
         Raises CallError if the payload is no JSON object.
         """
+        if action == "MeterValues":
+            return _meter_values(payload)
         found = read(payload)
         if action == "StartTransaction":
             return _start(found)
         if action == "StopTransaction":
             return _stop(found, payload)
-        if action == "MeterValues":
-            return _meter_values(found, payload)
         raise CallError(ErrorCode.NOT_SUPPORTED, f"{action} is no transaction message")
 
     def token(self, payload: bytes) -> IdToken | None:
@@ -78,6 +79,8 @@ class Codec16:
         return _verdict(read_answer(payload))
 
     def transaction_answer(self, action: str, payload: bytes) -> TransactionAnswer:
+        if payload == b"{}":
+            return TransactionAnswer()
         found = read_answer(payload)
         upstream_tx_id = integer(found.get("transactionId")) if action == "StartTransaction" else None
         return TransactionAnswer(upstream_tx_id, _verdict(found))
@@ -183,27 +186,32 @@ def _stop(found: Json, payload: bytes) -> TransactionMessage:
     )
 
 
-def _meter_values(found: Json, payload: bytes) -> TransactionMessage | None:
-    station_tx_id = payloads.tx_id(found.get("transactionId"))
+class _MeterHead(msgspec.Struct):
+    """What is read of MeterValues: most messages are these, and nobody here needs their samples."""
+
+    transactionId: Any = None  # noqa: N815  # OCPP's own name
+    connectorId: Any = None  # noqa: N815
+
+
+_decode_head = msgspec.json.Decoder(_MeterHead).decode
+
+
+def _meter_values(payload: bytes) -> TransactionMessage | None:
+    try:
+        head = _decode_head(payload)
+    except ValueError:
+        found = read(payload)
+        head = _MeterHead(found.get("transactionId"), found.get("connectorId"))
+    station_tx_id = payloads.tx_id(head.transactionId)
     if station_tx_id is None:
         return None
-    values = objects(found, "meterValue")
     return TransactionMessage(
         EventKind.UPDATED,
         _hash(payload),
         station_tx_id=station_tx_id,
-        evse=integer(found.get("connectorId")),
-        timestamp=(text(values[-1].get("timestamp")) or "") if values else "",
-        meter_wh=payloads.energy_wh(_samples(values), None),
+        evse=integer(head.connectorId),
         samples_only=True,
     )
-
-
-def _samples(values: list[Json]) -> Iterator[tuple[Json, str | None, int]]:
-    for value in values:
-        for sample in objects(value, "sampledValue"):
-            if sample.get("format") != "SignedData":
-                yield sample, text(sample.get("unit")), 0
 
 
 def _hash(payload: bytes) -> str:

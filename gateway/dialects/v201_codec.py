@@ -12,7 +12,6 @@ from gateway.model.token import Decision, IdToken, Verdict
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.splice import SpliceError, splice
 
-_MAX_ID_TOKEN = 36
 _KINDS = {kind.casefold(): kind for kind in EventKind}
 _STATUSES = {status.casefold(): status for status in ("Available", "Occupied", "Reserved", "Unavailable", "Faulted")}
 _CONTEXTS = {EventKind.STARTED: "Transaction.Begin", EventKind.ENDED: "Transaction.End"}
@@ -25,7 +24,10 @@ _REPEATED_INFO = frozenset({"transactionId", "chargingState", "timeSpentCharging
 
 
 class Codec201:
-    """Stateless. The station's own transaction ids are the CSMS's too."""
+    """The station's own transaction ids are the CSMS's too. `longest_token`: characters an idToken may have."""
+
+    def __init__(self, longest_token: int = 36) -> None:
+        self._longest_token = longest_token
 
     def transaction(self, action: str, payload: bytes) -> TransactionMessage | None:
         """Read a TransactionEvent.
@@ -87,12 +89,12 @@ class Codec201:
         return payloads.answer_heartbeat(now)
 
     def answer_authorize(self, decision: Decision) -> bytes:
-        return encode({"idTokenInfo": _id_token_info(decision)})
+        return encode({"idTokenInfo": self._id_token_info(decision)})
 
     def answer_transaction(
         self, action: str, message: TransactionMessage, decision: Decision | None, station_tx_id: str | None
     ) -> bytes:
-        return encode({"idTokenInfo": _id_token_info(decision)}) if decision else b"{}"
+        return encode({"idTokenInfo": self._id_token_info(decision)}) if decision else b"{}"
 
     def rebind_answer(self, action: str, payload: bytes, station_tx_id: str | None) -> bytes:
         """No answer of 2.0.1 holds a transaction id of the CSMS's."""
@@ -137,6 +139,16 @@ class Codec201:
             return splice(payload, ("messagesInQueue",), b"true")
         except SpliceError:
             return payload
+
+    def _id_token_info(self, decision: Decision) -> dict[str, Any]:
+        """Leaves out a group too long for this version: cut, it would be another one."""
+        info: dict[str, Any] = {"status": decision.status.value}
+        if expiry := payloads.wire_expiry(decision.expiry):
+            info["cacheExpiryDateTime"] = expiry
+        value, type_ = payloads.split_group(decision.group) if decision.group else ("", "")
+        if value and len(value) <= self._longest_token:
+            info["groupIdToken"] = {"idToken": value, "type": type_}
+        return info
 
 
 def status_slot(found: Json) -> str:
@@ -204,14 +216,3 @@ def _verdict(found: Json) -> Verdict | None:
     value = text(group.get("idToken"))
     joined = payloads.join_group(value, text(group.get("type")) or payloads.CENTRAL) if value else None
     return Verdict(status, joined, text(info.get("cacheExpiryDateTime")) or None)
-
-
-def _id_token_info(decision: Decision) -> dict[str, Any]:
-    """Leaves out a group too long for 2.0.1: cut, it would be another one."""
-    info: dict[str, Any] = {"status": decision.status.value}
-    if expiry := payloads.wire_expiry(decision.expiry):
-        info["cacheExpiryDateTime"] = expiry
-    value, type_ = payloads.split_group(decision.group) if decision.group else ("", "")
-    if value and len(value) <= _MAX_ID_TOKEN:
-        info["groupIdToken"] = {"idToken": value, "type": type_}
-    return info

@@ -17,6 +17,7 @@ from gateway.model.ids import StationId
 from gateway.model.records import Approval, StationRecord
 from gateway.ports import StationPort
 from gateway.site import Site
+from gateway.station import fitting
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,8 @@ class Doorkeeper:
         )
         if is_alive:
             return Refusal(503, "the station is connected already, and nothing proves that this is the same one")
-        ping = self._access_of(station_id).ping
+        models = fitting(self._site.options.models, record.boot if record else None)
+        ping = self._access_of(station_id).ping and all(model.ping for model in models)
         return Admission(station_id, version, proof.is_proven, is_pending, old, credential, ping)
 
     def port_of(self, station_id: StationId, is_pending: bool) -> StationPort | None:

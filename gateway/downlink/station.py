@@ -4,14 +4,16 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from gateway.dialects.base import Dialect
+from gateway.downlink.mender import Mender, mender
 from gateway.errors import StoreError, StoreNotReady
 from gateway.flows import inbound
 from gateway.pump import Pump
 from gateway.rpc.codes import CallError, ErrorCode
-from gateway.rpc.frame import Call
-from gateway.rpc.session import Outcome, Priority, Session
+from gateway.rpc.frame import Call, Send
+from gateway.rpc.session import Outcome, Priority, RefusedResult, Session
 from gateway.site import Site
 from gateway.station import Pending, Station
 from gateway.transport import Socket
@@ -28,7 +30,19 @@ Answer = Callable[[Call, float], Awaitable[bytes]]
 class StationConnection:
     """A station's socket as the flows see it (`ports.StationPort`). `run` returns when the socket is closed."""
 
-    def __init__(self, site: Site, name: str, socket: Socket, dialect: Dialect, answer: Answer) -> None:
+    def __init__(
+        self,
+        site: Site,
+        name: str,
+        socket: Socket,
+        dialect: Dialect,
+        answer: Answer,
+        *,
+        mends: Mender | None = None,
+        on_send: Callable[[Send], None] | None = None,
+        on_refused_result: Callable[[RefusedResult], None] | None = None,
+    ) -> None:
+        self._mends = mends
         self.name = name
         self._site = site
         self._socket = socket
@@ -38,7 +52,14 @@ class StationConnection:
         self._came = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
         self._pump = Pump(
-            name, socket, Session(dialect.framing), site.clock, self._take, on_timeout=self._count_timeout
+            name,
+            socket,
+            Session(dialect.framing),
+            site.clock,
+            self._take,
+            on_timeout=self._count_timeout,
+            on_send=on_send,
+            on_refused_result=on_refused_result,
         )
 
     @property
@@ -56,7 +77,7 @@ class StationConnection:
             await asyncio.gather(worker, return_exceptions=True)
 
     async def call(self, action: str, payload: bytes, *, send_by: float = float("inf")) -> Outcome:
-        return await self._pump.call(
+        outcome = await self._pump.call(
             self._site.message_id(),
             action,
             payload,
@@ -64,6 +85,13 @@ class StationConnection:
             timeout_s=self._site.options.call_timeout_s,
             send_by=send_by,
         )
+        return self._mends.outcome(action, outcome) if self._mends else outcome
+
+    def send(self, action: str, payload: bytes) -> None:
+        self._pump.send(self._site.message_id(), action, payload)
+
+    def refuse_result(self, refused: RefusedResult) -> None:
+        self._pump.refuse_result(refused)
 
     def close(self, code: int, reason: str) -> None:
         if self._closing is None:
@@ -118,14 +146,25 @@ class StationConnection:
 async def serve(site: Site, station: Station, socket: Socket, dialect: Dialect) -> None:
     """Serve an admitted station's socket until it closes. A newer socket of the same identity ends an older one."""
 
+    mends = mender(site, station, dialect)
+
     async def answer(call: Call, received: float) -> bytes:
-        payload = await inbound.handle(site, station, dialect, call, received)
+        payload = await inbound.handle(site, station, dialect, mends.call(call) if mends else call, received)
         pause = received + station.options.min_answer_delay_s - site.clock.monotonic()
         if pause > 0:
             await asyncio.sleep(pause)
         return payload
 
-    connection = StationConnection(site, station.id, socket, dialect, answer)
+    connection = StationConnection(
+        site,
+        station.id,
+        mends.socket(socket) if mends else socket,
+        dialect,
+        answer,
+        mends=mends,
+        on_send=partial(inbound.pass_send, site, station, dialect),
+        on_refused_result=partial(inbound.pass_refused_result, site, station),
+    )
     site.attach(station, connection)
     try:
         await connection.run()

@@ -1,19 +1,20 @@
 """Walk 1, the part that must not lose anything: book a message, let the CSMS answer it in time, else answer for it."""
 
 import asyncio
-import contextlib
 from dataclasses import replace
 from hashlib import sha256
 
 from gateway.core import idmap
 from gateway.core.ledger import Seen
 from gateway.dialects.base import Budget, Commit
-from gateway.flows.incoming import Incoming
+from gateway.flows import delivery
+from gateway.flows.incoming import Incoming, wait
 from gateway.model.events import EventKind, TransactionMessage
 from gateway.model.ids import RowId
 from gateway.model.records import Change, Drop, OutboxRow, Put, RowState
 from gateway.model.token import AuthorizationStatus, Decision, Reason
 from gateway.model.transaction import Transaction
+from gateway.rpc.session import Answered, Outcome
 from gateway.site import Site
 from gateway.station import Station
 
@@ -106,16 +107,33 @@ async def _forward(incoming: Incoming, row: OutboxRow, changes: list[Change], *,
     else:
         ahead = [change for row_id in sorted(station.lazy) for change in _write_lazy(station, row_id)]
         await site.commit([*changes, *ahead, Put(row)])
-        site.uplink.wake(station.id)
-    station.wake.set()
+        if not site.is_linked(station):
+            site.uplink.wake(station.id)
+        station.wake.set()
     if waiter is None:
         return None
     try:
+        if row.id in station.lazy:
+            await _send_at_once(site, station, row)
         return await _wait(incoming, waiter, row.kind)
     except asyncio.CancelledError:
         if row.id in station.lazy:
             _orphan(site, station, row.id)
         raise
+
+
+async def _send_at_once(site: Site, station: Station, row: OutboxRow) -> None:
+    """What has nothing ahead of it and no commit to wait for needs no turn of the replay."""
+
+    def heard(outcome: Outcome) -> None:
+        if not (isinstance(outcome, Answered) and delivery.deliver_now(site, station, row, outcome.payload)):
+            station.outcomes.append((row, outcome))
+            station.wake.set()
+
+    if station.in_flight is None:
+        await delivery.send(site, station, row, heard)
+    else:
+        station.wake.set()
 
 
 def _orphan(site: Site, station: Station, row_id: RowId) -> None:
@@ -137,11 +155,11 @@ def _waiter(station: Station, row_id: RowId) -> asyncio.Future[bytes | None]:
 
 async def _wait(incoming: Incoming, waiter: asyncio.Future[bytes | None], kind: EventKind | None) -> bytes | None:
     """The CSMS's answer, if it comes in time; the begin of a transaction is worth the longest wait."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout_at(incoming.deadline(Budget.START if kind is EventKind.STARTED else Budget.OTHER)):
-            return await waiter
-    incoming.site.uplink.suspect(incoming.station.id)
-    return None
+    deadline = incoming.deadline(Budget.START if kind is EventKind.STARTED else Budget.OTHER)
+    answer = await wait(waiter, deadline)
+    if answer is None and incoming.site.clock.monotonic() >= deadline:
+        incoming.site.uplink.suspect(incoming.station.id)
+    return answer
 
 
 async def _answer_locally(incoming: Incoming, message: TransactionMessage, seen: Seen) -> bytes:

@@ -1,6 +1,7 @@
 """Walk 4, its second half: what the outcome of a sent row means."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.core import idmap, outbox
@@ -11,7 +12,7 @@ from gateway.model.events import EventKind, TransactionAnswer
 from gateway.model.records import Change, OutboxRow, Put, RowState, UnknownOutcome
 from gateway.model.token import AuthorizationStatus, Reason
 from gateway.model.transaction import Transaction, TransactionState
-from gateway.rpc.session import Answered, Outcome, Refused, Silence, Unanswered
+from gateway.rpc.session import Answered, Outcome, Priority, Refused, Silence, Unanswered
 from gateway.site import Site
 from gateway.station import Station
 
@@ -19,6 +20,37 @@ log = logging.getLogger(__name__)
 
 _SICK_FIRST_S = 5.0
 _SICK_MOST_S = 300.0
+
+
+async def send(site: Site, station: Station, row: OutboxRow, on_done: Callable[[Outcome], None]) -> None:
+    """Send a row as it was frozen. One row a station is in flight; `on_done` hears its outcome."""
+    transaction = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
+    is_ours = transaction is not None and transaction.deauthorized and row.kind is EventKind.ENDED
+    is_same_id = row.bound_tx_id is None or (transaction and transaction.station_tx_id == str(row.bound_tx_id))
+    payload = row.payload
+    if is_ours or row.offline or not is_same_id:
+        payload = registry.by_name(row.dialect).codec.bind(
+            row.action,
+            payload,
+            upstream_tx_id=row.bound_tx_id,
+            offline=row.offline,
+            stopped_reason="DeAuthorized" if is_ours else None,
+        )
+
+    def done(outcome: Outcome) -> None:
+        station.in_flight = None
+        on_done(outcome)
+
+    station.in_flight = row.id
+    await site.uplink.post(
+        station.id,
+        row.message_id,
+        row.action,
+        payload,
+        priority=Priority.TRANSACTION,
+        on_done=done,
+        on_sent=lambda: station.sent.add(row.id),
+    )
 
 
 async def settle(site: Site, station: Station, row: OutboxRow, outcome: Outcome, *, is_probe: bool = False) -> None:
@@ -44,36 +76,63 @@ def _is_usable(upstream_tx_id: int | None) -> bool:
 
 
 async def _delivered(site: Site, station: Station, row: OutboxRow, payload: bytes, answer: TransactionAnswer) -> None:
-    is_in_time = row.id not in station.answered_here
     while True:
-        transaction = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
-        changed = _verdict(site, transaction, row, answer, is_in_time)
-        changes: list[Change] = []
-        if changed is not None and changed.station_tx_id is None and changed.upstream_tx_id is not None:
-            local_id, counter = idmap.next_local_id(site.ledger, changed, site.counter)
-            changed = replace(changed, station_tx_id=local_id)
-            changes.append(Put(counter))
+        before = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
+        changes = _ledger_changes(site, station, row, before, answer)
         notes = _mark_delivered(site, station, row, answer)
         try:
-            if changed is not None and changed != transaction:
-                await site.commit([Put(changed), *changes, *notes])
+            if changes:
+                await site.commit([*changes, *notes])
             else:
                 site.note(notes)
             break
         except StoreError:
             await site.writer.ready.wait()
+    after = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
+    if after is not None and after.deauthorized and not (before and before.deauthorized):
+        site.verdict_wake.set()
+    _finish(site, station, row, payload)
+
+
+def deliver_now(site: Site, station: Station, row: OutboxRow, payload: bytes) -> bool:
+    """Book a CSMS answer without a commit, if it changes nothing in the ledger. False: it must be settled in full."""
+    answer = registry.by_name(row.dialect).codec.transaction_answer(row.action, payload)
+    before = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
+    if _ledger_changes(site, station, row, before, answer):
+        return False
+    site.note(_mark_delivered(site, station, row, answer))
+    _finish(site, station, row, payload)
+    return True
+
+
+def _finish(site: Site, station: Station, row: OutboxRow, payload: bytes) -> None:
+    """The row is delivered: what was live of it ends here."""
     if row.kind is not None:
         site.last_success_at = site.clock.monotonic()
     station.failures = 0
     station.sent.discard(row.id)
-    station.answered_here.discard(row.id)
     station.forget_troubles(row.id)
-    if is_in_time:
+    if row.id not in station.answered_here:
         station.remember(row.fingerprint, payload)
-    if changed is not None and changed.deauthorized and not (transaction and transaction.deauthorized):
-        site.verdict_wake.set()
+    station.answered_here.discard(row.id)
     _resolve(station, row, payload)
-    site.uplink.wake(station.id)
+    if station.queue:
+        station.wake.set()
+    else:
+        site.uplink.wake(station.id)
+
+
+def _ledger_changes(
+    site: Site, station: Station, row: OutboxRow, before: Transaction | None, answer: TransactionAnswer
+) -> list[Change]:
+    """What the answer changes in the ledger; a station can't be given every id a CSMS makes up."""
+    changed = _verdict(site, before, row, answer, is_in_time=row.id not in station.answered_here)
+    if changed is None or changed == before:
+        return []
+    if changed.station_tx_id is not None:
+        return [Put(changed)]
+    local_id, counter = idmap.next_local_id(site.ledger, changed, site.counter)
+    return [Put(counter), Put(replace(changed, station_tx_id=local_id))]
 
 
 def _mark_delivered(site: Site, station: Station, row: OutboxRow, answer: TransactionAnswer) -> list[Change]:
@@ -90,7 +149,7 @@ def _mark_delivered(site: Site, station: Station, row: OutboxRow, answer: Transa
 
 
 def _verdict(
-    site: Site, transaction: Transaction | None, row: OutboxRow, answer: TransactionAnswer, is_in_time: bool
+    site: Site, transaction: Transaction | None, row: OutboxRow, answer: TransactionAnswer, *, is_in_time: bool
 ) -> Transaction | None:
     """What the answer does to the ledger: an id, a verdict the station hears, or one that comes after ours."""
     if transaction is None:

@@ -5,23 +5,28 @@ is already safe, and when the wait ends the gateway answers from what it knows.
 """
 
 import asyncio
-import contextlib
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from gateway.core.registration import PENDING_APPROVAL, local_boot_answer
+from gateway.dialects import quirks
 from gateway.dialects.base import Dialect, Role, Route, UpRule
 from gateway.flows import booking
-from gateway.flows.incoming import Incoming, ask
+from gateway.flows.incoming import Incoming, ask, wait
 from gateway.model.records import Drop, LatestMessage, Put
 from gateway.ports import LinkState
 from gateway.rpc.codes import CallError, ErrorCode
-from gateway.rpc.frame import Call
-from gateway.rpc.session import Answered, Outcome, Refused
+from gateway.rpc.frame import Call, Send
+from gateway.rpc.session import Answered, Outcome, Refused, RefusedResult
 from gateway.site import Site
 from gateway.station import Station
 
+log = logging.getLogger(__name__)
+
+MAX_KEPT_SENDS = 64
+MAX_KEPT_BYTES = 256 * 1024
 _UNKNOWN = UpRule("", Route.RELAY, Route.RELAY, offline=ErrorCode.NOT_IMPLEMENTED)
 """An action no table knows (a vendor's, a signed one) is relayed as it is."""
 
@@ -42,6 +47,35 @@ def handle_unapproved(site: Site, dialect: Dialect, call: Call) -> bytes:
     if rule and rule.role is Role.BOOT:
         return dialect.codec.answer_boot(PENDING_APPROVAL, site.clock.now())
     raise CallError(ErrorCode.SECURITY_ERROR, "this station waits for approval by the operator of the site")
+
+
+def pass_send(site: Site, station: Station, dialect: Dialect, send: Send) -> None:
+    """A station's SEND: up at once, past all that waits. While the CSMS is away the newest are kept, in memory only."""
+    rule = dialect.up.get(send.action)
+    if send.action in dialect.down or (rule is not None and not rule.is_send):
+        log.warning("%s: %s came as a message without an answer: dropped", station.id, send.action)
+        return
+    station.sends.append((dialect.name, send))
+    pass_kept_sends(site, station)
+    size = sum(len(kept.payload) for _, kept in station.sends)
+    while len(station.sends) > MAX_KEPT_SENDS or size > MAX_KEPT_BYTES:
+        size -= len(station.sends.pop(0)[1].payload)
+
+
+def pass_kept_sends(site: Site, station: Station) -> None:
+    """Pass on what was kept, once, if the link is up and no boot has to go first."""
+    if not station.sends or not site.can_ask(station):
+        return
+    spoken = site.uplink.dialect(station.id)
+    kept, station.sends = station.sends, []
+    for name, send in kept:
+        if spoken is not None and spoken.name == name:
+            site.uplink.send(station.id, site.message_id(), send.action, send.payload)
+
+
+def pass_refused_result(site: Site, station: Station, refused: RefusedResult) -> None:
+    """The station can't use an answer: the CSMS hears of it, if the answer was its own."""
+    site.uplink.refuse_result(station.id, refused)
 
 
 async def _relay(incoming: Incoming) -> bytes:
@@ -72,17 +106,16 @@ async def _boot(incoming: Incoming) -> bytes:
     station.wake.set()
     site.uplink.wake(station.id)
     deadline = site.clock.monotonic() if site.uplink.state(station.id) is LinkState.DOWN else incoming.deadline()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout_at(deadline):
-            answer = await station.boot_waiter
-            if answer is not None:
-                return answer
+    answer = await wait(station.boot_waiter, deadline)
+    if answer is not None:
+        return answer
     await site.commit([Put(station.record)])
     return codec.answer_boot(local_boot_answer(station.record), site.clock.now())
 
 
 async def _heartbeat(incoming: Incoming) -> bytes:
     """Answered here, always, with good time; the CSMS gets its heartbeat at the station's own pace."""
+    pass_kept_sends(incoming.site, incoming.station)
     incoming.station.beat_due = True
     incoming.station.wake.set()
     return incoming.dialect.codec.answer_heartbeat(incoming.site.clock.now())
@@ -140,6 +173,9 @@ async def _status(incoming: Incoming) -> bytes:
     report = incoming.dialect.codec.status(incoming.call.payload)
     if report:
         place = (report.evse, report.connector)
+        tells_its_past = station.options.quirks.history_at_first_connect
+        if tells_its_past and quirks.is_history(incoming.call.payload, site.clock.now()):
+            return _past(incoming, is_known=place in station.connectors)
         before = station.connectors.get(place)
         station.connectors[place] = report
         if report.status == "Available" and before and before.status != "Available":
@@ -147,6 +183,17 @@ async def _status(incoming: Incoming) -> bytes:
             if unclosed:
                 await site.commit(unclosed)
     return await _latest(incoming)
+
+
+def _past(incoming: Incoming, *, is_known: bool) -> bytes:
+    """A status of long ago is never taken for now. The newest goes up, while the connector has not told of now."""
+    site, station, call = incoming.site, incoming.station, incoming.call
+    kept = LatestMessage(station.id, _slot(incoming), incoming.dialect.name, call.action, call.payload)
+    waiting = station.latest.get(kept.slot)
+    if not is_known and (waiting is None or quirks.is_not_newer(waiting.payload, kept.payload)):
+        site.note([Put(kept)])
+        station.wake.set()
+    return incoming.offline_answer()
 
 
 async def _transaction(incoming: Incoming) -> bytes:

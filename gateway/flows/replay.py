@@ -1,7 +1,8 @@
 """Walk 4: what is queued goes up: a missed boot first, then the newest statuses, then the outbox in order.
 
-There is one replay task a station, and it is the only sender of rows, in calm as after an outage. It sleeps on the
-station's `wake` event. Upstream ids are bound when a row is released; nothing rewrites the queue.
+There is one replay task a station; it sleeps on the station's `wake` event. It sends all rows but those that have
+nothing ahead of them and no commit to wait for (`booking`), which are the same rows in the same outbox. Upstream ids
+are bound when a row is released; nothing rewrites the queue.
 """
 
 import asyncio
@@ -62,6 +63,8 @@ async def _serve(site: Site, station: Station) -> None:
 
 async def _step(site: Site, station: Station) -> float | None:
     """Do the next thing. Returns until when (monotonic) there is nothing to do; None: look again at once."""
+    while station.outcomes:
+        await delivery.settle(site, station, *station.outcomes.popleft())
     now = site.clock.monotonic()
     dialect = site.uplink.dialect(station.id)
     if dialect is None:
@@ -85,7 +88,7 @@ async def _step(site: Site, station: Station) -> float | None:
         if latest.dialect == dialect.name:
             await _send_latest(site, station, latest)
             return None
-    if station.is_held:
+    if station.is_held or station.in_flight is not None:
         return float("inf")
     if now < station.hold_until:
         return station.hold_until
@@ -211,27 +214,14 @@ async def _send_row(site: Site, station: Station, row: OutboxRow) -> Outcome:
     """Send a released row. One that may have been sent before is listed first: the CSMS may hold it already."""
     if row.id in station.sent and row.id not in site.unknown_outcomes:
         await site.commit([Put(delivery.unknown_outcome(site, row))])
-    transaction = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
-    is_ours = transaction is not None and transaction.deauthorized and row.kind is EventKind.ENDED
-    payload = registry.by_name(row.dialect).codec.bind(
-        row.action,
-        row.payload,
-        upstream_tx_id=row.bound_tx_id,
-        offline=row.offline,
-        stopped_reason="DeAuthorized" if is_ours else None,
-    )
-    station.in_flight = row.id
-    try:
-        return await site.uplink.call(
-            station.id,
-            row.message_id,
-            row.action,
-            payload,
-            priority=Priority.TRANSACTION,
-            on_sent=lambda: station.sent.add(row.id),
-        )
-    finally:
-        station.in_flight = None
+    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def heard(outcome: Outcome) -> None:
+        if not done.done():
+            done.set_result(outcome)
+
+    await delivery.send(site, station, row, heard)
+    return await done
 
 
 # -- poison ---------------------------------------------------------------------------------------------------------

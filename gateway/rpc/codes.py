@@ -37,11 +37,13 @@ class Framing:
     """How one OCPP version spells its frames.
 
     `spellings`: codes that this version writes differently. `answers_unknown_types`: a message with an unknown type
-    number gets a CALLERROR; otherwise it is ignored.
+    number gets a CALLERROR; otherwise it is ignored. `has_send`: the message types 5 (CALLRESULTERROR) and 6 (SEND) are
+    known; otherwise they are unknown types like any other.
     """
 
     spellings: dict[str, str] = field(default_factory=dict)
     answers_unknown_types: bool = False
+    has_send: bool = False
 
     def spell(self, code: str) -> str:
         """A code as this version writes it; unknown ones stay as they are."""
@@ -59,7 +61,6 @@ FRAMING_J16 = Framing(
 )
 """OCPP-J 1.6 misspells two codes on purpose (J errata 5.1, 5.2) and lacks two."""
 
-FRAMING_J201 = Framing(
-    spellings={"FormationViolation": "FormatViolation", **_CORRECTED},
-    answers_unknown_types=True,
-)
+_SPELLINGS_J2 = {"FormationViolation": "FormatViolation", **_CORRECTED}
+FRAMING_J201 = Framing(spellings=_SPELLINGS_J2, answers_unknown_types=True)
+FRAMING_J21 = Framing(spellings=_SPELLINGS_J2, has_send=True)

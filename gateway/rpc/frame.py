@@ -1,4 +1,4 @@
-"""OCPP-J frames: bytes to CALL, CALLRESULT, CALLERROR and back. Payloads stay the bytes that came."""
+"""OCPP-J frames: bytes to CALL, CALLRESULT, CALLERROR, CALLRESULTERROR, SEND and back. Payloads stay as they came."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ UNKNOWN_ID = "-1"
 MAX_DEPTH = 64
 _MAX_DESCRIPTION = 255
 _MAX_ECHOED_ID = 64
-_BEGINNING = re.compile(rb'^\s*\[\s*"?([234])(?:\.0)?"?\s*,\s*("(?:[^"\\]|\\.){0,64}")')
+_BEGINNING = re.compile(rb'^\s*\[\s*"?([2-6])(?:\.0)?"?\s*,\s*("(?:[^"\\]|\\.){0,64}")')
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NO_BRACKETS = bytes(code for code in range(256) if code not in b"{}[]")
 _decoder = msgspec.json.Decoder(list[msgspec.Raw])
@@ -45,11 +45,30 @@ class CallRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultRefused:
+    """A CALLRESULTERROR: the peer can't use the CALLRESULT it got under this id."""
+
+    message_id: str
+    code: str
+    description: str
+    details: bytes = b"{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A message that is never answered."""
+
+    message_id: str
+    action: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Malformed:
     """A frame that can't be used.
 
     `reply_to`: it may have been a CALL, and its sender waits for an answer under this id. `answer_to`: it was meant as
-    the answer to this id of ours.
+    the answer to this id of ours; `is_result`: as a CALLRESULT.
     """
 
     code: ErrorCode
@@ -57,13 +76,14 @@ class Malformed:
     reply_to: str | None = None
     answer_to: str | None = None
     is_unknown_type: bool = False
+    is_result: bool = False
 
 
-Frame = Call | CallResult | CallRefused | Malformed
+Frame = Call | CallResult | CallRefused | ResultRefused | Send | Malformed
 
 
-def decode(data: bytes) -> Frame:
-    """Read one frame. Never raises: what can't be read is a `Malformed`."""
+def decode(data: bytes, *, has_send: bool = False) -> Frame:
+    """Read one frame. Never raises: what can't be read is a `Malformed`. `has_send`: types 5 and 6 are known."""
     try:
         if not data.isascii():
             data.decode()
@@ -75,12 +95,16 @@ def decode(data: bytes) -> Frame:
             return _result(parts)
         if kind in (b"4", b"4.0"):
             return _refused(parts)
+        if has_send and kind in (b"6", b"6.0"):
+            return _sent(parts)
+        if has_send and kind in (b"5", b"5.0"):
+            return _result_refused(parts)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return _malformed(data, f"not a JSON array in UTF-8: {error}")
+        return _malformed(data, f"not a JSON array in UTF-8: {error}", has_send=has_send)
     return _unknown_type(parts, kind)
 
 
-def _call(parts: list[msgspec.Raw]) -> Frame:
+def _call(parts: list[msgspec.Raw]) -> Call | Malformed:
     message_id = _string(parts, 1)
     if message_id is None:
         return Malformed(ErrorCode.FORMAT_VIOLATION, "the message id is not a text", UNKNOWN_ID)
@@ -110,11 +134,12 @@ def _is_too_deep(payload: bytes) -> bool:
 def _result(parts: list[msgspec.Raw]) -> Frame:
     message_id = _string(parts, 1)
     if message_id is None or len(parts) != 3 or bytes(parts[2])[:1] != b"{":
-        return Malformed(ErrorCode.FORMAT_VIOLATION, "a CALLRESULT is [3, id, payload]", answer_to=message_id)
+        problem = "a CALLRESULT is [3, id, payload]"
+        return Malformed(ErrorCode.FORMAT_VIOLATION, problem, answer_to=message_id, is_result=True)
     return CallResult(message_id, bytes(parts[2]))
 
 
-def _refused(parts: list[msgspec.Raw]) -> Frame:
+def _refused(parts: list[msgspec.Raw]) -> CallRefused | Malformed:
     """Short CALLERRORs are taken: an error that says little is still an answer."""
     message_id = _string(parts, 1)
     if message_id is None:
@@ -127,6 +152,21 @@ def _refused(parts: list[msgspec.Raw]) -> Frame:
     )
 
 
+def _sent(parts: list[msgspec.Raw]) -> Frame:
+    """A SEND is read as strictly as a CALL, but nobody waits to hear what is wrong with it."""
+    came = _call(parts)
+    if isinstance(came, Call):
+        return Send(came.message_id, came.action, came.payload)
+    return Malformed(ErrorCode.FORMAT_VIOLATION, came.problem.replace("CALL is [2,", "SEND is [6,"))
+
+
+def _result_refused(parts: list[msgspec.Raw]) -> Frame:
+    came = _refused(parts)
+    if isinstance(came, CallRefused):
+        return ResultRefused(came.message_id, came.code, came.description, came.details)
+    return Malformed(ErrorCode.FORMAT_VIOLATION, "a CALLRESULTERROR is [5, id, code, description, details]")
+
+
 def _string(parts: list[msgspec.Raw], index: int) -> str | None:
     try:
         return _text.decode(parts[index])
@@ -134,7 +174,7 @@ def _string(parts: list[msgspec.Raw], index: int) -> str | None:
         return None
 
 
-def _malformed(data: bytes, problem: str) -> Malformed:
+def _malformed(data: bytes, problem: str, *, has_send: bool) -> Malformed:
     """If the broken text begins like a frame with a readable id, that id is kept."""
     found = _BEGINNING.match(data[:200])
     message_id = UNKNOWN_ID
@@ -144,9 +184,12 @@ def _malformed(data: bytes, problem: str) -> Malformed:
         except ValueError:
             message_id = UNKNOWN_ID
     problem = problem[:_MAX_DESCRIPTION]
-    if found and found.group(1) != b"2":
-        return Malformed(ErrorCode.FORMAT_VIOLATION, problem, answer_to=message_id)
-    return Malformed(ErrorCode.FORMAT_VIOLATION, problem, reply_to=message_id)
+    kind = found.group(1) if found else b""
+    if kind in (b"3", b"4"):
+        return Malformed(ErrorCode.FORMAT_VIOLATION, problem, answer_to=message_id, is_result=kind == b"3")
+    if kind not in (b"5", b"6"):
+        return Malformed(ErrorCode.FORMAT_VIOLATION, problem, reply_to=message_id)
+    return Malformed(ErrorCode.FORMAT_VIOLATION, problem, reply_to=None if has_send else UNKNOWN_ID)
 
 
 def _unknown_type(parts: list[msgspec.Raw], kind: bytes) -> Malformed:
@@ -163,6 +206,11 @@ def call(message_id: str, action: str, payload: bytes) -> bytes:
     return b"[2,%b,%b,%b]" % (_encode(message_id), _encode(action), payload)
 
 
+def send(message_id: str, action: str, payload: bytes) -> bytes:
+    """Encode a SEND; `payload` goes out byte for byte."""
+    return b"[6,%b,%b,%b]" % (_encode(message_id), _encode(action), payload)
+
+
 def result(message_id: str, payload: bytes) -> bytes:
     """Encode a CALLRESULT; `payload` goes out byte for byte."""
     return b"[3,%b,%b]" % (_encode(message_id), payload)
@@ -170,4 +218,14 @@ def result(message_id: str, payload: bytes) -> bytes:
 
 def error(message_id: str, code: str, description: str, details: bytes = b"{}") -> bytes:
     """Encode a CALLERROR; the description is cut at 255 characters (OCPP 2.0.1 Part 4, 4.2.3)."""
-    return b"[4,%b,%b,%b,%b]" % (_encode(message_id), _encode(code), _encode(description[:_MAX_DESCRIPTION]), details)
+    return _error(b"4", message_id, code, description, details)
+
+
+def result_error(message_id: str, code: str, description: str, details: bytes = b"{}") -> bytes:
+    """Encode a CALLRESULTERROR, cut likewise."""
+    return _error(b"5", message_id, code, description, details)
+
+
+def _error(kind: bytes, message_id: str, code: str, description: str, details: bytes) -> bytes:
+    said = _encode(message_id), _encode(code), _encode(description[:_MAX_DESCRIPTION])
+    return b"[%b,%b,%b,%b,%b]" % (kind, *said, details)

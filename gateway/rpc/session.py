@@ -16,6 +16,12 @@ from enum import IntEnum, StrEnum
 from gateway.rpc import frame
 from gateway.rpc.codes import Framing
 
+MAX_SENDS = 100
+"""SENDs waiting for a slow socket; more push out the oldest ones."""
+
+_RECENT_RESULTS = 8
+_SEND = b"[6,"
+
 
 class Priority(IntEnum):
     """Lower goes first; within one priority the order of asking holds."""
@@ -79,6 +85,17 @@ class Request:
     on_sent: Callable[[], None] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedResult:
+    """The peer could not use a CALLRESULT of ours; `payload` is what it was given."""
+
+    payload: bytes
+    refused: frame.ResultRefused
+
+
+Received = frame.Call | frame.Send | frame.Malformed | RefusedResult
+
+
 class Session:
     """One socket's CALLs in both directions. Dies with the socket."""
 
@@ -96,6 +113,11 @@ class Session:
         self.strays = 0
         """Answers that no question of ours is waiting for: late, repeated or unknown."""
         self.timeouts_in_a_row = 0
+        self.refused_results = 0
+        """CALLRESULTs of ours that the peer could not use."""
+        self._given: list[tuple[str, bytes]] = []
+        self._got: list[tuple[str, bytes]] = []
+        """Id and payload of the latest CALLRESULTs, ours and the peer's, where a version lets one be refused."""
 
     @property
     def is_idle(self) -> bool:
@@ -126,21 +148,53 @@ class Session:
             self._asked += 1
             heapq.heappush(self._queue, (request.priority, self._asked, request))
 
-    def receive(self, data: bytes, now: float) -> frame.Call | frame.Malformed | None:
-        """Take one frame. Returns a CALL to handle, or what was wrong with the frame (already answered)."""
-        came = frame.decode(data)
+    def receive(self, data: bytes, now: float) -> Received | None:
+        """Take one frame. Returns a CALL or SEND to handle, the refusal of an answer of ours, or what was wrong with
+        the frame (already answered, where there is an answer)."""
+        came = frame.decode(data, has_send=self._framing.has_send)
         if isinstance(came, frame.Call):
             return self._receive_call(came)
         if isinstance(came, frame.CallResult):
+            if self._framing.has_send:
+                _remember(self._got, came.message_id, came.payload)
             self._settle(came.message_id, Answered(came.payload), now)
         elif isinstance(came, frame.CallRefused):
             self._settle(came.message_id, Refused(came.code, came.description, came.details), now)
-        else:
+        elif isinstance(came, frame.Malformed):
             return self._receive_malformed(came, now)
+        elif isinstance(came, frame.ResultRefused):
+            return self._receive_result_refused(came)
+        else:
+            return came
         return None
+
+    def send(self, message_id: str, action: str, payload: bytes) -> None:
+        """Tell the peer something it does not answer: past the queue, and past a CALL in flight."""
+        if self._closed or not self._framing.has_send:
+            return
+        if len(self.outgoing) >= MAX_SENDS:
+            self._forget_oldest_send()
+        self.outgoing.append(frame.send(message_id, action, payload))
+
+    def refuse_result(self, refused: RefusedResult) -> bool:
+        """Tell the peer that its CALLRESULT was refused by the one it was passed on to; True if it is told.
+
+        It is known by its payload, the very object that came with it: what was changed on the way, or made by the
+        gateway, is not the peer's.
+        """
+        message_id = next((message_id for message_id, got in reversed(self._got) if got is refused.payload), None)
+        if self._closed or message_id is None:
+            return False
+        said = refused.refused
+        self.outgoing.append(
+            frame.result_error(message_id, self._framing.spell(said.code), said.description, said.details)
+        )
+        return True
 
     def answer(self, call: frame.Call, payload: bytes) -> None:
         """Answer a CALL of the peer with a CALLRESULT."""
+        if self._framing.has_send:
+            _remember(self._given, call.message_id, payload)
         self._answer(call, frame.result(call.message_id, payload))
 
     def refuse(self, call: frame.Call, code: str, description: str, details: bytes = b"{}") -> None:
@@ -190,10 +244,30 @@ class Session:
         if came.is_unknown_type and not self._framing.answers_unknown_types:
             return came
         if came.answer_to is not None:
+            if came.is_result and self._framing.has_send and self._is_awaited(came.answer_to):
+                self.outgoing.append(frame.result_error(came.answer_to, self._framing.spell(came.code), came.problem))
             self._settle(came.answer_to, Refused(came.code, came.problem), now)
         elif came.reply_to is not None and not self._closed:
             self.outgoing.append(frame.error(came.reply_to, self._framing.spell(came.code), came.problem))
         return came
+
+    def _receive_result_refused(self, came: frame.ResultRefused) -> RefusedResult | None:
+        """Never answered: what it is about was an answer already."""
+        given = next((payload for message_id, payload in reversed(self._given) if message_id == came.message_id), None)
+        if given is None:
+            self.strays += 1
+            return None
+        self.refused_results += 1
+        return RefusedResult(given, came)
+
+    def _forget_oldest_send(self) -> None:
+        """SENDs may be lost, the CALLs and answers between them not."""
+        sends = [place for place, data in enumerate(self.outgoing) if data.startswith(_SEND)]
+        if len(sends) >= MAX_SENDS:
+            del self.outgoing[sends[0]]
+
+    def _is_awaited(self, message_id: str) -> bool:
+        return not self._closed and self._in_flight is not None and self._in_flight.message_id == message_id
 
     def _answer(self, call: frame.Call, data: bytes) -> None:
         self.forget(call)
@@ -231,3 +305,8 @@ class Session:
         self.outgoing.append(frame.call(request.message_id, request.action, request.payload))
         if request.on_sent:
             request.on_sent()
+
+
+def _remember(latest: list[tuple[str, bytes]], message_id: str, payload: bytes) -> None:
+    latest.append((message_id, payload))
+    del latest[:-_RECENT_RESULTS]

@@ -48,8 +48,8 @@ def splice(payload: bytes, path: Path, value: bytes | None) -> bytes:
         raise SpliceError(f"cannot find {list(path)}: {error}") from error
 
 
-class _Span:
-    """One member: where it begins (its key), where its value begins and ends."""
+class Span:
+    """One member: where it begins (its key, or the value of an array's element), where its value begins and ends."""
 
     __slots__ = ("end", "key", "value")
 
@@ -62,17 +62,19 @@ def _space(text: str, at: int) -> int:
     return match.end() if match else at
 
 
-def _members(text: str, start: int, step: str | int) -> list[_Span]:
+def _members(text: str, start: int, step: str | int) -> list[Span]:
     """All members of the container at `start` that the step names."""
-    return [span for name, span in _scan(text, start) if name == step]
+    return [span for name, span in scan(text, start) if name == step]
 
 
-def _scan(text: str, start: int) -> list[tuple[str | int, _Span]]:
+def scan(text: str, start: int) -> list[tuple[str | int, Span]]:
+    """Members or elements of the container that opens at `start`, by name or index. Raises ValueError, IndexError or
+    RecursionError where the text is no JSON."""
     opening = text[start]
     if opening not in "{[":
         raise SpliceError(f"neither object nor array at character {start}")
     closing = "}" if opening == "{" else "]"
-    found: list[tuple[str | int, _Span]] = []
+    found: list[tuple[str | int, Span]] = []
     at = _space(text, start + 1)
     while text[at] != closing:
         key = at
@@ -86,7 +88,7 @@ def _scan(text: str, start: int) -> list[tuple[str | int, _Span]]:
                 raise SpliceError(f"no colon at character {at}")
             at = _space(text, at + 1)
         end = _skip_value(text, at)[1]
-        found.append((name, _Span(key, at, end)))
+        found.append((name, Span(key, at, end)))
         at = _space(text, end)
         if text[at] == ",":
             at = _space(text, at + 1)
@@ -95,7 +97,7 @@ def _scan(text: str, start: int) -> list[tuple[str | int, _Span]]:
     return found
 
 
-def _put(text: str, start: int, name: str | int, spans: list[_Span], value: str) -> str:
+def _put(text: str, start: int, name: str | int, spans: list[Span], value: str) -> str:
     if not spans:
         if isinstance(name, int) or text[start] != "{":
             raise SpliceError(f"no element {name!r}")
@@ -107,7 +109,7 @@ def _put(text: str, start: int, name: str | int, spans: list[_Span], value: str)
     return text
 
 
-def _remove(text: str, start: int, spans: list[_Span]) -> str:
+def _remove(text: str, start: int, spans: list[Span]) -> str:
     for span in reversed(spans):
         after = _space(text, span.end)
         if text[after] == ",":

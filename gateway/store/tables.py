@@ -2,8 +2,10 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -22,6 +24,8 @@ from gateway.model.records import (
 )
 from gateway.model.transaction import Transaction
 
+_Getter = Callable[[Any], Iterable[Any]]
+
 
 class _Table:
     """SQL of one record type."""
@@ -30,6 +34,8 @@ class _Table:
         self.record = record
         self.columns: Sequence[str] = [field.name for field in fields(record)]
         self.key: Sequence[str] = key
+        self.values: _Getter = attrgetter(*self.columns)
+        self.key_values: _Getter = attrgetter(*key) if len(key) > 1 else lambda record: (getattr(record, key[0]),)
         names = ", ".join(f'"{column}"' for column in self.columns)
         marks = ", ".join("?" * len(self.columns))
         where = " AND ".join(f'"{column}" = ?' for column in key)
@@ -62,15 +68,16 @@ def statements(changes: Iterable[Change]) -> list[Statement]:
     made: list[Statement] = []
     for change in changes:
         table = _TABLES[type(change.record)]
-        values = msgspec.to_builtins(change.record, builtin_types=(bytes,))
-        sql, columns = (table.put, table.columns) if isinstance(change, Put) else (table.drop, table.key)
-        made.append((sql, [_plain(values[column]) for column in columns]))
+        sql, values = (table.put, table.values) if isinstance(change, Put) else (table.drop, table.key_values)
+        made.append((sql, [_plain(value) for value in values(change.record)]))
     return made
 
 
 def _plain(value: Any) -> Any:
     """A value SQLite takes. A figure of more than 64 bits, or half a character, is a station's nonsense."""
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, tuple):
         return json.dumps(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return None

@@ -19,8 +19,8 @@ from gateway.dialects.base import Dialect
 from gateway.errors import ConnectError
 from gateway.pump import Pump
 from gateway.rpc.codes import CallError, ErrorCode
-from gateway.rpc.frame import Call
-from gateway.rpc.session import Session
+from gateway.rpc.frame import Call, Send
+from gateway.rpc.session import RefusedResult, Session
 from gateway.transport import Socket, WebSocket
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,16 @@ class Link:
     """An open link: the station's CALLs go up through it, the CSMS's commands come down in tasks of their own."""
 
     def __init__(
-        self, name: str, socket: Socket, dialect: Dialect, *, clock: Clock, answer: Answer, call_timeout_s: float
+        self,
+        name: str,
+        socket: Socket,
+        dialect: Dialect,
+        *,
+        clock: Clock,
+        answer: Answer,
+        call_timeout_s: float,
+        on_send: Callable[[Send], None] | None = None,
+        on_refused_result: Callable[[RefusedResult], None] | None = None,
     ) -> None:
         self.name = name
         self.dialect = dialect
@@ -123,6 +132,8 @@ class Link:
             self._take,
             on_activity=self._heard,
             on_timeout=self._cycle,
+            on_send=on_send,
+            on_refused_result=on_refused_result,
         )
 
     async def run(self) -> str:

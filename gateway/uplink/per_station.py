@@ -9,16 +9,17 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from gateway.dialects import registry
 from gateway.dialects.base import Dialect
 from gateway.errors import ConnectError
-from gateway.flows import command
+from gateway.flows import command, inbound
 from gateway.model.ids import StationId
 from gateway.model.records import Put, RowState
 from gateway.ports import LinkState
 from gateway.rpc.frame import Call
-from gateway.rpc.session import Outcome, Priority, Silence, Unanswered
+from gateway.rpc.session import Outcome, Priority, RefusedResult, Request, Silence, Unanswered
 from gateway.site import Site
 from gateway.station import Station
 from gateway.transport import Socket
@@ -75,7 +76,7 @@ class PerStation:
         keeper = self._keepers.get(station)
         return keeper.link.dialect if keeper and keeper.link else None
 
-    async def call(
+    async def post(
         self,
         station: StationId,
         message_id: str,
@@ -83,26 +84,36 @@ class PerStation:
         payload: bytes,
         *,
         priority: Priority,
+        on_done: Callable[[Outcome], None],
         send_by: float = float("inf"),
-        on_done: Callable[[Outcome], None] | None = None,
         on_sent: Callable[[], None] | None = None,
+    ) -> None:
+        keeper = self._keepers.get(station)
+        if keeper is None or keeper.link is None:
+            on_done(Unanswered(Silence.NOT_CONNECTED, was_sent=False))
+            return
+        timeout_s = self._site.options.call_timeout_s
+        request = Request(message_id, action, payload, on_done, priority, timeout_s, send_by, on_sent)
+        await keeper.link.pump.post(request)
+
+    async def call(
+        self, station: StationId, message_id: str, action: str, payload: bytes, *, priority: Priority
     ) -> Outcome:
         keeper = self._keepers.get(station)
         if keeper is None or keeper.link is None:
-            outcome = Unanswered(Silence.NOT_CONNECTED, was_sent=False)
-            if on_done:
-                on_done(outcome)
-            return outcome
-        return await keeper.link.pump.call(
-            message_id,
-            action,
-            payload,
-            priority=priority,
-            timeout_s=self._site.options.call_timeout_s,
-            send_by=send_by,
-            on_done=on_done,
-            on_sent=on_sent,
-        )
+            return Unanswered(Silence.NOT_CONNECTED, was_sent=False)
+        timeout_s = self._site.options.call_timeout_s
+        return await keeper.link.pump.call(message_id, action, payload, priority=priority, timeout_s=timeout_s)
+
+    def send(self, station: StationId, message_id: str, action: str, payload: bytes) -> None:
+        keeper = self._keepers.get(station)
+        if keeper and keeper.link:
+            keeper.link.pump.send(message_id, action, payload)
+
+    def refuse_result(self, station: StationId, refused: RefusedResult) -> None:
+        keeper = self._keepers.get(station)
+        if keeper and keeper.link:
+            keeper.link.pump.refuse_result(refused)
 
     def suspect(self, station: StationId) -> None:
         keeper = self._keepers.get(station)
@@ -259,6 +270,8 @@ class _Keeper:
             clock=site.clock,
             answer=answer,
             call_timeout_s=site.options.call_timeout_s,
+            on_send=partial(command.pass_send, station, dialect),
+            on_refused_result=partial(command.pass_refused_result, station),
         )
         self._tried.set()
         self._refused = None
@@ -266,6 +279,7 @@ class _Keeper:
         if station.record.upstream_dialect != dialect.name:
             site.note([Put(replace(station.record, upstream_dialect=dialect.name))])
         site.link_up(station, dialect.name)
+        inbound.pass_kept_sends(site, station)
         closer = asyncio.create_task(self._close_in_time(link), name=f"closer {station.id}")
         try:
             reason = await link.run()

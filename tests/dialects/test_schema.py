@@ -9,14 +9,23 @@ from gateway.dialects import schema
 def test_all_actions_are_found() -> None:
     assert len(schema.actions("1.6")) == 39
     assert len(schema.actions("2.0.1")) == 64
+    assert len(schema.actions("2.1")) == 91
     assert {"StartTransaction", "SignedUpdateFirmware"} <= schema.actions("1.6")
 
 
-@pytest.mark.parametrize("version", ["1.6", "2.0.1"])
+@pytest.mark.parametrize("version", ["1.6", "2.0.1", "2.1"])
 def test_every_schema_compiles_and_refuses_unknown_members(version: str) -> None:
     for action in schema.actions(version):
         assert schema.validate(version, action, "request", b'{"noSuchMember":1}')
-        assert schema.validate(version, action, "response", b'{"noSuchMember":1}')
+        if action != "NotifyPeriodicEventStream":
+            assert schema.validate(version, action, "response", b'{"noSuchMember":1}')
+
+
+def test_what_nobody_answers_has_no_schema_of_an_answer() -> None:
+    stream = b'{"id":1,"pending":0,"basetime":"2026-03-01T08:00:00Z","data":[{"t":0.5,"v":"230.1"}]}'
+    assert schema.validate("2.1", "NotifyPeriodicEventStream", "request", stream) == []
+    with pytest.raises(KeyError, match="nothing answers"):
+        schema.validate("2.1", "NotifyPeriodicEventStream", "response", b"{}")
 
 
 def test_problems_are_named_by_place() -> None:

@@ -98,8 +98,6 @@ def test_meter_values() -> None:
         hashlib.sha256(METER).hexdigest()[:32],
         station_tx_id="5",
         evse=2,
-        timestamp="t2",
-        meter_wh=7500,
         samples_only=True,
     )
 

@@ -18,7 +18,7 @@ from gateway.dialects.base import Dialect
 from gateway.downlink.server import DownlinkServer, ListenerOptions, StationAccess
 from gateway.model.ids import StationId
 from gateway.ports import LinkState
-from gateway.rpc.session import Outcome, Priority
+from gateway.rpc.session import Outcome, Priority, RefusedResult
 from gateway.site import Site
 
 LIMIT_S = 20.0
@@ -43,7 +43,7 @@ class FakeUplink:
     def dialect(self, station: StationId) -> Dialect | None:
         return None
 
-    async def call(
+    async def post(
         self,
         station: StationId,
         message_id: str,
@@ -51,11 +51,21 @@ class FakeUplink:
         payload: bytes,
         *,
         priority: Priority,
+        on_done: Callable[[Outcome], None],
         send_by: float = float("inf"),
-        on_done: Callable[[Outcome], None] | None = None,
         on_sent: Callable[[], None] | None = None,
+    ) -> None:
+        raise AssertionError("nothing is asked while the link is down")
+
+    async def call(
+        self, station: StationId, message_id: str, action: str, payload: bytes, *, priority: Priority
     ) -> Outcome:
         raise AssertionError("nothing is asked while the link is down")
+
+    def send(self, station: StationId, message_id: str, action: str, payload: bytes) -> None:
+        raise AssertionError("nothing is sent while the link is down")
+
+    def refuse_result(self, station: StationId, refused: RefusedResult) -> None: ...
 
     def suspect(self, station: StationId) -> None: ...
 

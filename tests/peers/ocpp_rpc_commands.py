@@ -72,3 +72,38 @@ COMMANDS_201: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"filename": "log.txt"},
     ),
 ]
+
+TARIFF = {"tariffId": "T1", "currency": "EUR", "energy": {"prices": [{"priceKwh": 0.4500}]}}
+# `limit_L2` is one of the keys that code which turns names to snake case and back does not give back.
+PROFILE_21 = {
+    **PROFILE_201,
+    "chargingProfileKind": "Dynamic",
+    "dynUpdateInterval": 60,
+    "chargingSchedule": [
+        {
+            "id": 1,
+            "chargingRateUnit": "A",
+            "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 16.1, "limit_L2": 10.5, "limit_L3": 0.25}],
+        }
+    ],
+}
+COMMANDS_21: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    *(command for command in COMMANDS_201 if command[0] != "SetChargingProfile"),
+    ("SetChargingProfile", {"evseId": 1, "chargingProfile": PROFILE_21}, {"status": "Accepted"}),
+    (
+        "UpdateDynamicSchedule",
+        {"chargingProfileId": 7, "scheduleUpdate": {"limit": 12.5, "limit_L2": 8.5}},
+        {"status": "Accepted"},
+    ),
+    ("SetDefaultTariff", {"evseId": 1, "tariff": TARIFF}, {"status": "Accepted"}),
+    (
+        "GetTariffs",
+        {"evseId": 1},
+        {"tariffAssignments": [{"tariffId": "T1", "tariffKind": "DefaultTariff", "evseIds": [1]}]},
+    ),
+    ("ClearTariffs", {"tariffIds": ["T1"]}, {"clearTariffsResult": [{"tariffId": "T1", "status": "Accepted"}]}),
+    ("AFRRSignal", {"timestamp": LATER, "signal": 3}, {"status": "Accepted"}),
+    ("GetPeriodicEventStream", {}, {}),
+    ("ClearDERControl", {"isDefault": True}, {"status": "NotSupported"}),
+]
+COMMANDS = {"16": COMMANDS_16, "201": COMMANDS_201, "21": COMMANDS_21}

@@ -67,7 +67,19 @@ def _received_of(session: Message, arrived: list[Message]) -> list[Message]:
     starts = [entry for entry in arrived if entry["action"] == "StartTransaction" and entry["params"] == start]
     given = {entry["answer"]["transactionId"] for entry in starts if entry["answer"] is not None}
     own = {id(entry) for entry in starts}
-    return [entry for entry in arrived if id(entry) in own or entry["params"].get("transactionId") in given]
+    received: list[Message] = []
+    latest: dict[int, Message] = {}  # a CSMS that was restarted may give an id once more
+    for entry in arrived:
+        if entry["action"] == "StartTransaction":
+            if entry["answer"] is not None:
+                latest[entry["answer"]["transactionId"]] = entry
+            is_ours = id(entry) in own
+        else:
+            used = entry["params"].get("transactionId")
+            is_ours = id(latest[used]) in own if used in latest else used in given
+        if is_ours:
+            received.append(entry)
+    return received
 
 
 def _id_2x(entry: Message) -> str | None:

@@ -1,37 +1,19 @@
 """Independent OCPP peers on the npm package `ocpp-rpc`: a CSMS and a fleet of stations, each a node process.
 
-The processes take commands as JSON lines and answer in JSON lines; `ocpp_rpc/csms.js` and `ocpp_rpc/stations.js` list
-the commands. Every peer counts what it saw, so a test judges by the peers' own figures.
+`ocpp_rpc/csms.js` and `ocpp_rpc/stations.js` list the commands.
 """
 
-import asyncio
-import dataclasses
 import fcntl
 import hashlib
-import itertools
 import json
 import shutil
 import subprocess
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.peers.peer_process import PeerProcess, RigUnavailableError
 
 ROOT = Path(__file__).parent / "ocpp_rpc"
-LINE_LIMIT = 256 * 2**20
-"""Longest answer in bytes: the log of a long run is one line."""
-
-
-class RigUnavailableError(Exception):
-    """No node, no npm, or the packages can't be installed."""
-
-
-class PeerError(Exception):
-    """A command to a peer failed; `code` is the OCPP error code or the name of the JavaScript error."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
 
 
 def install() -> None:
@@ -55,159 +37,14 @@ def install() -> None:
         stamp.write_text(wanted)
 
 
-@dataclasses.dataclass(frozen=True)
-class Counters:
-    """What one peer counted for one identity, or the sum over all (`max_*`: the highest)."""
-
-    calls_received: int
-    results_sent: int
-    calls_made: int
-    results_got: int
-    errors: int
-    schema_errors: int
-    protocol_errors: int
-    lost_calls: int
-    lost_answers: int
-    retries: int
-    connections: int
-    max_in_flight: int
-    max_sockets: int
-    actions: dict[str, int]
-    examples: list[str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Stats:
-    """The counters of all identities and their sum."""
-
-    total: Counters
-    peers: dict[str, Counters]
-
-    @classmethod
-    def of(cls, answer: dict[str, Any]) -> Self:
-        """Read the `stats` of an answer."""
-        stats = answer["stats"]
-        return cls(Counters(**stats["total"]), {name: Counters(**one) for name, one in stats["peers"].items()})
-
-
-class NodePeer:
-    """A node process that answers commands. Use as an async context manager; leaving it ends the process."""
+class NodePeer(PeerProcess):
+    """A node process."""
 
     script: str
 
     def __init__(self, **config: Any) -> None:
         """`config` becomes the script's configuration; its defaults stand at the head of the script."""
-        self._config = config
-        self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._stderr: list[str] = []
-        self._tasks: list[asyncio.Task[None]] = []
-        self._process: asyncio.subprocess.Process | None = None
-        self._ready: asyncio.Future[dict[str, Any]] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._ready = asyncio.get_running_loop().create_future()
-        self._process = await asyncio.create_subprocess_exec(
-            "node",
-            str(ROOT / self.script),
-            json.dumps(self._config),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=LINE_LIMIT,
-        )
-        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._read_errors())]
-        try:
-            self.on_ready(await asyncio.wait_for(asyncio.shield(self._ready), 30))
-        except BaseException:
-            await self._end()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._end()
-
-    def on_ready(self, line: dict[str, Any]) -> None:
-        """Take the first line of the process."""
-
-    async def ask(self, cmd: str, *, timeout_s: float = 60.0, **fields: Any) -> dict[str, Any]:
-        """Send a command and wait for its answer. Raises PeerError, TimeoutError."""
-        assert self._process is not None
-        assert self._process.stdin is not None
-        if self._process.returncode is not None:
-            raise PeerError("Ended", f"{self.script} is not running\n{self.errors()}")
-        number = next(self._ids)
-        future = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
-        try:
-            self._process.stdin.write(json.dumps({"id": number, "cmd": cmd, **fields}).encode() + b"\n")
-            await self._process.stdin.drain()
-            answer: dict[str, Any] = await asyncio.wait_for(future, timeout_s)
-        except TimeoutError as error:
-            raise TimeoutError(f"{self.script}: no answer to {cmd} within {timeout_s} s\n{self.errors()}") from error
-        finally:
-            self._waiting.pop(number, None)
-        if not answer["ok"]:
-            raise PeerError(answer["error"], answer["message"])
-        return answer
-
-    async def stats(self) -> Stats:
-        """Ask for the counters so far."""
-        return Stats.of(await self.ask("stats"))
-
-    async def until(self, condition: Callable[[], Awaitable[bool]], timeout_s: float, what: str) -> None:
-        """Wait until `condition` holds. Raises TimeoutError, and PeerError if the process ends."""
-        assert self._process is not None
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        while not await condition():
-            if asyncio.get_running_loop().time() > deadline:
-                raise TimeoutError(f"not within {timeout_s} s: {what}")
-            try:
-                await asyncio.wait_for(self._process.wait(), 0.1)
-            except TimeoutError:
-                continue
-            raise PeerError("Ended", f"{self.script} ended\n{self.errors()}")
-
-    def errors(self) -> str:
-        """What the process wrote to stderr."""
-        return "".join(self._stderr)
-
-    async def _read(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        assert self._ready is not None
-        async for text in self._process.stdout:
-            line = json.loads(text)
-            if line.get("ready"):
-                self._ready.set_result(line)
-            elif (future := self._waiting.get(line.get("id"))) is not None and not future.done():
-                future.set_result(line)
-        await self._process.wait()
-        ended = PeerError("Ended", f"{self.script} ended with {self._process.returncode}\n{self.errors()}")
-        for future in [self._ready, *self._waiting.values()]:
-            if not future.done():
-                future.set_exception(ended)
-
-    async def _read_errors(self) -> None:
-        assert self._process is not None
-        assert self._process.stderr is not None
-        async for text in self._process.stderr:
-            self._stderr.append(text.decode(errors="replace"))
-
-    async def _end(self) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.close()  # the end of its stdin ends the process
-        try:
-            await asyncio.wait_for(self._process.wait(), 5)
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-        await asyncio.gather(*self._tasks)
-        if self._ready is not None and self._ready.done() and not self._ready.cancelled():
-            self._ready.exception()  # seen, so that the loop does not complain
+        super().__init__(self.script, "node", str(ROOT / self.script), json.dumps(config))
 
 
 class Csms(NodePeer):
@@ -232,12 +69,21 @@ class Csms(NodePeer):
 
     async def log(self) -> list[dict[str, Any]]:
         """Every transaction message received so far, in order of arrival, with its answer."""
-        log: list[dict[str, Any]] = (await self.ask("log"))["log"]
-        return log
+        return (await self.history())[0]
+
+    async def history(self) -> tuple[list[dict[str, Any]], list[list[Any]]]:
+        """The same, and the outages as [began, ended] in ms since the epoch."""
+        answer = await self.ask("log")
+        return answer["log"], answer["cuts"]
+
+    async def asked(self) -> list[dict[str, Any]]:
+        """What came of the commands sent by the option `ask_first`."""
+        asked: list[dict[str, Any]] = (await self.ask("log"))["asked"]
+        return asked
 
 
 class Fleet(NodePeer):
-    """Stations of both versions in turn; `connect`, then `ask("run", ...)`."""
+    """Stations of each version in turn; `connect`, then `ask("run", ...)`."""
 
     script = "stations.js"
 

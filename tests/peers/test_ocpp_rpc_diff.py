@@ -108,6 +108,17 @@ def test_comparison_allows_a_repeat_whose_answer_was_lost() -> None:
     assert (diff.problems, diff.repeats) == ([], 1)
 
 
+def test_comparison_knows_that_a_csms_may_give_an_id_twice() -> None:
+    """As one that was restarted and counts from the clock: the next transaction has the same id."""
+    sessions, log = history()
+    again, entries = copy.deepcopy(sessions[0]), copy.deepcopy(log[:4])
+    again["messages"][0]["payload"]["timestamp"] = entries[0]["params"]["timestamp"] = "T20"
+    both = [*log[:4], *entries]
+    assert compare([sessions[0], again], both, []).problems == []
+    del both[5]
+    assert len(compare([sessions[0], again], both, []).problems) == 1
+
+
 def test_comparison_wants_events_of_an_outage_marked() -> None:
     sessions, log = history()
     cuts = [[3000, 6000]]

@@ -13,7 +13,7 @@ from tests.sim.network import SimSocket
 from tests.sim.peer import NoAnswer, Wire
 
 EPOCH = datetime(2026, 3, 1, 8, 0, 0, tzinfo=UTC)
-SUBPROTOCOLS = {"1.6": "ocpp1.6", "2.0.1": "ocpp2.0.1"}
+SUBPROTOCOLS = {"1.6": "ocpp1.6", "2.0.1": "ocpp2.0.1", "2.1": "ocpp2.1"}
 Dial = Callable[[str, str], Awaitable[SimSocket | None]]
 
 

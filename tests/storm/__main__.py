@@ -6,6 +6,7 @@ RESUME=FILE (finished rounds are kept there and not played again).
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import time
@@ -20,6 +21,7 @@ KILLS_A_ROUND = 10
 
 
 def main() -> None:
+    logging.basicConfig(level=logging.CRITICAL)
     short = bool(os.environ.get("SHORT"))
     wanted_kills = int(os.environ.get("KILLS", "60" if short else "200"))
     wanted_seeds = int(os.environ.get("SEEDS", "60" if short else "200"))

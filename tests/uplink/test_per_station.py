@@ -219,9 +219,9 @@ def test_a_call_without_a_link_is_not_connected(tmp_path: Path) -> None:
     async def script(world: LinkWorld) -> None:
         assert world.assembly
         heard: list[Any] = []
-        outcome = await world.assembly.site.uplink.call(
-            StationId("nobody"), "m", "Heartbeat", b"{}", priority=Priority.STATUS, on_done=heard.append
-        )
+        uplink, nobody = world.assembly.site.uplink, StationId("nobody")
+        outcome = await uplink.call(nobody, "m", "Heartbeat", b"{}", priority=Priority.STATUS)
+        await uplink.post(nobody, "m", "Heartbeat", b"{}", priority=Priority.STATUS, on_done=heard.append)
         assert outcome == Unanswered(Silence.NOT_CONNECTED, was_sent=False)
         assert heard == [outcome]
 

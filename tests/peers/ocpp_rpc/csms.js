@@ -7,19 +7,22 @@
 const { setTimeout: after } = require('timers/promises');
 const { RPCClient, RPCServer, NOREPLY, createRPCError } = require('ocpp-rpc');
 const { Counters, configuration, generator, say, serve, statsOf } = require('./peer');
+const { strictModeValidators } = require('./strict');
 
 const config = configuration({
   port: 0,
-  protocols: ['ocpp1.6', 'ocpp2.0.1'],
+  protocols: ['ocpp1.6', 'ocpp2.0.1', 'ocpp2.1'],
   delay_ms: [2, 25], // every answer waits a random time in this range, so that overlapping CALLs would show
   interval_s: 60, // heartbeat interval in the boot answer
   first_transaction_id: 1000,
+  ask_first: {}, // action -> [action, payload]: a command whose outcome is awaited before such a CALL is answered
   seed: 1,
 });
 const random = generator(config.seed);
 const peers = new Map(); // identity -> Counters, over all its sockets
 const clients = new Map(); // identity -> its open RPCServerClients, the newest last
 const scripted = new Map(); // action -> answer instead of the usual one
+const asked = []; // the outcomes of `ask_first`
 const log = []; // every transaction message received, with its answer
 const cuts = []; // [began, ended] in ms since the epoch
 let transactionId = config.first_transaction_id;
@@ -51,6 +54,12 @@ const answers = {
     TransactionEvent: ({ idToken }) => (idToken === undefined ? {} : { idTokenInfo: accepted }),
   },
 };
+answers['ocpp2.1'] = {
+  ...answers['ocpp2.0.1'],
+  OpenPeriodicEventStream: () => ({ status: 'Rejected' }),
+  PullDynamicScheduleUpdate: () => ({ status: 'Rejected' }),
+  VatNumberValidation: ({ vatNumber }) => ({ vatNumber, status: 'Rejected' }),
+};
 const EMPTY = {
   'ocpp1.6': ['DiagnosticsStatusNotification', 'FirmwareStatusNotification', 'LogStatusNotification', 'MeterValues',
     'SecurityEventNotification', 'SignedFirmwareStatusNotification', 'StatusNotification'],
@@ -59,6 +68,8 @@ const EMPTY = {
     'NotifyMonitoringReport', 'NotifyReport', 'PublishFirmwareStatusNotification', 'ReportChargingProfiles',
     'ReservationStatusUpdate', 'SecurityEventNotification', 'StatusNotification'],
 };
+EMPTY['ocpp2.1'] = [...EMPTY['ocpp2.0.1'], 'BatterySwap', 'ClosePeriodicEventStream', 'NotifyDERAlarm',
+  'NotifyDERStartStop', 'NotifyPriorityCharging', 'NotifySettlement', 'ReportDERControl'];
 for (const [protocol, actions] of Object.entries(EMPTY)) {
   for (const action of actions) answers[protocol][action] = () => ({});
 }
@@ -68,6 +79,7 @@ async function answer(client, { messageId, method, params, signal }) {
   const entry = { identity: client.identity, message_id: messageId, action: method, params, at_ms: Date.now(),
     answer: null, answered_at_ms: null };
   if (LOGGED.includes(method)) log.push(entry);
+  if (config.ask_first[method]) await ask(client, ...config.ask_first[method]);
   const [least, most] = config.delay_ms;
   await after(least + random() * (most - least));
   // The socket went away while we were busy: the answer is lost. Sending it would only make the library throw.
@@ -82,7 +94,18 @@ async function answer(client, { messageId, method, params, signal }) {
   return entry.answer;
 }
 
-const server = new RPCServer({ protocols: config.protocols, strictMode: true, callTimeoutMs: 20_000 });
+// A command in the middle of the other side's CALL.
+async function ask(client, action, payload) {
+  const outcome = { identity: client.identity, action, result: null, error: null };
+  try {
+    outcome.result = await client.call(action, payload);
+  } catch (error) {
+    outcome.error = error.rpcErrorCode ?? error.name;
+  }
+  asked.push(outcome);
+}
+
+const server = new RPCServer({ protocols: config.protocols, strictMode: true, strictModeValidators, callTimeoutMs: 20_000 });
 
 server.auth((accept, reject) => {
   if (refusing) reject(503, 'Service Unavailable');
@@ -131,7 +154,7 @@ const commands = {
   },
   mend,
   stats: () => ({ stats: statsOf(peers), connected: [...clients.keys()].filter((identity) => clients.get(identity).size) }),
-  log: () => ({ log, cuts }),
+  log: () => ({ log, cuts, asked }),
   stop: () => ({ stats: statsOf(peers) }),
 };
 

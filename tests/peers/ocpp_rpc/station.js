@@ -6,6 +6,7 @@ const { once } = require('events');
 const { setTimeout: after } = require('timers/promises');
 const { RPCClient, NOREPLY, createRPCError } = require('ocpp-rpc');
 const { Counters, isLost } = require('./peer');
+const { strictModeValidators } = require('./strict');
 const STATION = require('./station_answers');
 const MESSAGES = require('./station_messages');
 
@@ -40,6 +41,7 @@ class Station {
     this.session = null;
     this.received = []; // commands, in order: what the gateway let through
     this.profiles = [];
+    this.tariffs = new Map();
     this.listVersion = 0;
     this.meter = Math.floor(random() * 100_000);
     this.closing = false;
@@ -55,6 +57,7 @@ class Station {
       identity: this.identity,
       protocols: [this.protocol],
       strictMode: this.config.strict,
+      strictModeValidators,
       callConcurrency: this.config.burst || 1,
       callTimeoutMs: this.config.call_timeout_ms,
       backoff: this.config.backoff,
@@ -223,6 +226,7 @@ class Station {
     session.meter = this.meter;
     await this.#transact(session, this.messages.stop(session));
     this.session = null;
+    if (this.messages.settle) await this.call('NotifySettlement', this.messages.settle(session));
     await this.status('Available');
     await this.call('Heartbeat', {});
     session.ended = true;

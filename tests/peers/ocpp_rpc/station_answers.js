@@ -249,7 +249,41 @@ const v201 = {
   },
 };
 
+// In 2.1 the same, and:
+const v21 = {
+  ...v201,
+  AdjustPeriodicEventStream: rejected,
+  AFRRSignal: accepted,
+  ChangeTransactionTariff: () => ({ status: 'TxNotFound' }),
+  ClearDERControl: () => ({ status: 'NotSupported' }),
+  ClearTariffs: ({ tariffs }, { tariffIds }) => ({
+    clearTariffsResult: (tariffIds ?? [...tariffs.keys()]).map((tariffId) =>
+      ({ tariffId, status: tariffs.delete(tariffId) ? 'Accepted' : 'NoTariff' })),
+  }),
+  GetDERControl: () => ({ status: 'NotSupported' }),
+  GetPeriodicEventStream: () => ({}),
+  GetTariffs: ({ tariffs }) => (tariffs.size === 0 ? { status: 'NoTariff' } : {
+    status: 'Accepted',
+    tariffAssignments: [...tariffs].map(([tariffId, evseId]) => ({ tariffId, tariffKind: 'DefaultTariff', evseIds: [evseId] })),
+  }),
+  NotifyAllowedEnergyTransfer: accepted,
+  NotifyWebPaymentStarted: () => ({}),
+  RequestBatterySwap: rejected,
+  SetDefaultTariff(station, { evseId, tariff }) {
+    station.tariffs.set(tariff.tariffId, evseId);
+    return accepted();
+  },
+  SetDERControl: () => ({ status: 'NotSupported' }),
+  UpdateDynamicSchedule: accepted,
+  UsePriorityCharging(station, { transactionId, activate }) {
+    if (station.session?.id !== transactionId) return rejected();
+    station.later(() => station.call('NotifyPriorityCharging', { transactionId, activated: activate }));
+    return accepted();
+  },
+};
+
 module.exports = {
   'ocpp1.6': { answers: v16, variables: CONFIGURATION },
   'ocpp2.0.1': { answers: v201, variables: VARIABLES },
+  'ocpp2.1': { answers: v21, variables: VARIABLES },
 };

@@ -99,4 +99,21 @@ const v201 = {
   resetReason: { Immediate: 'ImmediateReset' }, // OnIdle lets the session end by itself
 };
 
-module.exports = { 'ocpp1.6': v16, 'ocpp2.0.1': v201 };
+// As 2.0.1, with members and a message that only 2.1 knows.
+const v21 = {
+  ...v201,
+  start(session) {
+    const [action, payload] = v201.start(session);
+    Object.assign(payload.transactionInfo, { operationMode: 'ChargingOnly', transactionLimit: { maxEnergy: 50_000.5 } });
+    return [action, payload];
+  },
+  meter(session, context) {
+    const [action, payload] = v201.meter(session, context);
+    return [action, { ...payload, evseSleep: false }];
+  },
+  settle: (session) => ({
+    pspRef: session.id, transactionId: session.id, status: 'Settled', settlementAmount: 12.34, settlementTime: now(),
+  }),
+};
+
+module.exports = { 'ocpp1.6': v16, 'ocpp2.0.1': v201, 'ocpp2.1': v21 };

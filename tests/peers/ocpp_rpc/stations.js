@@ -9,7 +9,7 @@ const config = configuration({
   endpoint: null, // ws://host:port/path, without the identity
   count: 2, // the versions take turns
   prefix: 'S',
-  protocols: ['ocpp1.6', 'ocpp2.0.1'],
+  protocols: ['ocpp1.6', 'ocpp2.0.1'], // 'ocpp2.1' too
   strict: true, // false: a station that can send wrong payloads
   burst: 0, // CALLs a station sends at once with each meter value; 0: one after the other
   call_timeout_ms: 30_000,
