@@ -178,13 +178,18 @@ class RawStation:
                 await self.message()
         except Gone as gone:
             code = gone.code
+        self.send(WsFrame(CLOSE))
+        await self.hung_up()
+        return code
+
+    async def hung_up(self) -> None:
+        """Wait until the gateway has closed the connection."""
         async with asyncio.timeout(LIMIT_S):
             try:
                 while await self._reader.read(65536):
                     pass
             except ConnectionError:
-                pass
-        return code
+                return
 
     async def ask(self, action: str, payload: str = "{}") -> Any:
         """Send a CALL; the next message must be its CALLRESULT, whose payload is returned. Raises Gone."""

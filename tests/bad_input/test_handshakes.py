@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -38,15 +39,20 @@ def new_lines(kit: Kit, since: int) -> list[str]:
     return [line for line in kit.gateway.log().splitlines()[since:] if about.search(line)]
 
 
-@pytest.mark.parametrize("bad", REQUESTS, ids=lambda bad: bad.name)
+def param(bad: BadRequest) -> Any:
+    marks = [pytest.mark.xfail(strict=True, reason=bad.bug, raises=(AssertionError, ValueError))] if bad.bug else []
+    return pytest.param(bad, id=bad.name, marks=marks)
+
+
+@pytest.mark.parametrize("bad", [param(bad) for bad in REQUESTS])
 async def test_request_of_a_station(kit: Kit, bad: BadRequest) -> None:
     since = kit.log_length()
     async with await RawStation.dial(kit.gateway.port) as stranger:
         await stranger.shake(bad.raw)
         await kit.healthy.is_served()
         assert stranger.status == bad.status
-        await stranger.ended()
-    await kit.until(lambda: new_lines(kit, since))
+        await stranger.hung_up()
+    await kit.healthy.is_served()
     await kit.healthy.is_served()
     (line,) = new_lines(kit, since)
     assert re.search(bad.log, line), line
@@ -104,7 +110,7 @@ async def test_half_open_handshakes_keep_nobody_out(kit: Kit, hangs_up: bool) ->
                 await station.is_served()
             await kit.healthy.is_served()
         if not hangs_up:
-            assert set(await asyncio.gather(*(stranger.ended() for stranger in strangers))) == {None}
+            await asyncio.gather(*(stranger.hung_up() for stranger in strangers))
     await kit.healthy.is_served()
     assert not kit.lines("SLOW")
 
@@ -155,8 +161,7 @@ async def test_response_of_the_csms(lonely: Kit, bad: BadResponse) -> None:
         await lonely.until(lambda: len(lonely.lines(name, NO_LINK)) > 1)
         return
     async with await RawStation.connect(lonely.gateway.port, name, "1.6") as station:
-        answer = await station.ask("BootNotification", '{"chargePointVendor":"V","chargePointModel":"M"}')
-        assert answer["status"] == "Accepted"
+        assert "currentTime" in await station.ask("Heartbeat")
         await lonely.until(lambda: len(lonely.lines(name, bad.log)) > 1)
         assert "currentTime" in await station.ask("Heartbeat")
     strange = [line for line in lonely.lines(name, "CSMS") if not re.search(bad.log, line)]

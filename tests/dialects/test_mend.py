@@ -217,6 +217,14 @@ def test_what_has_no_schema_is_left_alone(action: str) -> None:
         assert mended(action, payload, *quirks.NAMES, version=version) == payload
 
 
+@pytest.mark.parametrize("member", ['"x":null', '"IdTag":"1"', '"idTag":5'])
+def test_what_is_too_long_to_be_walked_through_is_left_alone(member: str) -> None:
+    payload = "{" + ",".join([member] * (mend.LONGEST // (len(member) + 1) - 1)) + "}"
+    longest = payload + " " * (mend.LONGEST - len(payload))
+    assert mended("Authorize", longest, *quirks.NAMES) != longest
+    assert mended("Authorize", longest + " ", *quirks.NAMES) == longest + " "
+
+
 @pytest.mark.parametrize(
     "payload", [b"", b"[]", b"5", b"{", b'{"a"', b"\xff", b'{"idTag":"' + b"[" * 5000, b"[" * 10**5]
 )

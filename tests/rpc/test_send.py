@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.rpc import frame
 from gateway.rpc.codes import FRAMING_J16, FRAMING_J21, FRAMING_J201, ErrorCode, Framing
@@ -88,6 +90,18 @@ def test_a_malformed_one_is_never_answered(data: bytes, session: Session) -> Non
     assert (came.reply_to, came.answer_to, came.is_unknown_type) == (None, None, False)
     assert sent(session) == []
     assert outcomes == []
+
+
+@given(st.binary(max_size=60) | st.binary(max_size=20).map(lambda tail: b'[6,"a",' + tail))
+def test_nothing_makes_the_decoder_raise_or_answer_a_send(data: bytes) -> None:
+    came = decode(data)
+    if data.startswith(b'[6,"a",') and isinstance(came, Malformed):
+        assert (came.reply_to, came.answer_to) == (None, None)
+
+
+@given(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")))
+def test_a_send_survives(message_id: str, action: str) -> None:
+    assert decode(frame.send(message_id, action, b'{"v":1.10}')) == Send(message_id, action, b'{"v":1.10}')
 
 
 @pytest.mark.parametrize("framing", OLDER)
