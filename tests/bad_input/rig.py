@@ -101,7 +101,9 @@ class RawStation:
         """A station whose handshake went well."""
         station = await cls.dial(port, name)
         await station.shake(request(f"/ocpp/{name}", [f"Sec-WebSocket-Protocol: {SUBPROTOCOLS[version]}"]))
-        assert station.status == 101, f"{name}: HTTP {station.status}"
+        if station.status != 101:
+            station.reset()
+            raise AssertionError(f"{name}: HTTP {station.status}")
         return station
 
     async def __aenter__(self) -> Self:
@@ -170,14 +172,17 @@ class RawStation:
         except (asyncio.IncompleteReadError, ConnectionError):
             raise Gone(None) from None
 
-    async def ended(self) -> int | None:
-        """Wait until the gateway has closed the connection; the code of its close frame."""
-        code: int | None = None
+    async def close_code(self) -> int | None:
+        """The code of the close frame that comes, sooner or later; None if there is none."""
         try:
             while True:
                 await self.message()
         except Gone as gone:
-            code = gone.code
+            return gone.code
+
+    async def ended(self) -> int | None:
+        """Wait until the gateway has closed the connection; the code of its close frame."""
+        code = await self.close_code()
         self.send(WsFrame(CLOSE))
         await self.hung_up()
         return code
@@ -290,11 +295,11 @@ class Kit:
     healthy: RawStation
 
     @classmethod
-    def gateway_at(cls, directory: Path, uplink_url: str, more: str = "") -> GatewayProcess:
-        """A gateway that reconnects at once. `more`: keys of its listener."""
+    def gateway_at(cls, directory: Path, uplink_url: str, more: str = "", grace_s: float = 15) -> GatewayProcess:
+        """A gateway that reconnects at once. `more`: keys of its listener; `grace_s`: how long a link is kept."""
         gateway = GatewayProcess(directory, uplink_url)
         text = gateway.config_file.read_text()
-        text = text.replace("retry_wait_min_s = 1", "retry_wait_min_s = 0.1")
+        text = text.replace("retry_wait_min_s = 1", f"retry_wait_min_s = 0.1\ngrace_s = {grace_s}")
         text = text.replace("retry_random_range_s = 1", "retry_random_range_s = 0")
         gateway.write_config(text.replace('path = "/ocpp"', f'path = "/ocpp"\n{more}'))
         return gateway
@@ -317,14 +322,12 @@ class Kit:
     def log_length(self) -> int:
         return len(self.gateway.log().splitlines())
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Wait for something that another process brings about."""
-        try:
-            async with asyncio.timeout(LIMIT_S):
-                while not condition():
-                    await asyncio.wait([asyncio.create_task(self.healthy.ask("Heartbeat"))])
-        except TimeoutError:
-            raise AssertionError(f"waited in vain\n{self.gateway.log_tail()}") from None
+    async def until(self, condition: Callable[[], object], limit_s: float = LIMIT_S) -> None:
+        """Wait for something that another process brings about. Raises AssertionError."""
+        end = asyncio.get_running_loop().time() + limit_s
+        while not condition():
+            assert asyncio.get_running_loop().time() < end, f"waited in vain\n{self.gateway.log_tail()}"
+            await self.healthy.ask("Heartbeat")
 
     def assert_no_traceback(self) -> None:
         assert "Traceback" not in self.gateway.log(), self.gateway.log_tail(80)

@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.demo.checker import Report, check, read_ledger
 from gateway.demo.csms import SimulatedCsms
-from gateway.demo.history import Acknowledged, Attempt, Failed, monotonic
+from gateway.demo.history import Acknowledged, Answered, Arrival, Attempt, Failed, monotonic
 from gateway.demo.station import SimulatedStation, StationOptions
 from tests.gateway_process import GatewayProcess
 
@@ -108,13 +108,20 @@ async def _kill(
         csms.restore()
         await asyncio.sleep(source.uniform(0.5, 2.5))
     outcome.kills += 1
-    outcome.kills_in_flight += any(_is_in_flight(station) for station in stations)
+    outcome.kills_in_flight += _is_at_csms(csms) or any(_is_in_flight(station) for station in stations)
     at = monotonic()
     await gateway.kill()
     csms.mark_kill(at)
     csms.restore()
     await gateway.start()
     await _traffic(stations)
+
+
+def _is_at_csms(csms: SimulatedCsms) -> bool:
+    """Whether the CSMS has a transaction message of the last second that it has not answered yet."""
+    recent = [record for record in csms.history.records[-200:] if record.at > monotonic() - 1]
+    answered = {record.order for record in recent if isinstance(record, Answered)}
+    return any(isinstance(record, Arrival) and record.order not in answered for record in recent)
 
 
 def _is_in_flight(station: SimulatedStation) -> bool:
