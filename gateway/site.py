@@ -260,6 +260,11 @@ class Site:
         station.second_chance.update(row.id for row in unparked)
         station.wake.set()
 
+    def link_failed(self, station: Station) -> None:
+        """An attempt failed: nobody need wait for the CSMS's own answer to the station's boot."""
+        if station.boot_waiter and not station.boot_waiter.done():
+            station.boot_waiter.set_result(None)
+
     # -- messages ---------------------------------------------------------------------------------------------------
 
     def message_id(self) -> MessageId:

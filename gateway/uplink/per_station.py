@@ -202,6 +202,8 @@ class _Keeper:
                 failures = 0 if opened else failures + 1
                 if opened:
                     await self._hold(*opened)
+                else:
+                    self._site.link_failed(self._station)
             except Exception:  # one station's trouble is never another's
                 log.exception("%s: its link to the CSMS failed", self._station.id)
                 failures += 1
