@@ -16,11 +16,19 @@ def setup(level: str = "INFO", form: str = "text") -> None:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
+
+
 class _TextFormatter(logging.Formatter):
     default_msec_format = "%s.%03d"
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the base class's name
+        """A peer's text must not make lines of its own."""
+        record.message = record.message.translate(_CONTROLS)
+        return super().formatMessage(record)
 
 
 class _JsonFormatter(logging.Formatter):

@@ -14,6 +14,10 @@ from gateway.transport import Socket
 
 log = logging.getLogger(__name__)
 
+MAX_LINES = 30
+LINE_EVERY_S = 10.0
+"""Unusable frames that are logged one by one, and how soon a further one is after so many."""
+
 
 class Pump:
     """Reads until the socket closes. `on_call` must not wait: it hands the CALL to somebody else.
@@ -46,6 +50,9 @@ class Pump:
         self._on_refused_result = on_refused_result
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: set[asyncio.Task[None]] = set()
+        self._lines_left = float(MAX_LINES)
+        self._complained_at = 0.0
+        self._unsaid = 0
         self._telling: asyncio.Task[None] | None = None
 
     async def run(self) -> SocketClosed:
@@ -59,7 +66,7 @@ class Pump:
                 if isinstance(came, frame.Call):
                     self._on_call(came)
                 elif isinstance(came, frame.Malformed):
-                    log.warning("%s: unusable frame of %d bytes: %s", self.name, len(data), came.problem)
+                    self._complain(len(data), came.problem)
                 elif came is not None:
                     self._hear(came)
                 if self.session.outgoing:
@@ -114,6 +121,19 @@ class Pump:
         """Tell the peer that its CALLRESULT, which went on as it came, was refused further on."""
         if self.session.refuse_result(refused):
             self._flush_soon()
+
+    def _complain(self, size: int, problem: str) -> None:
+        """One line for an unusable frame; a peer that sends nothing else does not fill the disk."""
+        now = self._clock.monotonic()
+        self._lines_left = min(MAX_LINES, self._lines_left + (now - self._complained_at) / LINE_EVERY_S)
+        self._complained_at = now
+        if self._lines_left < 1:
+            self._unsaid += 1
+            return
+        self._lines_left -= 1
+        more = f"; {self._unsaid} more before it" if self._unsaid else ""
+        self._unsaid = 0
+        log.warning("%s: unusable frame of %d bytes: %s%s", self.name, size, problem, more)
 
     def _hear(self, came: frame.Send | RefusedResult) -> None:
         if isinstance(came, frame.Send):
