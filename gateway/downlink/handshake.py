@@ -126,6 +126,12 @@ def is_upgrade(method: str, header: Callable[[str], Sequence[str]]) -> bool:
     return method == "GET" and "upgrade" in options and protocols == ["websocket"] and bool(header("Sec-WebSocket-Key"))
 
 
+def is_whole(header: Callable[[str], Sequence[str]]) -> bool:
+    """Whether the library will take key and version. For a handshake it refuses, no station is taken in."""
+    keys, versions = header("Sec-WebSocket-Key"), header("Sec-WebSocket-Version")
+    return len(keys) == 1 and len(keys[0].strip()) == 24 and [version.strip() for version in versions] == ["13"]
+
+
 def read_offers(headers: Sequence[str]) -> list[str]:
     """The subprotocols a station offers, its own spelling and order; empty if it says nothing."""
     offers = (offer.strip(" \t\"'") for header in headers for offer in header.split(","))

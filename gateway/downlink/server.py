@@ -50,6 +50,8 @@ class _Connection(ServerConnection):
         self.named: Named | None = None
         self.admission: Admission | None = None
         self.refusal: Refusal | None = None
+        self._began = b""
+        self._hanging_up: asyncio.TimerHandle | None = None
         self.has_seat = False
         """Counts as one of `max_connections`, until it is lost."""
 
@@ -59,14 +61,28 @@ class _Connection(ServerConnection):
         peer = transport.get_extra_info("peername")
         self.address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "?"
 
+    @property
+    def speaks_tls(self) -> bool:
+        """On a listener without TLS: the other side believes in wss://."""
+        return self._began.startswith(b"\x16\x03")
+
     def data_received(self, data: bytes) -> None:
+        if len(self._began) < 2:
+            self._began += data[:2]
         super().data_received(data)
+        if self.request is None and self.speaks_tls:
+            self.transport.close()
+        elif self.protocol.state is State.CLOSING and self._hanging_up is None:
+            # The library waits for the other side without a limit here, unless something is to be sent.
+            self._hanging_up = asyncio.get_running_loop().call_later(CLOSE_S, self.transport.abort)
         if self.request is None and self.protocol.handshake_exc is not None:
             self.transport.close()  # The library would wait for the other side, or for the time to be over.
 
     def connection_lost(self, exc: Exception | None) -> None:
         problem = self.protocol.handshake_exc or exc
         super().connection_lost(exc)
+        if self._hanging_up is not None:
+            self._hanging_up.cancel()
         self._everyone.discard(self)
         if self.response is None:
             _log_unanswered(self, problem)
@@ -159,7 +175,9 @@ class DownlinkServer:
 
     async def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         assert isinstance(connection, _Connection)
-        if not handshake.is_upgrade(request.method, request.headers.get_all):
+        is_http_11 = getattr(request, "protocol", "HTTP/1.1") == "HTTP/1.1"  # older releases refuse others earlier
+        header = request.headers.get_all
+        if not (is_http_11 and handshake.is_upgrade(request.method, header) and handshake.is_whole(header)):
             return None  # The library knows how to say so, and nothing is judged.
         try:
             outcome = await self._judge(connection, request)
@@ -302,9 +320,12 @@ def _log_unanswered(connection: _Connection, problem: Exception | None) -> None:
     cause = (problem.__cause__ or problem) if problem else None
     if connection.request is not None:
         _log_refused(connection, connection.request, "it was not over in time, or the station hung up")
+    elif connection.speaks_tls:
+        log.warning("handshake from %s refused: it speaks TLS to a listener without: set ws:// in the station, or "
+                    "security_profile 2 here", connection.address)  # fmt: skip
     elif cause is None:
         log.info("handshake from %s: no whole HTTP request came in time", connection.address)
-    elif isinstance(cause, EOFError | OSError):
+    elif isinstance(cause, EOFError | OSError) and "CRLF" not in f"{cause} {cause.__cause__}":
         log.debug("handshake from %s: closed by the other side", connection.address)
     else:
         log.warning("handshake from %s refused, no valid HTTP request: %s", connection.address, _shown(str(cause)))

@@ -61,9 +61,6 @@ async def test_garbage_for_ever_does_not_fill_the_disk(directory: Path) -> None:
         assert len(kit.lines("QUIET", "unusable")) == 1, "one station's noise hides another's trouble"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="without pings nobody waits for the end of a closing handshake", raises=AssertionError
-)
 async def test_a_station_that_breaks_the_protocol_and_never_hangs_up_is_dropped(directory: Path) -> None:
     """With pings it takes until the next one; without, for ever: a descriptor and a "connected" station each."""
     async with (

@@ -53,7 +53,7 @@ async def test_refused_path_is_one_log_line(rig: Rig, caplog: pytest.LogCaptureF
         ("GET /ocpp/S\xe4ule HTTP/1.1\r\n\r\n", 0, "ascii"),
         ("GET /ocpp/CP-01 HTTP/1.1\r\nHost: x\r\n\r\n", 426, "'/ocpp/CP-01'"),
         ("POST /ocpp/CP-01 HTTP/1.1\r\nHost: x\r\n\r\n", 405, "'/ocpp/CP-01'"),
-        ("\x16\x03\x01 not HTTP\r\n\r\n", 0, "unsupported protocol"),
+        ("\x16\x03\x01 not HTTP\r\n\r\n", 0, "speaks TLS"),
         (f"GET /{'a' * 9000} HTTP/1.1\r\n\r\n", 414, "refused"),
     ],
 )
