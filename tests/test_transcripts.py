@@ -8,13 +8,6 @@ from tests.sim import loop
 from tests.transcript import Transcript, TranscriptError
 
 FOLDER = Path(__file__).parent / "transcripts"
-KNOWN_FAILURES: dict[str, str] = {}
-"""Transcripts that say what should be and is not yet, with the reason."""
-
-
-def _marks(name: str) -> list[pytest.MarkDecorator]:
-    reason = KNOWN_FAILURES.get(name)
-    return [pytest.mark.xfail(strict=True, raises=pytest.fail.Exception, reason=reason)] if reason else []
 
 
 def _problem(transcript: Path, folder: Path) -> str | None:
@@ -27,19 +20,12 @@ def _problem(transcript: Path, folder: Path) -> str | None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=_marks(name))
-        for name in sorted(f"{path.parent.name}/{path.stem}" for path in FOLDER.glob("*/*.txt"))
-    ],
+    sorted(f"{path.parent.name}/{path.stem}" for path in FOLDER.glob("*/*.txt")),
 )
 def test_conversation(name: str, tmp_path: Path) -> None:
     problem = _problem(FOLDER / f"{name}.txt", tmp_path)
     if problem:
         pytest.fail(problem, pytrace=False)
-
-
-def test_known_failures_are_transcripts() -> None:
-    assert {name for name in KNOWN_FAILURES if not (FOLDER / f"{name}.txt").is_file()} == set()
 
 
 DOCTORED = {
