@@ -3,13 +3,14 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import httpx
+
+from gateway.demo.gateway_process import free_port
 
 REPOSITORY = Path(__file__).parent.parent
 CONFIGURATION = """\
@@ -38,14 +39,6 @@ offline = "allow-unknown"
 
 class GatewayError(Exception):
     """The gateway did not start, or ended by itself; the text holds the end of its log."""
-
-
-def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class GatewayProcess:

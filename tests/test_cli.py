@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.csms import SimulatedCsms
+from gateway.demo.gateway_process import free_port
 from gateway.demo.station import SimulatedStation, StationOptions
-from tests.gateway_process import CONFIGURATION, REPOSITORY, GatewayProcess, free_port
+from tests.gateway_process import CONFIGURATION, REPOSITORY, GatewayProcess
 
 QUICK = StationOptions(reconnect_min_s=0.1, reconnect_max_s=0.3, tick_s=0.1, longest_wait_s=0.3, validate=False)
 

@@ -13,7 +13,8 @@ import pytest
 import trustme
 from ocpp.messages import CallResult, validate_payload
 
-from tests.gateway_process import GatewayProcess, free_port
+from gateway.demo.gateway_process import free_port
+from tests.gateway_process import GatewayProcess
 from tests.peers import ocpp_rpc_rig, python_env
 from tests.peers.ocpp_rpc_rig import Csms
 from tests.peers.probe_rig import Verdicts, probe

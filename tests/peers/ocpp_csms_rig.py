@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.gateway_process import free_port
+from gateway.demo.gateway_process import free_port
 from tests.peers import python_env
 from tests.peers.peer_process import Counters, PeerProcess, Stats
 

@@ -39,8 +39,6 @@ CREATE TABLE "transaction" (
     received TEXT,
     parked INTEGER NOT NULL
 );
-CREATE INDEX transaction_by_station ON "transaction" (station, station_tx_id);
-CREATE INDEX transaction_running ON "transaction" (state) WHERE state = 'running';
 
 -- Store-and-forward. A delivered row keeps its fingerprint, not its payload, until it is pruned.
 CREATE TABLE outbox (
@@ -61,7 +59,6 @@ CREATE TABLE outbox (
     errors INTEGER NOT NULL,
     last_error TEXT
 );
-CREATE INDEX outbox_by_transaction ON outbox ("transaction");
 
 -- Deliveries that may have reached the CSMS without an answer reaching us.
 CREATE TABLE unknown_outcome (
