@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.flows import bringup, housekeeping, replay, verdict
+from gateway.flows import bringup, housekeeping, replay, storage, verdict
 from gateway.model.ids import StationId
 from gateway.model.records import Approval, Put
 from gateway.site import Site, SiteOptions
 from gateway.store.database import Runner
-from gateway.store.writer import Reopen, Writer, load
+from gateway.store.writer import Reopen, Salvage, Writer
 from gateway.uplink.link import Connector
 from gateway.uplink.per_station import PerStation, PerStationOptions
 
@@ -22,13 +22,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """What is injected: time, randomness (ids, jitter), the database and the way to the CSMS."""
+    """What is injected: time, randomness (ids, jitter), the database and the way to the CSMS.
+
+    `salvage` and `keeps_reserve` are for a database file on a real disk.
+    """
 
     clock: Clock
     source: random.Random
     runner: Runner
     reopen: Reopen
     connector: Connector
+    salvage: Salvage | None = None
+    keeps_reserve: bool = False
 
 
 class Assembly:
@@ -36,17 +41,18 @@ class Assembly:
 
     def __init__(self, options: SiteOptions, uplink: PerStationOptions, seams: Seams) -> None:
         self.site = Site(options, seams.clock, seams.source)
-        self._seams = seams
         self._uplink = PerStation(self.site, uplink, seams.connector)
         self.site.uplink = self._uplink
-        self.site.writer = Writer(seams.runner, seams.reopen, self.site.load)
+        self.site.writer = Writer(
+            seams.runner, seams.reopen, self.site.load, seams.salvage, keeps_reserve=seams.keeps_reserve
+        )
         self._flows: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
     async def load(self, configured: Iterable[StationId]) -> None:
         """Rebuild the site from the store and admit the configured stations. Raises StoreError."""
         site = self.site
-        site.load(await load(self._seams.runner))
+        site.load(await site.writer.load())
         site.after_restart()
         wanted = set(configured)
         for station_id in wanted:
@@ -70,6 +76,7 @@ class Assembly:
                 lambda: verdict.run(self.site),
                 lambda: bringup.run(self.site),
                 lambda: housekeeping.run(self.site),
+                lambda: storage.run(self.site),
                 self._uplink.run,
             ]
             self._flows = [group.create_task(flow()) for flow in flows]

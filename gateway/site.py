@@ -7,20 +7,22 @@ rebuilds it. A turn is decide, `commit` (which applies at once and returns when 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
 from gateway.clock import Clock
-from gateway.core import idmap
+from gateway.core import idmap, outbox
 from gateway.core.authorize import authorize
 from gateway.core.ledger import Ledger
+from gateway.core.space import Level, level
 from gateway.dialects.base import Budget
 from gateway.model.events import EventKind
 from gateway.model.ids import MessageId, RowId, StationId
 from gateway.model.records import (
     Approval,
+    AuditEntry,
     Change,
     Counter,
     LatestMessage,
@@ -33,11 +35,13 @@ from gateway.model.records import (
     TokenRecord,
     UnknownOutcome,
 )
+from gateway.model.space import StorageLimits
 from gateway.model.token import Decision, IdToken, OfflineMode, Verdict
 from gateway.model.transaction import Transaction
 from gateway.ports import LinkState, StationPort, UplinkPort
 from gateway.station import ModelOptions, Pending, Station, StationOptions
 from gateway.store.writer import Writer
+from gateway.upkeep import Upkeep
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -46,7 +50,11 @@ REMOTE_START_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class SiteOptions:
-    """`budgets`: seconds to wait for the CSMS; `suspect_s`: the same while its link is suspect."""
+    """`budgets`: seconds to wait for the CSMS; `suspect_s`: the same while its link is suspect.
+
+    `retry`: by dialect name, else `RetryRule()`. `messages_per_s`: of the site's backlog; 0 = no limit.
+    `kept_days`: of a transaction that is over and delivered, in the file.
+    """
 
     name: str = "site"
     offline: OfflineMode = OfflineMode.KNOWN_ONLY
@@ -58,6 +66,10 @@ class SiteOptions:
     call_timeout_s: float = 30.0
     stations: Mapping[str, StationOptions] = field(default_factory=dict)
     models: Sequence[ModelOptions] = ()
+    retry: Mapping[str, outbox.RetryRule] = field(default_factory=dict)
+    messages_per_s: float = 50.0
+    limits: StorageLimits = field(default_factory=StorageLimits)
+    kept_days: int = 90
 
 
 class Site:
@@ -67,6 +79,7 @@ class Site:
         self.options = options
         self.clock = clock
         self.random = source
+        self.upkeep = Upkeep(options.messages_per_s, source)
         self.writer: Writer
         self.uplink: UplinkPort
         self.stations: dict[StationId, Station] = {}
@@ -97,6 +110,7 @@ class Site:
         self.unknown_outcomes.clear()
         self.rows_of_token.clear()
         self.delivered.clear()
+        self.upkeep.audit.clear()
         for station in self.stations.values():
             for durable in (station.queue, station.parked, station.latest, station.lazy, station.uncommitted):
                 durable.clear()
@@ -140,13 +154,15 @@ class Site:
                 self._next_row = max(self._next_row, record.row + 1)
             case Counter():
                 self.counter = record
+            case AuditEntry():
+                self.upkeep.apply(record, is_put)
 
     def _apply_row(self, row: OutboxRow, is_put: bool) -> None:
         station = self.station(row.station)
         self._next_row = max(self._next_row, row.id + 1)
         is_open = is_put and row.state in (RowState.QUEUED, RowState.RELEASED)
         _set(station.parked, row.id, row, is_put and row.state is RowState.PARKED)
-        if is_open and row.id not in station.queue and any(other > row.id for other in reversed(station.queue)):
+        if is_open and row.id not in station.queue and next(reversed(station.queue), 0) > row.id:
             station.queue[row.id] = row
             station.queue = dict(sorted(station.queue.items()))
         else:
@@ -254,16 +270,25 @@ class Site:
         """The station's link to the CSMS is there: what was queued before is offline, what was parked may go again."""
         station.first_row_of_link = RowId(self._next_row)
         station.boot_retry_at = 0.0
-        parked = [row for row in station.parked.values() if row.dialect == dialect]
-        unparked = [replace(row, state=_before_parking(row)) for row in parked]
-        self.note([Put(row) for row in unparked])
-        station.second_chance.update(row.id for row in unparked)
+        self.unpark(station, outbox.to_try_again(station.parked.values(), dialect))
         station.wake.set()
+
+    def unpark(self, station: Station, rows: Collection[OutboxRow]) -> None:
+        """Rows set aside go again; one more refusal sets them aside again."""
+        changes = outbox.unpark(rows, station.parked.values(), self.ledger.transactions, self.unknown_outcomes)
+        again = [change.record for change in changes if isinstance(change.record, OutboxRow)]
+        station.second_chance.update(row.id for row in again if row.errors)
+        self.note(changes)
 
     def link_failed(self, station: Station) -> None:
         """An attempt failed: nobody need wait for the CSMS's own answer to the station's boot."""
         if station.boot_waiter and not station.boot_waiter.done():
             station.boot_waiter.set_result(None)
+
+    def level(self, before: Level = Level.OK) -> Level:
+        """How full the queue and its file are."""
+        rows = sum(len(station.queue) + len(station.parked) for station in self.stations.values())
+        return level(self.writer.space, rows, self.options.limits, before)
 
     # -- messages ---------------------------------------------------------------------------------------------------
 
@@ -316,11 +341,6 @@ class Site:
         if known and (known.status, known.group, known.expiry) == (verdict.status, verdict.group, verdict.expiry):
             return []
         return [Put(TokenRecord(token.casefold(), verdict.status, verdict.group, verdict.expiry, now))]
-
-
-def _before_parking(row: OutboxRow) -> RowState:
-    """A row that was refused has been sent: it stays as it was frozen."""
-    return RowState.RELEASED if row.errors else RowState.QUEUED
 
 
 def _set(mapping: dict[K, V], key: K, value: V, is_put: bool) -> None:

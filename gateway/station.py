@@ -98,6 +98,8 @@ class Station:
         self.second_chance: set[RowId] = set()
         """Rows set aside before, sent again since: one more refusal is enough."""
         self.hold_until = 0.0
+        self.turn_at: float | None = None
+        """When it may send the next message of its backlog; the site gives the turns."""
         self.failures = 0
         self.first_row_of_link = RowId(0)
         self.wake = asyncio.Event()

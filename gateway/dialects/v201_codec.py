@@ -140,6 +140,10 @@ class Codec201:
         except SpliceError:
             return payload
 
+    def answer_queue_status(self, is_running: bool | None, in_queue: bool) -> bytes:
+        status = {} if is_running is None else {"ongoingIndicator": is_running}
+        return encode({**status, "messagesInQueue": in_queue})
+
     def _id_token_info(self, decision: Decision) -> dict[str, Any]:
         """Leaves out a group too long for this version: cut, it would be another one."""
         info: dict[str, Any] = {"status": decision.status.value}

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from gateway.model.events import EventKind
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
+from gateway.model.reasons import AuditKind, ParkReason
 from gateway.model.transaction import Transaction
 
 
@@ -25,6 +26,7 @@ class OutboxRow:
 
     `bound_tx_id` and `offline` are frozen at release. `errors` counts CALLERRORs, not silence.
     `fingerprint` recognises the station's retry, also after delivery (the payload of a delivered row is dropped).
+    `samples`: nothing but meter samples, which may be thinned. `parked`: why, while the state is parked.
     """
 
     id: RowId
@@ -43,6 +45,8 @@ class OutboxRow:
     bound_tx_id: int | None = None
     errors: int = 0
     last_error: str | None = None
+    samples: bool = False
+    parked: ParkReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,29 @@ class Counter:
     value: int
 
 
-Record = Transaction | OutboxRow | UnknownOutcome | StationRecord | LatestMessage | TokenRecord | RemoteStart | Counter
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """What was done to the queue or the database. `detail` is JSON: a dropped message is kept here."""
+
+    id: int
+    at: datetime
+    kind: AuditKind
+    station: StationId | None
+    text: str
+    detail: bytes | None = None
+
+
+Record = (
+    Transaction
+    | OutboxRow
+    | UnknownOutcome
+    | StationRecord
+    | LatestMessage
+    | TokenRecord
+    | RemoteStart
+    | Counter
+    | AuditEntry
+)
 
 
 @dataclass(frozen=True, slots=True)

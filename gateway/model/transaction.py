@@ -24,6 +24,7 @@ class Transaction:
     Start, listed and never used.
     `status`, `status_reason`, `status_expiry`: the verdict the station was given; `late_status`: one that came later.
     `deauthorized`: the gateway stops it on the CSMS's late verdict, and reports it so.
+    `parked`: its Start is set aside. `thinned`: meter values dropped from the queue to save room.
     """
 
     key: TransactionKey
@@ -49,3 +50,4 @@ class Transaction:
     stopped_reason: str | None = None
     received: datetime | None = None
     parked: bool = False
+    thinned: int = 0

@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
+from gateway.errors import DamagedError
 from gateway.model.records import (
+    AuditEntry,
     Change,
     Counter,
     LatestMessage,
@@ -23,17 +25,23 @@ from gateway.model.records import (
     UnknownOutcome,
 )
 from gateway.model.transaction import Transaction
+from gateway.store.packing import pack, unpack
 
 _Getter = Callable[[Any], Iterable[Any]]
 
 
-class _Table:
-    """SQL of one record type."""
+class Table:
+    """SQL of one record type. `packed`: the column with a packed payload. `has_number`: its key is a rowid."""
 
-    def __init__(self, record: type[Any], name: str, *key: str) -> None:
+    def __init__(
+        self, record: type[Any], name: str, *key: str, packed: str | None = None, has_number: bool = False
+    ) -> None:
         self.record = record
+        self.name = name
         self.columns: Sequence[str] = [field.name for field in fields(record)]
         self.key: Sequence[str] = key
+        self.packed = self.columns.index(packed) if packed else None
+        self.has_number = has_number
         self.values: _Getter = attrgetter(*self.columns)
         self.key_values: _Getter = attrgetter(*key) if len(key) > 1 else lambda record: (getattr(record, key[0]),)
         names = ", ".join(f'"{column}"' for column in self.columns)
@@ -43,18 +51,39 @@ class _Table:
         self.drop = f'DELETE FROM "{name}" WHERE {where}'
         self.select = f'SELECT {names} FROM "{name}" ORDER BY {", ".join(key)}'
 
+    def parameters(self, record: Any) -> list[Any]:
+        """The record's values as SQLite takes them."""
+        values = [_plain(value) for value in self.values(record)]
+        if self.packed is not None:
+            values[self.packed] = pack(values[self.packed])
+        return values
 
-_TABLES: dict[type[Any], _Table] = {
+    def record_of(self, row: Sequence[Any], columns: Sequence[str] | None = None) -> Any:
+        """The record a row holds; what `columns` lacks has its default. Raises DamagedError."""
+        try:
+            values = dict(zip(columns or self.columns, row, strict=True))
+            if self.packed is not None:
+                name = self.columns[self.packed]
+                values[name] = unpack(values[name])
+            if self.record is Transaction:
+                values["other_upstream_ids"] = json.loads(values["other_upstream_ids"])
+            return msgspec.convert(values, self.record, strict=False, builtin_types=(bytes,))
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+            raise DamagedError(f"a row of {self.name} can't be read: {error}") from error
+
+
+TABLES: dict[type[Any], Table] = {
     table.record: table
     for table in (
-        _Table(StationRecord, "station", "id"),
-        _Table(Transaction, "transaction", "key"),
-        _Table(OutboxRow, "outbox", "id"),
-        _Table(UnknownOutcome, "unknown_outcome", "row"),
-        _Table(LatestMessage, "latest", "station", "slot"),
-        _Table(TokenRecord, "token", "token"),
-        _Table(RemoteStart, "remote_start", "station", "token"),
-        _Table(Counter, "counter", "name"),
+        Table(StationRecord, "station", "id"),
+        Table(Transaction, "transaction", "key", has_number=True),
+        Table(OutboxRow, "outbox", "id", packed="payload", has_number=True),
+        Table(UnknownOutcome, "unknown_outcome", "row", has_number=True),
+        Table(LatestMessage, "latest", "station", "slot"),
+        Table(TokenRecord, "token", "token"),
+        Table(RemoteStart, "remote_start", "station", "token"),
+        Table(Counter, "counter", "name"),
+        Table(AuditEntry, "audit", "id", has_number=True),
     )
 }
 
@@ -67,10 +96,17 @@ def statements(changes: Iterable[Change]) -> list[Statement]:
     """The changes as SQL, in order; made in the turn itself, so that what can't be written fails there."""
     made: list[Statement] = []
     for change in changes:
-        table = _TABLES[type(change.record)]
-        sql, values = (table.put, table.values) if isinstance(change, Put) else (table.drop, table.key_values)
-        made.append((sql, [_plain(value) for value in values(change.record)]))
+        table = TABLES[type(change.record)]
+        if isinstance(change, Put):
+            made.append((table.put, table.parameters(change.record)))
+        else:
+            made.append((table.drop, [_plain(value) for value in table.key_values(change.record)]))
     return made
+
+
+def key_of(change: Change) -> tuple[Any, ...]:
+    """Which record a change is about: of two changes of one record only the later counts."""
+    return type(change.record), *TABLES[type(change.record)].key_values(change.record)
 
 
 def _plain(value: Any) -> Any:
@@ -87,14 +123,34 @@ def _plain(value: Any) -> Any:
 
 
 def read(connection: sqlite3.Connection) -> list[Record]:
-    """Every record, transactions before the rows that belong to them."""
-    return [record for record_type in _TABLES for record in _read(connection, record_type)]
+    """Every record, transactions before the rows that belong to them. Raises DamagedError."""
+    try:
+        return [record for table in TABLES.values() for record in _read(connection, table)]
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            raise DamagedError(f"the database file is damaged: {error}") from error
+        raise
 
 
-def _read(connection: sqlite3.Connection, record_type: type[Any]) -> Iterator[Record]:
-    table = _TABLES[record_type]
+def is_damage(error: BaseException) -> bool:
+    """Whether an error means that the file itself is damaged, and not that the disk can't be used just now."""
+    if not isinstance(error, sqlite3.DatabaseError):
+        return False
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "Could not decode" in str(error)
+
+
+def _read(connection: sqlite3.Connection, table: Table) -> Iterator[Record]:
     for row in connection.execute(table.select):
-        values = dict(zip(table.columns, row, strict=True))
-        if record_type is Transaction:
-            values["other_upstream_ids"] = json.loads(values["other_upstream_ids"])
-        yield msgspec.convert(values, record_type, strict=False, builtin_types=(bytes,))
+        yield table.record_of(row)
+
+
+def forget_transactions(connection: sqlite3.Connection, before: datetime) -> int:
+    """Delete from the ledger what is over, delivered and older; returns how many."""
+    return connection.execute(
+        """
+        DELETE FROM "transaction" WHERE state != 'running' AND received < ?
+        AND key NOT IN (SELECT "transaction" FROM outbox WHERE "transaction" IS NOT NULL)
+        """,
+        (before.isoformat(),),
+    ).rowcount

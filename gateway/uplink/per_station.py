@@ -16,6 +16,7 @@ from gateway.dialects.base import Dialect
 from gateway.errors import ConnectError
 from gateway.flows import command, inbound
 from gateway.model.ids import StationId
+from gateway.model.reasons import ParkReason
 from gateway.model.records import Put, RowState
 from gateway.ports import LinkState
 from gateway.rpc.frame import Call
@@ -255,7 +256,8 @@ class _Keeper:
             self._refused = refused
             return
         rows = [row for row in station.queue.values() if row.dialect == refused]
-        self._site.note([Put(replace(row, state=RowState.PARKED)) for row in rows])
+        reason = ParkReason.VERSION_REFUSED
+        self._site.note([Put(replace(row, state=RowState.PARKED, parked=reason)) for row in rows])
         log.error("%s: %d messages of a version the CSMS refuses are set aside", station.id, len(rows))
 
     async def _hold(self, socket: Socket, dialect: Dialect) -> None:
