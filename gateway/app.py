@@ -3,26 +3,32 @@
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import signal
 from functools import partial
+from pathlib import Path
 
 from gateway.assembly import Assembly, Seams
 from gateway.clock import Clock
 from gateway.config import Config
+from gateway.core.outbox import RetryRule
 from gateway.dialects import quirks
 from gateway.dialects.base import Budget
 from gateway.downlink.admission import ListenerOptions, StationAccess, UnknownStations
 from gateway.downlink.server import DownlinkServer
 from gateway.errors import GatewayError
 from gateway.model.ids import StationId
+from gateway.model.reasons import AlarmKind, AuditKind
+from gateway.model.space import StorageLimits
 from gateway.model.token import OfflineMode
-from gateway.site import SiteOptions
+from gateway.site import Site, SiteOptions
 from gateway.station import ModelOptions, StationOptions
-from gateway.store import database
+from gateway.store import database, salvage
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import LinkOptions, WebSocketConnector
 from gateway.uplink.per_station import PerStationOptions
+from gateway.watchdog import ServiceManager
 from gateway.web import routes
 from gateway.web.server import LocalApi
 
@@ -30,24 +36,31 @@ log = logging.getLogger(__name__)
 
 DATABASE = "gateway.db"
 API_SOCKET = "gateway.sock"
+LOOK_FOR_DAMAGE_S = 30.0
 
 
 async def run(config: Config) -> None:
     """Run the gateway until SIGTERM or SIGINT. Raises GatewayError if it can't start."""
     state = config.site.state_dir
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise GatewayError(f"{state}: {error.strerror}") from error
     path = state / DATABASE
     seams = Seams(
         clock=Clock(monotonic=asyncio.get_running_loop().time),
         source=random.SystemRandom(),
-        runner=await database.start(path),
+        runner=await salvage.start(path),
         reopen=partial(database.reopen, path),
         connector=WebSocketConnector(_link_options(config)),
+        salvage=partial(salvage.save, path),
+        keeps_reserve=True,
     )
     assembly = Assembly(_site_options(config), _uplink_options(config), seams)
     await assembly.load([station.id for station in config.stations])
     servers = [_server(assembly, config, index) for index in range(len(config.downlinks))]
     api = LocalApi(routes.build(assembly.site), state / API_SOCKET)
+    manager = ServiceManager(os.environ)
     for warning in config.warnings:
         log.warning("%s", warning)
 
@@ -56,6 +69,7 @@ async def run(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     problem: GatewayError | None = None
+    helpers: list[asyncio.Task[None]] = []
     async with asyncio.TaskGroup() as group:
         group.create_task(assembly.run(), name="assembly")
         try:
@@ -63,12 +77,20 @@ async def run(config: Config) -> None:
             for server in servers:
                 await server.start()
             group.create_task(api.run(), name="local API")
+            helpers = [
+                group.create_task(_look_for_damage(assembly.site, path), name="look for damage"),
+                group.create_task(manager.feed(partial(_stuck, assembly.site, manager)), name="watchdog"),
+            ]
             log.info("%s is ready", config.site.name)
+            manager.say("READY=1")
             await stopping.wait()
             log.info("stopping")
+            manager.say("STOPPING=1")
         except GatewayError as error:
             problem = error
         finally:
+            for helper in helpers:
+                helper.cancel()
             api.close()
             for server in servers:
                 with contextlib.suppress(Exception):
@@ -76,6 +98,29 @@ async def run(config: Config) -> None:
             assembly.stop()
     if problem:
         raise problem
+
+
+def _stuck(site: Site, manager: ServiceManager) -> str | None:
+    """What is stuck, if anything: the event loop speaks for itself, the disk's thread does not."""
+    since = site.writer.busy_since
+    seconds = 0.0 if since is None else site.clock.monotonic() - since
+    if manager.watchdog_s is not None and seconds > manager.watchdog_s:
+        return f"the disk has been at one piece of work for {seconds:.0f} s"
+    return None
+
+
+async def _look_for_damage(site: Site, path: Path) -> None:
+    """The alarm about a damaged database stays until somebody has taken the damaged file away."""
+    while True:
+        kept = salvage.damaged_files(path)
+        if kept:
+            said = next((one.text for one in reversed(site.upkeep.audit) if one.kind is AuditKind.SALVAGED), None)
+            text = said or f"the database was damaged; the damaged file is {kept[-1].name}"
+            remedy = f"Remedy: check the disk, keep a copy of {kept[-1]}, then take it away"
+            site.upkeep.raise_alarm(AlarmKind.DATABASE_DAMAGED, f"{text}. {remedy}", site.clock.now())
+        else:
+            site.upkeep.clear_alarm(AlarmKind.DATABASE_DAMAGED)
+        await asyncio.sleep(LOOK_FOR_DAMAGE_S)
 
 
 def _site_options(config: Config) -> SiteOptions:
@@ -97,6 +142,10 @@ def _site_options(config: Config) -> SiteOptions:
             )
             for station in config.stations
         },
+        retry={name: RetryRule(*rule) for name, rule in config.replay.rules.items()},
+        messages_per_s=config.replay.messages_per_s,
+        limits=StorageLimits(config.storage.budget_mb * 2**20, config.storage.queue_messages),
+        kept_days=config.storage.keep_transactions_days,
         models=[
             ModelOptions(
                 model.vendor, model.model, quirks.of(model.quirks), model.min_answer_delay_ms / 1000, model.ping

@@ -7,30 +7,21 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
-import httpx
 from rich.console import Console
 from rich.table import Table
 
 import gateway
-from gateway import app, log
-from gateway.config import Config, load, redacted
-from gateway.config_mistakes import ConfigError
+from gateway import app, cli_queue, log
+from gateway.cli_client import CONFIG, TROUBLE, config_option, json_option
+from gateway.cli_client import ask as _ask
+from gateway.cli_client import fail as _fail
+from gateway.cli_client import load_config as _load
+from gateway.config import redacted
 from gateway.demo import commands as demo_commands
-from gateway.errors import GatewayError
-
-_TROUBLE, _UNREACHABLE, _REFUSED, _TIMEOUT, _CONFIG = 1, 3, 4, 5, 78
-_PLACES = (Path("config.toml"), Path("/etc/ocpp-gateway/config.toml"))
-
-config_option = click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The configuration file. Default: ./config.toml, else /etc/ocpp-gateway/config.toml.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+from gateway.errors import GatewayError, SchemaTooNewError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,8 +38,10 @@ def run(path: Path | None) -> None:
     log.setup(config.log.level, config.log.format)
     try:
         asyncio.run(app.run(config))
+    except SchemaTooNewError as error:
+        _fail(CONFIG, f"cannot run: {error}")
     except GatewayError as error:
-        _fail(_TROUBLE, f"cannot run: {error}")
+        _fail(TROUBLE, f"cannot run: {error}")
 
 
 @main.command("check-config")
@@ -76,8 +69,8 @@ def status(path: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(found))
     else:
         _show_status(found)
-    if found["store"] != "ok" or found["queue"]["parked"] or found["pending"]:
-        sys.exit(_TROUBLE)
+    if found["store"] != "ok" or found["alarms"] or found["queue"]["parked"] or found["pending"]:
+        sys.exit(TROUBLE)
 
 
 @main.group(invoke_without_command=True)
@@ -113,51 +106,10 @@ def reject(path: Path | None, station: str) -> None:
     click.echo(f"{station} is rejected")
 
 
+main.add_command(cli_queue.queue)
+main.add_command(cli_queue.transactions)
 main.add_command(demo_commands.simulate)
 main.add_command(demo_commands.demo)
-
-
-def _find(path: Path | None) -> Path:
-    if path is not None:
-        return path
-    found = next((place for place in _PLACES if place.exists()), None)
-    if found is None:
-        _fail(_CONFIG, f"no configuration: neither {_PLACES[0]} nor {_PLACES[1]} is there. Remedy: give --config FILE.")
-    return found
-
-
-def _load(path: Path | None, *, as_json: bool = False) -> Config:
-    try:
-        return load(_find(path))
-    except ConfigError as error:
-        if as_json:
-            mistakes = [{"path": m.path, "problem": m.problem, "remedy": m.remedy} for m in error.mistakes]
-            click.echo(json.dumps({"ok": False, "mistakes": mistakes}))
-        else:
-            click.echo(str(error), err=True)
-        sys.exit(_CONFIG)
-
-
-def _ask(path: Path | None, method: str, route: str) -> Any:
-    """Ask the running gateway over its socket."""
-    socket = _load(path).site.state_dir / app.API_SOCKET
-    try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=10) as client:
-            answer = client.request(method, f"http://gateway{route}")
-    except httpx.TimeoutException:
-        _fail(_TIMEOUT, f"the gateway did not answer in 10 s on {socket}")
-    except httpx.TransportError as error:
-        _fail(
-            _UNREACHABLE, f"no gateway answers on {socket} ({error}). Remedy: is it running, with this configuration?"
-        )
-    if answer.is_error:
-        _fail(_REFUSED, f"refused: {answer.json().get('detail', answer.text)}")
-    return answer.json()
-
-
-def _fail(code: int, message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(code)
 
 
 def _show_status(found: dict[str, Any]) -> None:
@@ -183,6 +135,10 @@ def _show_status(found: dict[str, Any]) -> None:
         f"{queue['rows']} messages on their way to the CSMS, {queue['parked']} set aside, "
         f"{queue['unknown_outcomes']} deliveries of unknown outcome; store {found['store']}"
     )
+    for alarm in found["alarms"]:
+        console.print(f"ALARM {alarm['kind']} since {alarm['since']}: {alarm['text']}", style="bold red")
+    if queue["parked"]:
+        console.print("Messages are set aside. Remedy: ocpp-gateway queue list --parked says which and why")
     for one in found["pending"]:
         console.print(
             f"waiting for approval: {one['id']} from {one['address']}, {one['waiting_s']} s. "

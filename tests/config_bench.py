@@ -8,7 +8,9 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from gateway.config import Config, ConfigError, Mistake, load
-from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Section, Site, Station, Uplink
+from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Site, Station, Uplink
+from gateway.config_queue import Replay, Storage
+from gateway.config_section import Section
 
 SECTIONS: dict[str, type[Section]] = {
     "site": Site,
@@ -18,6 +20,8 @@ SECTIONS: dict[str, type[Section]] = {
     "station": Station,
     "model": Model,
     "budgets": Budgets,
+    "storage": Storage,
+    "replay": Replay,
     "log": Log,
 }
 

@@ -8,12 +8,14 @@ import gateway
 from gateway.model.ids import StationId
 from gateway.model.records import Approval
 from gateway.site import Site
-from gateway.web import snapshot
+from gateway.web import queue_routes, snapshot
 
 
 def build(site: Site) -> FastAPI:
     """The API over one site."""
     api = FastAPI(title="OCPP site gateway", version=gateway.__version__, docs_url=None, redoc_url=None)
+
+    api.include_router(queue_routes.build(site))
 
     @api.get("/v1/status")
     async def status() -> dict[str, Any]:

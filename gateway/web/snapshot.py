@@ -5,6 +5,7 @@ from typing import Any
 from gateway.model.token import AuthorizationStatus
 from gateway.site import Site
 from gateway.station import Station
+from gateway.web import queue_view
 
 
 def status(site: Site) -> dict[str, Any]:
@@ -13,6 +14,8 @@ def status(site: Site) -> dict[str, Any]:
     return {
         "site": site.options.name,
         "store": "ok" if site.writer.is_ready else "recovering",
+        "storage": storage(site),
+        "alarms": queue_view.alarms(site),
         "authorization": {"offline": site.options.offline.value},
         "queue": {
             "rows": sum(len(station.queue) for station in stations),
@@ -21,6 +24,19 @@ def status(site: Site) -> dict[str, Any]:
         },
         "stations": [_station(site, station) for station in stations],
         "pending": pending(site),
+    }
+
+
+def storage(site: Site) -> dict[str, Any]:
+    """How full the database and the queue are. Bytes; None before the first commit."""
+    space, limits = site.writer.space, site.options.limits
+    return {
+        "level": site.level().name.lower(),
+        "used": space.used if space else None,
+        "budget": limits.budget_bytes,
+        "disk_free": space.disk_free if space else None,
+        "queue_rows": sum(len(station.queue) + len(station.parked) for station in site.stations.values()),
+        "queue_rows_budget": limits.queue_rows,
     }
 
 
