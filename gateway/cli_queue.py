@@ -172,7 +172,7 @@ def transactions(
 def _show_queue(found: dict[str, Any], *, parked: bool) -> None:
     console = _console()
     if found["stations"] and not parked:
-        table = _table("station", "waiting", "set aside", "oldest", "waits for", "last error")
+        table = _table("station", "waiting", "set aside", "oldest (UTC)", "waits for", "last error")
         for one in found["stations"]:
             table.add_row(
                 one["station"],
@@ -184,7 +184,9 @@ def _show_queue(found: dict[str, Any], *, parked: bool) -> None:
             )
         console.print(table)
     if found["messages"]:
-        table = _table("message", "station", "what", "transaction", "since", "state", "why", "refusals", "last error")
+        table = _table(
+            "message", "station", "what", "transaction", "since (UTC)", "state", "why", "refusals", "last error"
+        )
         for one in found["messages"]:
             table.add_row(
                 str(one["row"]),
@@ -231,7 +233,9 @@ def _show_transactions(found: list[dict[str, Any]]) -> None:
 def _show_unknown(found: list[dict[str, Any]]) -> None:
     console = _console()
     if found:
-        table = _table("message", "station", "action", "transaction", "id at the CSMS", "message id", "noticed", "now")
+        table = _table(
+            "message", "station", "action", "transaction", "id at the CSMS", "message id", "noticed (UTC)", "now"
+        )
         for one in found:
             own = one["transaction"] or {}
             table.add_row(

@@ -1,5 +1,6 @@
 """Payloads of OCPP 2.0.1 to the model and back."""
 
+import hashlib
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -48,7 +49,7 @@ class Codec201:
         timestamp = text(found.get("timestamp")) or ""
         return TransactionMessage(
             kind,
-            f"{station_tx_id}|{text(found.get('seqNo')) or ''}|{kind.value}|{timestamp}",
+            _hash(f"{station_tx_id}|{text(found.get('seqNo')) or ''}|{kind.value}|{timestamp}"),
             station_tx_id=station_tx_id,
             evse=integer(member(found, "evse").get("id")),
             token=_driver(found),
@@ -153,6 +154,11 @@ class Codec201:
         if value and len(value) <= self._longest_token:
             info["groupIdToken"] = {"idToken": value, "type": type_}
         return info
+
+
+def _hash(said: str) -> str:
+    """Half the size of what it stands for: the outbox keeps one for each message."""
+    return hashlib.sha256(said.encode(errors="replace")).hexdigest()[:32]
 
 
 def status_slot(found: Json) -> str:

@@ -26,8 +26,10 @@ from gateway.store.tables import Table
 log = logging.getLogger(__name__)
 
 _now = Clock().now
-_LOOK_UPS = 500_000
-"""Rows that are asked for one by one between those that a scan finds from either end."""
+_STEP = 8
+"""Fewer rows than a page holds: while the numbers have no gaps, no good page is stepped over."""
+_LOOK_UPS = 50_000
+_PROBLEMS_SAID = 3
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ def salvage(path: Path, now: Callable[[], datetime] = _now) -> Path:
     log.error("%s: %s", path, entry.text)
     done = sibling(path, "salvaged")
     new.replace(done)
+    sibling(new, "head").unlink(missing_ok=True)
     _set_aside(path, kept)
     done.replace(path)
     return kept
@@ -157,10 +160,11 @@ def _put_head(copy: Path, head: bytes) -> None:
 def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> Salvage:
     found = Salvage()
     for table in tables.TABLES.values():
-        records, is_whole = _records(source, table)
+        reader = _Reader(source, table)
+        records = reader.read()
         _write(target, records)
         found.saved[table.name] = len(records)
-        if not is_whole:
+        if not reader.is_whole:
             found.incomplete.append(table.name)
     return found
 
@@ -172,53 +176,76 @@ def _write(target: sqlite3.Connection, records: list[Any]) -> None:
     target.execute("COMMIT")
 
 
-def _records(source: sqlite3.Connection, table: Table) -> tuple[list[Any], bool]:
-    """All that can be read of a table, by key; False: something could not."""
-    is_whole = True
-    found: dict[tuple[Any, ...], Any] = {}
-    columns = _columns(source, table)
-    if not columns or any(key not in columns for key in table.key):
-        return [], False
+class _Reader:
+    """Reads what can be read of one table, by key. `is_whole`: nothing was noticed to be lost."""
 
-    def take(rows: Iterator[Any]) -> bool:
+    def __init__(self, source: sqlite3.Connection, table: Table) -> None:
+        self._source = source
+        self._table = table
+        self._columns = _columns(source, table)
+        self._found: dict[tuple[Any, ...], Any] = {}
+        self._problems: list[Exception] = []
+        self._key = _names(table.key)
+        self._select = f'SELECT {_names(self._columns)} FROM "{table.name}"'
+        self.is_whole = True
+
+    def read(self) -> list[Any]:
+        """From the begin; where that stops, from the end; then from wherever a row can be reached between the two."""
+        if any(key not in self._columns for key in self._table.key):
+            self.is_whole = False
+            return []
+        if not self._take(f"ORDER BY {self._key}"):
+            self.is_whole = False
+            self._take(f"ORDER BY {', '.join(f'{_names([key])} DESC' for key in self._table.key)}")
+            if self._table.has_number:
+                self._search()
+        for problem in self._problems[:_PROBLEMS_SAID]:
+            log.error("%s: %s", self._table.name, problem)
+        return [record for record in self._found.values() if record is not None]
+
+    def _take(self, where: str, *parameters: int) -> bool:
         """Take rows until one was there before, or can't be fetched; True if they came to their end."""
-        nonlocal is_whole
         try:
-            for row in rows:
-                key = tuple(row[columns.index(name)] for name in table.key)
-                if key in found:
+            for row in self._source.execute(f"{self._select} {where}", parameters):
+                key = tuple(row[self._columns.index(name)] for name in self._table.key)
+                if key in self._found:
                     return False
                 try:
-                    found[key] = table.record_of(row, columns)
+                    self._found[key] = self._table.record_of(row, self._columns)
                 except DamagedError as problem:
-                    log.error("%s", problem)
-                    found[key], is_whole = None, False
+                    self._problems.append(problem)
+                    self._found[key], self.is_whole = None, False
         except sqlite3.Error as problem:
-            log.error("%s: %s", table.name, problem)
+            self._problems.append(problem)
             return False
         return True
 
-    names, order = _names(columns), _names(table.key)
-    select = f'SELECT {names} FROM "{table.name}"'
-    if not take(_rows(source, f"{select} ORDER BY {order}")):
-        is_whole = False
-        from_begin = set(found)
-        take(_rows(source, f"{select} ORDER BY {', '.join(f'{_names([key])} DESC' for key in table.key)}"))
-        if table.has_number:
-            for number in _between(from_begin, found.keys() - from_begin):
-                take(_rows(source, f"{select} WHERE {order} = ?", number))
-    return [record for record in found.values() if record is not None], is_whole
+    def _search(self) -> None:
+        """Ask for rows at steps smaller than what fits on a page; from each that answers, read both ways."""
+        numbers = {key[0] for key in self._found}
+        number = 0
+        for _ in range(_LOOK_UPS):
+            number += _STEP
+            while number in numbers:
+                number += 1
+            reached = self._reach(number)
+            if reached is None:
+                return
+            if reached >= number and reached not in numbers:
+                self._take(f"WHERE {self._key} <= ? ORDER BY {self._key} DESC", reached)
+                if self._take(f"WHERE {self._key} > ? ORDER BY {self._key}", reached):
+                    return
+                numbers = {key[0] for key in self._found}
+            number = max(number, reached)
 
-
-def _rows(source: sqlite3.Connection, sql: str, *parameters: Any) -> Iterator[Any]:
-    yield from source.execute(sql, parameters)
-
-
-def _between(from_begin: set[tuple[Any, ...]], from_end: set[tuple[Any, ...]]) -> range:
-    """Keys that neither scan came to. Without a scan from the end nobody knows where that is."""
-    first: int = max(from_begin, default=(0,))[0] + 1
-    last: int = min(from_end, default=(first + _LOOK_UPS,))[0]
-    return range(first, min(last, first + _LOOK_UPS))
+    def _reach(self, number: int) -> int | None:
+        """The first row at or behind a number; 0: it can't be fetched. None: there is no further one."""
+        ask = f'SELECT {self._key} FROM "{self._table.name}" WHERE {self._key} >= ? ORDER BY {self._key} LIMIT 1'
+        try:
+            row = self._source.execute(ask, (number,)).fetchone()
+        except sqlite3.Error:
+            return 0
+        return None if row is None else row[0]
 
 
 def _columns(source: sqlite3.Connection, table: Table) -> list[str]:
