@@ -10,7 +10,7 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.flows import bringup, housekeeping, replay, storage, verdict
 from gateway.model.ids import StationId
-from gateway.model.records import Approval, Put
+from gateway.model.records import Approval, Change, Put, Record
 from gateway.site import Site, SiteOptions
 from gateway.store.database import Runner
 from gateway.store.writer import Reopen, Salvage, Writer
@@ -44,7 +44,7 @@ class Assembly:
         self._uplink = PerStation(self.site, uplink, seams.connector)
         self.site.uplink = self._uplink
         self.site.writer = Writer(
-            seams.runner, seams.reopen, self.site.load, seams.salvage, keeps_reserve=seams.keeps_reserve
+            seams.runner, seams.reopen, self._rebuild, seams.salvage, keeps_reserve=seams.keeps_reserve
         )
         self._flows: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -66,6 +66,13 @@ class Assembly:
         site.note([Put(site.counter), *changes])
         queued = sum(len(station.queue) for station in site.stations.values())
         log.info("%d stations known, %d messages on their way to the CSMS", len(site.stations), queued)
+
+    def _rebuild(self, records: list[Record], carried: list[Change]) -> None:
+        """After a failed commit. A row may be on disk although its commit failed: nobody has been woken for it."""
+        self.site.load(records, carried)
+        for station in self.site.stations.values():
+            station.wake.set()
+            self._uplink.wake(station.id)
 
     async def run(self) -> None:
         """Run the writer and the flows until `stop`; what is appended by then is committed."""
