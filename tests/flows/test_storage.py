@@ -113,8 +113,8 @@ def test_only_meter_values_give_way_first_and_last_stay_and_the_rest_is_accounte
                 await asyncio.sleep(1)
 
         watching = asyncio.create_task(watch())
-        await in_an_outage(world, ["1.6", "2.0.1"], sessions=6, values=60)
-        assert max(queued) <= 310
+        await in_an_outage(world, ["1.6", "2.0.1"], sessions=4, values=60)
+        assert max(queued) <= 210
         before = {one.kind for one in site_of(world).upkeep.audit}
         assert before == {AuditKind.THINNED}
         world.csms.mend()
@@ -123,7 +123,7 @@ def test_only_meter_values_give_way_first_and_last_stay_and_the_rest_is_accounte
         assert site_of(world).upkeep.alarms == {}
         watching.cancel()
 
-    world = play(tmp_path, 300, scene)
+    world = play(tmp_path, 200, scene)
     assert levels == {Level.OK, Level.LOW, Level.THIN}
     _judge(world)
 
@@ -156,14 +156,14 @@ def test_at_the_limit_new_values_are_not_kept_and_sessions_begin_and_end_all_the
 
 def test_begins_and_ends_are_kept_beyond_the_budget(tmp_path: Path) -> None:
     async def scene(world: World) -> None:
-        await in_an_outage(world, ["1.6"], sessions=120, values=1)
-        assert len(site_of(world).station(StationId("CP-0")).queue) > 200
+        await in_an_outage(world, ["1.6"], sessions=60, values=1)
+        assert len(site_of(world).station(StationId("CP-0")).queue) > 110
         world.csms.mend()
         await world.drained()
 
     world = play(tmp_path, 100, scene)
     kinds = Counter(kind for _, kind, _ in told(world))
-    assert (kinds["Started"], kinds["Ended"]) == (120, 120)
+    assert (kinds["Started"], kinds["Ended"]) == (60, 60)
     _judge(world)
 
 
