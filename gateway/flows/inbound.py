@@ -15,7 +15,7 @@ from gateway.dialects import quirks
 from gateway.dialects.base import Dialect, Role, Route, UpRule
 from gateway.flows import booking
 from gateway.flows.incoming import Incoming, ask, wait
-from gateway.model.records import Drop, LatestMessage, Put
+from gateway.model.records import Change, Drop, LatestMessage, Put
 from gateway.ports import LinkState
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 MAX_KEPT_SENDS = 64
 MAX_KEPT_BYTES = 256 * 1024
+MAX_PLACES = 256
+"""Connectors, and messages of route latest, that are remembered of one station; the oldest give way."""
 _UNKNOWN = UpRule("", Route.RELAY, Route.RELAY, offline=ErrorCode.NOT_IMPLEMENTED)
 """An action no table knows (a vendor's, a signed one) is relayed as it is."""
 
@@ -154,9 +156,15 @@ async def _latest(incoming: Incoming) -> bytes:
         if older:
             site.note([Drop(older)])
         return outcome.payload if isinstance(outcome, Answered) else incoming.offline_answer()
-    await site.commit([Put(kept)])
+    await site.commit(_keep(station, kept))
     station.wake.set()
     return incoming.offline_answer()
+
+
+def _keep(station: Station, kept: LatestMessage) -> list[Change]:
+    """A station that makes up a new connector for every message does not fill the memory."""
+    is_one_more = kept.slot not in station.latest and len(station.latest) >= MAX_PLACES
+    return [Put(kept), *([Drop(next(iter(station.latest.values())))] if is_one_more else [])]
 
 
 def _slot(incoming: Incoming) -> str:
@@ -178,6 +186,8 @@ async def _status(incoming: Incoming) -> bytes:
             return _past(incoming, is_known=place in station.connectors)
         before = station.connectors.get(place)
         station.connectors[place] = report
+        if len(station.connectors) > MAX_PLACES:
+            del station.connectors[next(iter(station.connectors))]
         if report.status == "Available" and before and before.status != "Available":
             unclosed = site.ledger.connector_is_free(station.id, report.evse)
             if unclosed:
@@ -191,7 +201,7 @@ def _past(incoming: Incoming, *, is_known: bool) -> bytes:
     kept = LatestMessage(station.id, _slot(incoming), incoming.dialect.name, call.action, call.payload)
     waiting = station.latest.get(kept.slot)
     if not is_known and (waiting is None or quirks.is_not_newer(waiting.payload, kept.payload)):
-        site.note([Put(kept)])
+        site.note(_keep(station, kept))
         station.wake.set()
     return incoming.offline_answer()
 

@@ -178,33 +178,62 @@ def _disk_free(folder: Path) -> int:
 def grow(connection: sqlite3.Connection) -> None:
     """Grow the WAL, and leave as much free inside the file. Without room for that it goes on with what is there.
 
-    A WAL that is only overwritten spares the card: growing a file makes the file system commit its journal too.
+    A WAL that is only overwritten spares the card: growing a file makes the file system commit its journal too. The
+    checkpoints between the steps let each begin at the WAL's start, so that giving room back needs none.
     """
     pages = RESERVE_BYTES // connection.execute("PRAGMA page_size").fetchone()[0]
     connection.execute("PRAGMA wal_autocheckpoint = 0")
+    _checkpoint(connection)
+    connection.execute("DROP TABLE IF EXISTS grow")
+    if _has_room_to_grow(connection) and _fill(connection):
+        _checkpoint(connection)
+        connection.execute("DROP TABLE grow")
+        _checkpoint(connection)
+    else:
+        log.warning("the disk has no room to keep %d bytes free in the database", RESERVE_BYTES)
+    connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+
+
+def _has_room_to_grow(connection: sqlite3.Connection) -> bool:
+    """Asked before: what is in the WAL and finds no place in the file would stay in the WAL."""
+    path, space = path_of(connection), measure(connection)
+    if path is None:
+        return False
+    wal = Path(f"{path}-wal")
+    missing = max(0, RESERVE_BYTES - space.free)
+    missing += max(0, RESERVE_BYTES - (wal.stat().st_size if wal.exists() else 0))
+    return missing == 0 or space.disk_free > missing + RESERVE_BYTES // 4
+
+
+def _fill(connection: sqlite3.Connection) -> bool:
+    """Write the filler; False: there was no room after all."""
     try:
         connection.executescript(
-            f"""
-            DROP TABLE IF EXISTS grow;
-            BEGIN IMMEDIATE; CREATE TABLE grow (filler BLOB); INSERT INTO grow VALUES (zeroblob({RESERVE_BYTES}));
-            COMMIT;
-            BEGIN IMMEDIATE; DROP TABLE grow; COMMIT;
-            """
+            f"BEGIN IMMEDIATE; CREATE TABLE grow (filler BLOB); INSERT INTO grow VALUES (zeroblob({RESERVE_BYTES}));"
+            "COMMIT;"
         )
     except sqlite3.OperationalError as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
             raise
-        log.warning("there is no room to keep %d bytes free in the database: %s", RESERVE_BYTES, error)
-    connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-    connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+        return False
+    return True
+
+
+def _checkpoint(connection: sqlite3.Connection) -> None:
+    """What finds no place in the file stays in the WAL."""
+    try:
+        connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
 
 
 # -- against damage -------------------------------------------------------------------------------------------------
 
-_VOLATILE = (slice(24, 40), slice(92, 100))
-"""Of the file's first 100 bytes: change counters, page count, list of free pages."""
+_VOLATILE = (slice(24, 44), slice(92, 100))
+"""Of the file's first 100 bytes: counters of changes, page count, list of free pages."""
 
 
 def save_head(connection: sqlite3.Connection) -> None:

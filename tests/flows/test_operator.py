@@ -9,7 +9,7 @@ import pytest
 
 from gateway.demo.history import Arrival
 from gateway.errors import RefusedError
-from gateway.flows import operator
+from gateway.flows import inbound, operator
 from gateway.model.ids import StationId
 from gateway.model.reasons import AuditKind, ParkReason
 from gateway.site import Site
@@ -169,5 +169,24 @@ def test_the_trail_keeps_its_newest_entries(tmp_path: Path, monkeypatch: pytest.
         await world.start()
         assert [entry.text for entry in site_of(world).upkeep.audit] == expected
         assert [one["text"] for one in queue_view.audit(site_of(world), 2)] == ["c", "b"]
+
+    play(tmp_path, scene)
+
+
+def test_a_station_that_makes_up_connectors_does_not_fill_the_memory(tmp_path: Path) -> None:
+    async def scene(world: World, station: SimStation) -> None:
+        wire = station.wire
+        assert wire
+        for number in range(1, inbound.MAX_PLACES + 40):
+            status = {"connectorId": number, "errorCode": "NoError", "status": "Available"}
+            await wire.call(f"s-{number}", "StatusNotification", status)
+        kept = state(world)
+        assert len(kept.latest) == len(kept.connectors) == inbound.MAX_PLACES
+        newest = f"status:{inbound.MAX_PLACES + 39}/1"
+        assert newest in kept.latest
+        await world.crash()
+        await world.start()
+        assert len(state(world).latest) == inbound.MAX_PLACES
+        assert newest in state(world).latest
 
     play(tmp_path, scene)
