@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
+from enum import StrEnum
 from operator import attrgetter
-from typing import Any
-
-import msgspec
+from types import NoneType, UnionType
+from typing import Any, NewType, Union, get_args, get_origin, get_type_hints
 
 from gateway.errors import DamagedError
 from gateway.model.records import (
@@ -49,6 +49,9 @@ class Table:
         where = " AND ".join(f'"{column}" = ?' for column in key)
         self.put = f'INSERT OR REPLACE INTO "{name}" ({names}) VALUES ({marks})'
         self.drop = f'DELETE FROM "{name}" WHERE {where}'
+        self._fields = {name: _field(kind) for name, kind in get_type_hints(record).items()}
+        if packed:
+            self._fields[packed] = (bytes,), unpack
         self.select = f'SELECT {names} FROM "{name}" ORDER BY {", ".join(key)}'
 
     def parameters(self, record: Any) -> list[Any]:
@@ -60,16 +63,42 @@ class Table:
 
     def record_of(self, row: Sequence[Any], columns: Sequence[str] | None = None) -> Any:
         """The record a row holds; what `columns` lacks has its default. Raises DamagedError."""
+        names = self.columns if columns is None else columns
         try:
-            values = dict(zip(columns or self.columns, row, strict=True))
-            if self.packed is not None:
-                name = self.columns[self.packed]
-                values[name] = unpack(values[name])
-            if self.record is Transaction:
-                values["other_upstream_ids"] = json.loads(values["other_upstream_ids"])
-            return msgspec.convert(values, self.record, strict=False, builtin_types=(bytes,))
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+            values = []
+            for name, value in zip(names, row, strict=True):
+                kinds, convert = self._fields[name]
+                if type(value) not in kinds:
+                    raise TypeError(f"{name} is {value!r:.40}")
+                values.append(value if convert is None or value is None else convert(value))
+            return self.record(*values) if columns is None else self.record(**dict(zip(names, values, strict=True)))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DamagedError(f"a row of {self.name} can't be read: {error}") from error
+
+
+_Field = tuple[tuple[type[Any], ...], Callable[[Any], Any] | None]
+"""Types SQLite may give for a field, and what makes the field's value of them."""
+
+_PLAIN: dict[Any, _Field] = {
+    str: ((str,), None),
+    int: ((int,), None),
+    bytes: ((bytes,), None),
+    bool: ((int,), {0: False, 1: True}.__getitem__),
+    datetime: ((str,), datetime.fromisoformat),
+    tuple[int, ...]: ((str,), lambda text: tuple(json.loads(text))),
+}
+
+
+def _field(annotation: Any) -> _Field:
+    if get_origin(annotation) in (UnionType, Union):
+        [own] = [part for part in get_args(annotation) if part is not NoneType]
+        kinds, convert = _field(own)
+        return (*kinds, NoneType), convert
+    if isinstance(annotation, NewType):
+        return _field(annotation.__supertype__)
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return (str,), {member.value: member for member in annotation}.__getitem__
+    return _PLAIN[annotation]
 
 
 TABLES: dict[type[Any], Table] = {

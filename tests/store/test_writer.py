@@ -93,6 +93,9 @@ class _Bench:
     def note(self, name: str, value: int = 0) -> None:
         self.writer.note([Put(Counter(name, value))])
 
+    async def passes(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
 
 def _run(tmp_path: Path, script: Callable[[_Bench], Awaitable[None]], *, is_closed: bool = True) -> _Bench:
     """Play a script against a running writer, then close it."""

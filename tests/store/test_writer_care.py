@@ -1,6 +1,5 @@
 """The writer's care: room, the watchdog's figure, old transactions, a damaged file, notes while the store is bad."""
 
-import asyncio
 import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -40,7 +39,7 @@ def test_the_disk_s_own_work_is_timed_for_the_watchdog(tmp_path: Path) -> None:
     async def script(bench: _Bench) -> None:
         seen = [bench.writer.busy_since]
         turn = bench.put("a")
-        await asyncio.sleep(bench.disk.takes_s / 2)
+        await bench.passes(bench.disk.takes_s / 2)
         seen.append(bench.writer.busy_since)
         await turn
         assert [*seen, bench.writer.busy_since] == [None, 0.0, None]
@@ -115,7 +114,7 @@ def test_a_salvage_that_fails_is_tried_again(tmp_path: Path) -> None:
         bench.disk.is_gone = True
         with pytest.raises(StoreError):
             await bench.put("a")
-        await asyncio.sleep(4 * PROBE_S)
+        await bench.passes(4 * PROBE_S)
         assert not bench.writer.is_ready
         bench.disk.is_gone = False
         await bench.writer.ready.wait()
