@@ -33,7 +33,7 @@ _WORDS = {
 station_option = click.option("--station", help="Of this station only.")
 parked_option = click.option("--parked", is_flag=True, help="Only what is set aside.")
 limit_option = click.option(
-    "--limit", default=50, show_default=True, type=click.IntRange(0), help="Rows to show at most; 0 = all."
+    "--limit", default=50, show_default=True, type=click.IntRange(0, 10_000), help="Rows to show at most; 0 = 10000."
 )
 rows_argument = click.argument("rows", metavar="MESSAGE...", nargs=-1, type=click.IntRange(1))
 

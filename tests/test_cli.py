@@ -122,7 +122,8 @@ async def test_a_port_in_use_is_said_in_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "check-config", "status", "stations", "demo", "simulate station", "simulate csms"]
+    "command",
+    ["run", "check-config", "status", "stations", "queue", "queue drop", "transactions", "demo", "simulate station"],
 )
 async def test_every_command_explains_itself(command: str) -> None:
     status, out, _ = await _cli(*command.split(), "--help")

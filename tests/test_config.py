@@ -46,6 +46,11 @@ def test_minimal_file_gets_the_defaults(bench: Bench) -> None:
     assert config.warnings == ("uplink: no password for the CSMS is set for any station",)
 
 
+def test_a_version_may_have_attempts_and_an_interval_of_its_own(bench: Bench) -> None:
+    bench.more = "[replay]\nattempts = 4\nattempt_interval_s = 30\nattempts_by_version = { '1.6' = 7 }"
+    assert bench.load().replay.rules == {"1.6": (7, 30.0), "2.0.1": (4, 30.0), "2.1": (4, 30.0)}
+
+
 def test_security_profile_2_is_the_default_of_a_listener() -> None:
     assert Downlink.model_fields["security_profile"].default == 2
 

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 RESERVE_BYTES = 4 * 1024 * 1024
 """Size the WAL is grown to, and room kept free inside the file: with both, commits go on when the disk is full."""
+_REOPEN_S = 120.0
+"""A large file on a slow card takes its time to be checked."""
 
 
 class Runner(Protocol):
@@ -261,4 +263,4 @@ def _stable(head: bytes) -> bytes:
 
 async def reopen(path: Path) -> AiosqliteRunner:
     """Open again after a failed commit: the old handle is dead, for a failed sync may have lost pages unnoticed."""
-    return await asyncio.wait_for(start(path), 30)
+    return await asyncio.wait_for(start(path), _REOPEN_S)

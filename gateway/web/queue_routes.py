@@ -1,4 +1,4 @@
-"""Routes of the queue and the ledger. Lists and files end after `limit`; a limit of 0 is none."""
+"""Routes of the queue and the ledger. Lists end after `limit`, 0 = the most there can be: the site waits meanwhile."""
 
 import asyncio
 import json
@@ -16,7 +16,8 @@ from gateway.web import queue_view
 from gateway.web.queue_view import Chosen
 
 _LINES_AT_ONCE = 50
-_Limit = Annotated[int, Query(ge=0)]
+_MOST = 10_000
+_Limit = Annotated[int, Query(ge=0, le=_MOST)]
 
 
 class Rows(BaseModel):
@@ -51,7 +52,7 @@ def reading(api: APIRouter, site: Site) -> None:
     @api.get("/queue")
     async def queue(station: str | None = None, parked: bool = False, limit: _Limit = 100) -> dict[str, Any]:
         """Messages on their way to the CSMS and set aside, with the reason why they are not there yet."""
-        return queue_view.queue(site, Chosen(station, parked, limit or None))
+        return queue_view.queue(site, Chosen(station, parked, limit or _MOST))
 
     @api.get("/queue/export")
     async def export(station: str | None = None, parked: bool = False) -> StreamingResponse:
@@ -66,7 +67,7 @@ def reading(api: APIRouter, site: Site) -> None:
     @api.get("/queue/log")
     async def log(limit: _Limit = 100) -> list[dict[str, Any]]:
         """What was done to the queue and the database, newest first."""
-        return queue_view.audit(site, limit or len(site.upkeep.audit))
+        return queue_view.audit(site, limit or _MOST)
 
     @api.get("/queue/{row}")
     async def show(row: int) -> dict[str, Any]:
@@ -81,12 +82,12 @@ def reading(api: APIRouter, site: Site) -> None:
         station: str | None = None, running: bool = False, limit: _Limit = 100
     ) -> list[dict[str, Any]]:
         """Transactions of the last 30 days and those that run, newest first."""
-        return queue_view.transactions(site, Chosen(station, limit=limit or None), running=running)
+        return queue_view.transactions(site, Chosen(station, limit=limit or _MOST), running=running)
 
     @api.get("/unknown-outcomes")
     async def unknown_outcomes(station: str | None = None, limit: _Limit = 100) -> list[dict[str, Any]]:
         """Deliveries that were sent and never answered: the CSMS may hold them twice."""
-        return queue_view.unknown_outcomes(site, Chosen(station, limit=limit or None))
+        return queue_view.unknown_outcomes(site, Chosen(station, limit=limit or _MOST))
 
 
 def changing(api: APIRouter, site: Site) -> None:
