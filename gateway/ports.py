@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gateway.dialects.base import Dialect
 from gateway.model.ids import StationId
-from gateway.rpc.session import Outcome, Priority, RefusedResult
+from gateway.rpc.session import Outcome, Priority, RefusedResult, Request
 
 
 class LinkState(StrEnum):
@@ -41,6 +41,15 @@ class StationPort(Protocol):
         """Whether the station answers a ping."""
 
 
+class LinkPort(Protocol):
+    """A station's link to the CSMS while it is up (`Station.link`): the same as UplinkPort has, without looking up."""
+
+    is_suspect: bool
+
+    def post(self, request: Request) -> None:
+        """Ask the CSMS."""
+
+
 class UplinkPort(Protocol):
     """The way to the CSMS, whatever the topology."""
 
@@ -49,7 +58,7 @@ class UplinkPort(Protocol):
     def dialect(self, station: StationId) -> Dialect | None:
         """The version spoken upstream for this station, None while its link is not up."""
 
-    async def post(
+    def post(
         self,
         station: StationId,
         message_id: str,
@@ -61,7 +70,7 @@ class UplinkPort(Protocol):
         send_by: float = float("inf"),
         on_sent: Callable[[], None] | None = None,
     ) -> None:
-        """Ask the CSMS for this station; returns when that is under way. `on_done` hears the outcome, once, always."""
+        """Ask the CSMS for this station. `on_done` hears the outcome, once, always."""
 
     async def call(
         self, station: StationId, message_id: str, action: str, payload: bytes, *, priority: Priority

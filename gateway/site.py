@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
+from msgspec.structs import replace as replaced
+
 from gateway.clock import Clock
 from gateway.core import idmap
 from gateway.core.authorize import authorize
@@ -80,6 +82,9 @@ class Site:
         """Delivered rows, for as long as a station may say them again."""
         self.counter = idmap.first_counter(source)
         self._next_row = 1
+        digits = f"{source.getrandbits(80):020x}"
+        self._id_head = f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-"
+        self._ids = 0
         self.last_success_at: float | None = None
         self.verdict_wake = asyncio.Event()
         self.new_station = asyncio.Event()
@@ -243,19 +248,23 @@ class Site:
 
     def deadline(self, station: Station, budget: Budget, received: float) -> float:
         """Until when (monotonic) the CSMS's answer is waited for; never above 60 % of the station's own patience."""
-        seconds = self.options.budgets[budget]
-        if station.options.call_timeout_s is not None:
-            seconds = min(seconds, 0.6 * station.options.call_timeout_s)
+        seconds = self.patience_s(station, budget)
         if self.uplink.state(station.id) is LinkState.SUSPECT:
             seconds = min(seconds, self.options.suspect_s)
         return received + seconds
+
+    def patience_s(self, station: Station, budget: Budget) -> float:
+        """How long the CSMS is waited for while its link is good."""
+        seconds = self.options.budgets[budget]
+        own = station.options.call_timeout_s
+        return seconds if own is None else min(seconds, 0.6 * own)
 
     def link_up(self, station: Station, dialect: str) -> None:
         """The station's link to the CSMS is there: what was queued before is offline, what was parked may go again."""
         station.first_row_of_link = RowId(self._next_row)
         station.boot_retry_at = 0.0
         parked = [row for row in station.parked.values() if row.dialect == dialect]
-        unparked = [replace(row, state=_before_parking(row)) for row in parked]
+        unparked = [replaced(row, state=_before_parking(row)) for row in parked]
         self.note([Put(row) for row in unparked])
         station.second_chance.update(row.id for row in unparked)
         station.wake.set()
@@ -268,9 +277,9 @@ class Site:
     # -- messages ---------------------------------------------------------------------------------------------------
 
     def message_id(self) -> MessageId:
-        """A new id for a CALL of ours."""
-        digits = f"{self.random.getrandbits(128):032x}"  # a UUID of version 4, without the cost of its class
-        return MessageId(f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}")
+        """A new id for a CALL of ours: a UUID, random in all but its end, which counts."""
+        self._ids += 1
+        return MessageId(f"{self._id_head}{self._ids:012x}")
 
     def next_row_id(self) -> RowId:
         row_id = RowId(self._next_row)
@@ -279,17 +288,17 @@ class Site:
 
     def add_lazy(self, station: Station, row: OutboxRow) -> None:
         """Queue a row in memory only: until it is answered, the station still holds the message."""
-        self._apply_row(row, True)
+        station.queue[row.id] = row
         station.lazy.add(row.id)
+        self.ledger.put_row(row)
 
     def drop_lazy(self, station: Station, row_id: RowId) -> None:
         """Forget a row that was never written."""
-        station.lazy.discard(row_id)
-        station.orphans.discard(row_id)
-        station.sent.discard(row_id)
-        row = station.queue.get(row_id)
+        for ids in (station.lazy, station.orphans, station.sent):
+            ids.discard(row_id)
+        row = station.queue.pop(row_id, None)
         if row is not None:
-            self._apply_row(row, False)
+            self.ledger.forget_row(row)
 
     # -- authorization ----------------------------------------------------------------------------------------------
 

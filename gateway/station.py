@@ -5,17 +5,27 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Protocol
 
 from gateway.dialects import quirks
 from gateway.dialects.quirks import Quirks
 from gateway.model.events import RegistrationStatus, StatusReport
 from gateway.model.ids import RowId, StationId
 from gateway.model.records import LatestMessage, OutboxRow, StationRecord
-from gateway.ports import StationPort
+from gateway.ports import LinkPort, StationPort
 from gateway.rpc.frame import Send
 from gateway.rpc.session import Outcome
 
 _RECENT_ANSWERS = 32
+
+
+class Waiter(Protocol):
+    """Who waits for the outcome of a row: a future, or what stands for one."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: bytes | None, /) -> None:
+        """The CSMS's answer, or None if the row was refused or cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,7 @@ class Station:
         """Messages without an answer that wait for the link, each with its dialect; in memory only."""
 
         self.port: StationPort | None = None
+        self.link: LinkPort | None = None
         self.connectors: dict[tuple[int, int], StatusReport] = {}
         self.has_booted = False
         self.registration: RegistrationStatus | None = None
@@ -85,7 +96,7 @@ class Station:
         """Outcomes nobody waits for any more: the replay settles them."""
         self.sent: set[RowId] = set()
         """Rows that were, or after a restart may have been, sent without an answer."""
-        self.waiting: dict[RowId, asyncio.Future[bytes | None]] = {}
+        self.waiting: dict[RowId, Waiter] = {}
         self.answered_here: set[RowId] = set()
         """Rows the gateway has answered for the CSMS: what the CSMS says of them later is late."""
         self.answers: dict[str, bytes] = {}

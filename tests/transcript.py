@@ -75,12 +75,9 @@ class Peer:
 
     async def say(self, frame: str) -> None:
         """Raises TranscriptError without a connection."""
-        try:
-            if self.socket is None:
-                raise TranscriptError("not connected")
-            await self.socket.send(frame.encode())
-        except SocketClosed as closed:
-            raise TranscriptError(f"not connected: {closed}") from closed
+        if self.socket is None or self.socket.closed is not None:
+            raise TranscriptError("not connected")
+        self.socket.send(frame.encode())
 
     async def hear(self, seconds: float = PATIENCE_S) -> str | None:
         """The next frame; None if there is none in time."""

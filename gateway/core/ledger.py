@@ -7,8 +7,10 @@ answer sends it again, after its own reboot, ours, or neither, and must get the 
 
 import bisect
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+
+from msgspec import Struct
 
 from gateway.model.events import EventKind, TransactionMessage
 from gateway.model.ids import RowId, StationId, TransactionKey
@@ -16,8 +18,7 @@ from gateway.model.records import Change, OutboxRow, Put
 from gateway.model.transaction import Transaction, TransactionState
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True, gc=False):
     """A message booked before: its row, and the transaction it belongs to."""
 
     row: RowId
@@ -143,7 +144,7 @@ class Ledger:
         if message.token and changed.token is None:
             changed = replace(changed, token=message.token.value)
         is_new = known.key not in self.transactions
-        return changed, [Put(changed)] if is_new or changed != known else []
+        return changed, [Put(changed)] if is_new or changed is not known else []
 
     def _begin(
         self, station: StationId, boot: int, message: TransactionMessage, received: datetime

@@ -80,7 +80,7 @@ class Codec16:
 
     def transaction_answer(self, action: str, payload: bytes) -> TransactionAnswer:
         if payload == b"{}":
-            return TransactionAnswer()
+            return payloads.SAYS_NOTHING
         found = read_answer(payload)
         upstream_tx_id = integer(found.get("transactionId")) if action == "StartTransaction" else None
         return TransactionAnswer(upstream_tx_id, _verdict(found))
@@ -186,11 +186,11 @@ def _stop(found: Json, payload: bytes) -> TransactionMessage:
     )
 
 
-class _MeterHead(msgspec.Struct):
+class _MeterHead(msgspec.Struct, gc=False):
     """What is read of MeterValues: most messages are these, and nobody here needs their samples."""
 
-    transactionId: Any = None  # noqa: N815  # OCPP's own name
-    connectorId: Any = None  # noqa: N815
+    transactionId: int | None = None  # noqa: N815  # OCPP's own name
+    connectorId: int | None = None  # noqa: N815
 
 
 _decode_head = msgspec.json.Decoder(_MeterHead).decode
@@ -199,17 +199,18 @@ _decode_head = msgspec.json.Decoder(_MeterHead).decode
 def _meter_values(payload: bytes) -> TransactionMessage | None:
     try:
         head = _decode_head(payload)
+        own_id, evse = head.transactionId, head.connectorId
+        station_tx_id = None if own_id is None else str(own_id)
     except ValueError:
         found = read(payload)
-        head = _MeterHead(found.get("transactionId"), found.get("connectorId"))
-    station_tx_id = payloads.tx_id(head.transactionId)
+        station_tx_id, evse = payloads.tx_id(found.get("transactionId")), integer(found.get("connectorId"))
     if station_tx_id is None:
         return None
     return TransactionMessage(
         EventKind.UPDATED,
         _hash(payload),
         station_tx_id=station_tx_id,
-        evse=integer(head.connectorId),
+        evse=evse,
         samples_only=True,
     )
 

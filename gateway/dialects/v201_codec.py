@@ -80,6 +80,8 @@ class Codec201:
         return _verdict(read_answer(payload))
 
     def transaction_answer(self, action: str, payload: bytes) -> TransactionAnswer:
+        if payload == b"{}":
+            return payloads.SAYS_NOTHING
         return TransactionAnswer(verdict=_verdict(read_answer(payload)))
 
     def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes:

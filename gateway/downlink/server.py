@@ -22,7 +22,7 @@ from gateway.model.ids import StationId
 from gateway.model.records import Approval
 from gateway.site import Site
 from gateway.station import Pending
-from gateway.transport import WebSocket
+from gateway.transport import PushingServer, WebSocket
 
 __all__ = ["DownlinkServer", "ListenError", "ListenerOptions", "StationAccess", "UnknownStations"]
 
@@ -40,7 +40,7 @@ class ListenError(GatewayError):
     """A listener could not be opened."""
 
 
-class _Connection(ServerConnection):
+class _Connection(PushingServer):
     """One TCP connection, and what its handshake came to."""
 
     def __init__(self, everyone: "set[_Connection]", *args: Any, **more: Any) -> None:
@@ -67,9 +67,14 @@ class _Connection(ServerConnection):
         return self._began.startswith(b"\x16\x03")
 
     def data_received(self, data: bytes) -> None:
-        if len(self._began) < 2:
-            self._began += data[:2]
-        super().data_received(data)
+        if self.admission is not None and self.protocol.state is State.OPEN:
+            super().data_received(data)
+            if self.protocol.state is State.OPEN:
+                return
+        else:
+            if len(self._began) < 2:
+                self._began += data[:2]
+            super().data_received(data)
         if self.request is None and self.speaks_tls:
             self.transport.close()
         elif self.protocol.state is State.CLOSING and self._hanging_up is None:
@@ -125,7 +130,6 @@ class DownlinkServer:
                 ping_timeout=interval,
                 close_timeout=CLOSE_S,
                 max_size=options.max_message_bytes,
-                max_queue=MAX_QUEUED_FRAMES,
                 logger=_library_log(),
                 create_connection=cast(type[ServerConnection], partial(_Connection, self._everyone)),
                 ssl=context,

@@ -1,7 +1,7 @@
 """One CALL of a station under way, and asking the CSMS on its behalf."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from gateway.site import Site
 from gateway.station import Station
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Incoming:
     """A CALL with all that is needed to handle it. `received` is monotonic; budgets run from there."""
 
@@ -36,6 +36,8 @@ class Incoming:
 
 
 T = TypeVar("T")
+Rest = Callable[[], Awaitable[bytes]]
+"""What is left to do for an answer, by somebody who can wait."""
 
 
 async def wait(waiter: asyncio.Future[T], deadline: float) -> T:
@@ -66,7 +68,7 @@ async def ask(incoming: Incoming, late: Callable[[Outcome], None] | None = None)
         elif late:
             late(outcome)
 
-    await site.uplink.post(
+    site.uplink.post(
         station.id,
         site.message_id(),
         call.action,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct
+
 from gateway.model.token import IdToken, Verdict
 
 
@@ -14,8 +16,7 @@ class EventKind(StrEnum):
     ENDED = "Ended"
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionMessage:
+class TransactionMessage(Struct, frozen=True, gc=False):
     """One transaction message of a station; 1.6's Start-, StopTransaction and MeterValues take the same shape.
 
     `station_tx_id` is the id the station uses (None in 1.6's Start, which has none yet).
@@ -45,8 +46,7 @@ class StatusReport:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionAnswer:
+class TransactionAnswer(Struct, frozen=True, gc=False):
     """The CSMS's answer to a transaction message. `upstream_tx_id` only in 1.6, and only to a Start."""
 
     upstream_tx_id: int | None = None

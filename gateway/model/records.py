@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from gateway.model.events import EventKind
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
 from gateway.model.transaction import Transaction
@@ -19,8 +21,7 @@ class RowState(StrEnum):
     PARKED = "parked"
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
+class OutboxRow(Struct, frozen=True, gc=False):
     """One message on its way to the CSMS, payload as received.
 
     `bound_tx_id` and `offline` are frozen at release. `errors` counts CALLERRORs, not silence.

@@ -32,7 +32,7 @@ class _Table:
 
     def __init__(self, record: type[Any], name: str, *key: str) -> None:
         self.record = record
-        self.columns: Sequence[str] = [field.name for field in fields(record)]
+        self.columns: Sequence[str] = getattr(record, "__struct_fields__", None) or [f.name for f in fields(record)]
         self.key: Sequence[str] = key
         self.values: _Getter = attrgetter(*self.columns)
         self.key_values: _Getter = attrgetter(*key) if len(key) > 1 else lambda record: (getattr(record, key[0]),)

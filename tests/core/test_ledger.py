@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
 from gateway.core.ledger import Ledger, Seen
 from gateway.model.events import EventKind, TransactionMessage
@@ -59,7 +60,7 @@ class _Book:
         booked, changes = self.ledger.book(station, boot, message, NOW)
         self.rows += 1
         row = OutboxRow(RowId(self.rows), station, "1.6", MessageId("m"), "A", b"{}", message.fingerprint, NOW)
-        row = replace(row, kind=message.kind, transaction=booked.key if booked else None)
+        row = replaced(row, kind=message.kind, transaction=booked.key if booked else None)
         self.apply([*changes, Put(row)])
         return (self.ledger.transactions[booked.key] if booked else None), row
 
@@ -118,7 +119,7 @@ def test_an_update_belongs_to_its_transaction_and_changes_nothing(book: _Book) -
 
 
 def test_an_update_may_bring_the_token_that_was_missing(book: _Book) -> None:
-    booked, _ = book.book(replace(start(tx="A"), token=None))
+    booked, _ = book.book(replaced(start(tx="A"), token=None))
     assert booked is not None
     assert booked.token is None
     book.book(update("u1", "A", token="T"))
@@ -256,7 +257,7 @@ def test_a_started_that_differs_opens_a_transaction_of_its_own(book: _Book) -> N
 
 def test_a_forgotten_row_is_no_longer_the_first(book: _Book) -> None:
     _, row = book.book(update("u", "A"))
-    book.ledger.forget_row(replace(row, id=RowId(99)))
+    book.ledger.forget_row(replaced(row, id=RowId(99)))
     assert book.ledger.find_seen(CP, "u") is not None
     book.ledger.forget_row(row)
     assert book.ledger.find_seen(CP, "u") is None

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
 from gateway.dialects import payloads
 from gateway.model.events import EventKind
@@ -116,9 +117,8 @@ def test_what_is_put_is_read(kind: type[Any]) -> None:
             _write(connection, Put(record))
             read = tables.read(connection)
             assert read == [record]
-            assert [type(getattr(read[0], f.name)) for f in fields(kind)] == [
-                type(getattr(record, f.name)) for f in fields(kind)
-            ]
+            names = getattr(kind, "__struct_fields__", None) or [field.name for field in fields(kind)]
+            assert [type(getattr(read[0], name)) for name in names] == [type(getattr(record, name)) for name in names]
             _write(connection, Drop(record))
             assert tables.read(connection) == []
 
@@ -156,7 +156,7 @@ def test_a_record_is_found_under_its_exact_key(connection: sqlite3.Connection) -
 
 
 def test_transactions_come_before_rows_and_both_in_order(connection: sqlite3.Connection) -> None:
-    rows = [replace(ROW, id=RowId(number)) for number in (10, 9, 2, 100)]
+    rows = [replaced(ROW, id=RowId(number)) for number in (10, 9, 2, 100)]
     transactions = [replace(TRANSACTION, key=TransactionKey(number)) for number in (10, 9, 2, 100)]
     _write(connection, *map(Put, rows), *map(Put, transactions))
     read = tables.read(connection)
@@ -168,7 +168,7 @@ def test_transactions_come_before_rows_and_both_in_order(connection: sqlite3.Con
 
 def test_a_moment_of_another_zone_is_the_same_moment(connection: sqlite3.Connection) -> None:
     east = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
-    _write(connection, Put(replace(ROW, received=east)))
+    _write(connection, Put(replaced(ROW, received=east)))
     [read] = tables.read(connection)
     assert isinstance(read, OutboxRow)
     assert read.received == NOW
