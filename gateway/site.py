@@ -19,12 +19,14 @@ from gateway.core import idmap
 from gateway.core.authorize import authorize
 from gateway.core.ledger import Ledger
 from gateway.dialects.base import Budget
+from gateway.errors import StoreError
 from gateway.model.events import EventKind
 from gateway.model.ids import MessageId, RowId, StationId
 from gateway.model.records import (
     Approval,
     Change,
     Counter,
+    Delivered,
     LatestMessage,
     OutboxRow,
     Put,
@@ -39,7 +41,7 @@ from gateway.model.token import Decision, IdToken, OfflineMode, Verdict
 from gateway.model.transaction import Transaction
 from gateway.ports import LinkState, StationPort, UplinkPort
 from gateway.station import ModelOptions, Pending, Station, StationOptions
-from gateway.store.writer import Writer
+from gateway.store.writer import Settle, Writer
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -126,6 +128,9 @@ class Site:
 
     def apply(self, change: Change) -> None:
         """Apply one change to memory."""
+        if isinstance(change, Delivered):
+            self._deliver(change)
+            return
         record, is_put = change.record, isinstance(change, Put)
         match record:
             case OutboxRow():
@@ -168,6 +173,20 @@ class Site:
         if is_put and row.state is RowState.DELIVERED:
             self.delivered.append(row)
 
+    def _deliver(self, change: Delivered) -> None:
+        """As putting its outcome: what the ledger knows of the row stays true."""
+        row = change.record
+        station = self.stations[row.station]
+        if station.queue.pop(row.id, None) is None:
+            self._apply_row(change.outcome, True)
+            return
+        rows = self.rows_of_token.get(row.token.casefold()) if row.token else None
+        if rows is not None and row.token:
+            rows.pop(row.id, None)
+            if not rows:
+                del self.rows_of_token[row.token.casefold()]
+        self.delivered.append(change.outcome)
+
     async def commit(self, changes: Sequence[Change]) -> None:
         """One turn: applied now, returns when on disk. Raises StoreError, and then nothing may be acknowledged."""
         future = self.writer.append(changes)
@@ -179,6 +198,21 @@ class Site:
         if rows:
             future.add_done_callback(lambda done: self._written(rows, done))
         await asyncio.shield(future)
+
+    def commit_row(self, station: Station, row: OutboxRow, settle: Settle) -> None:
+        """A new row as a turn of its own, for who can't wait. Raises StoreError as `commit`; `settle` hears the rest."""
+
+        def done(error: StoreError | None) -> None:
+            if error is None:
+                station.uncommitted.discard(row.id)
+            settle(error)
+
+        self.writer.append_then([Put(row)], done)
+        station.queue[row.id] = row
+        station.uncommitted.add(row.id)
+        self.ledger.put_row(row)
+        if row.token:
+            self.rows_of_token.setdefault(row.token.casefold(), {})[row.id] = row.station
 
     def _written(self, rows: Sequence[OutboxRow], done: asyncio.Future[None]) -> None:
         """Rows on disk may go. Rows of a failed turn may not: they stay as they are until memory is rebuilt."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace as replaced
 from gateway.core import idmap
 from gateway.core.ledger import Seen
 from gateway.dialects.base import Budget, Commit
+from gateway.errors import StoreError
 from gateway.flows import delivery
 from gateway.flows.incoming import Incoming, wait
 from gateway.model.events import EventKind, TransactionMessage
@@ -197,7 +198,11 @@ async def answer_locally(incoming: Incoming, message: TransactionMessage, seen: 
     if own and message.kind is EventKind.STARTED:
         own, given = _give_answer(site, own, decision)
         changes += given
-    await site.commit(changes)
+    try:
+        await site.commit(changes)
+    except StoreError:
+        station.answered_here.discard(seen.row)  # It was not: the CSMS's own answer will do, if it comes.
+        raise
     _use_up(site, station, message)
     return codec.answer_transaction(incoming.call.action, message, decision, own.station_tx_id if own else None)
 

@@ -12,7 +12,7 @@ from gateway.dialects import registry
 from gateway.dialects.payloads import SAYS_NOTHING
 from gateway.errors import StoreError
 from gateway.model.events import EventKind, TransactionAnswer
-from gateway.model.records import Change, OutboxRow, Put, RowState, UnknownOutcome
+from gateway.model.records import Change, Delivered, OutboxRow, Put, UnknownOutcome
 from gateway.model.token import AuthorizationStatus, Reason
 from gateway.model.transaction import Transaction, TransactionState
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, Silence, Unanswered
@@ -156,7 +156,7 @@ def _mark_delivered(site: Site, station: Station, row: OutboxRow, answer: Transa
     if row.id in station.lazy and row.id not in station.uncommitted:
         site.drop_lazy(station, row.id)
     else:
-        notes.append(Put(replaced(row, state=RowState.DELIVERED, payload=b"")))
+        notes.append(Delivered(row))
     return notes
 
 

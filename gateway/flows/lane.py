@@ -7,9 +7,11 @@ to the walk. This is the hot path: it looks up little, and makes no task, no fut
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from gateway.core.ledger import Seen
 from gateway.dialects.base import Budget, Dialect, Role, UpRule
+from gateway.errors import StoreError
 from gateway.flows import booking, delivery
 from gateway.flows.incoming import Incoming, Rest
 from gateway.model.events import TransactionMessage
@@ -68,7 +70,7 @@ class Lane:
             message = self._read(call.action, call.payload)
         except CallError:
             return False
-        if message is None or not message.samples_only or message.fingerprint in station.answers:
+        if message is None or message.fingerprint in station.answers:
             return False
         if site.ledger.find_seen(record.id, message.fingerprint) is not None:
             return False
@@ -82,16 +84,20 @@ class Lane:
         self._call, self._rule, self._message, self._row, self._received = call, rule, message, row, received
         if self._timer is None:
             self._arm()
-        site.add_lazy(station, row)
         station.waiting[row.id] = self
-        self._send(link, row, booked)
+        if message.samples_only:
+            site.add_lazy(station, row)
+            self._send(link, row, booked)
+        else:
+            site.commit_row(station, row, partial(self._written, row))
         return True
 
     def close(self) -> None:
         """The station is gone before its answer, and will say it again."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._leave() is not None:
+        is_waiting = self._call is not None and self._station.waiting.get(self._row.id) is self
+        if self._leave() is not None and is_waiting and self._row.id in self._station.lazy:
             booking.orphan(self._site, self._station, self._row.id)
 
     def done(self) -> bool:
@@ -126,6 +132,23 @@ class Lane:
         payload, timeout_s = delivery.bound_payload(row, booked), site.options.call_timeout_s
         link.post(Request(row.message_id, row.action, payload, heard, Priority.TRANSACTION, timeout_s))
 
+    def _written(self, row: OutboxRow, error: StoreError | None) -> None:
+        """The row is on disk: it goes up, by us if it still is the only one."""
+        station, link = self._station, self._station.link
+        if error is not None:
+            call = self._leave() if self._row is row else None
+            if call is not None:
+                self._on_rest(call, partial(_fail, error))
+        elif link is None or self._call is None or self._row is not row or not self._is_next(row):
+            station.wake.set()
+        else:
+            self._send(link, row, self._site.ledger.transactions.get(row.transaction) if row.transaction else None)
+
+    def _is_next(self, row: OutboxRow) -> bool:
+        station = self._station
+        is_head = next(iter(station.queue), None) == row.id and station.in_flight is None
+        return is_head and self._site.can_deliver(station)
+
     def _leave(self) -> Call | None:
         call, self._call = self._call, None
         if call is not None and self._station.waiting.get(self._row.id) is self:
@@ -152,3 +175,7 @@ class Lane:
         call = self._leave()
         assert call is not None
         self._hand_over(call)
+
+
+async def _fail(error: StoreError) -> bytes:
+    raise error

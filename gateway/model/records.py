@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace as replaced
 
 from gateway.model.events import EventKind
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
@@ -143,4 +144,14 @@ class Drop:
     record: Record
 
 
-Change = Put | Drop
+class Delivered(Struct, frozen=True, gc=False):
+    """Put an outbox row as delivered, its payload dropped; nothing else of it changes. `record`: as it was."""
+
+    record: OutboxRow
+
+    @property
+    def outcome(self) -> OutboxRow:
+        return replaced(self.record, state=RowState.DELIVERED, payload=b"")
+
+
+Change = Put | Drop | Delivered

@@ -17,7 +17,9 @@ from gateway.model.events import EventKind
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
 from gateway.model.records import (
     Approval,
+    Change,
     Counter,
+    Delivered,
     Drop,
     LatestMessage,
     OutboxRow,
@@ -98,8 +100,8 @@ def _fresh() -> closing[sqlite3.Connection]:
     return closing(opened)
 
 
-def _write(connection: sqlite3.Connection, *changes: Put | Drop) -> None:
-    for sql, parameters in tables.statements(changes):
+def _write(connection: sqlite3.Connection, *changes: Change) -> None:
+    for sql, parameters in tables.batches(tables.statements(changes)):
         connection.execute(sql, parameters)
 
 
@@ -210,3 +212,20 @@ def test_the_csms_s_interval_never_makes_a_commit_fail(connection: sqlite3.Conne
     assert answer is not None
     _write(connection, Put(StationRecord(StationId("CP"), was_accepted=True, interval_s=answer.interval_s)))
     assert tables.read(connection) != []
+
+
+def test_a_delivered_row_loses_its_payload_and_nothing_else() -> None:
+    with _fresh() as connection:
+        _write(connection, Put(ROW), Delivered(ROW), Put(replaced(ROW, id=RowId(77))))
+        assert tables.read(connection) == [Delivered(ROW).outcome, replaced(ROW, id=RowId(77))]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 100))
+def test_many_records_take_few_statements(count: int) -> None:
+    changes = [change for n in range(count) for change in (Put(replaced(ROW, id=RowId(n))), Drop(Counter(f"{n}", 0)))]
+    with _fresh() as connection:
+        _write(connection, *changes)
+        assert len(tables.read(connection)) == count
+    inserts = [sql for sql, _ in tables.batches(tables.statements(changes)) if sql.startswith("INSERT")]
+    assert len(inserts) <= count // tables.MOST + 5
