@@ -9,14 +9,13 @@ from typing import Any
 import msgspec
 
 from gateway.dialects.base import Json
-from gateway.model.events import BootAnswer, RegistrationStatus, TransactionAnswer
+from gateway.model.events import BootAnswer, RegistrationStatus
 from gateway.model.token import AuthorizationStatus
 from gateway.rpc.codes import CallError, ErrorCode
 
 _DIGITS = re.compile(r"\s*[+-]?[0-9]{1,40}\s*", re.ASCII)
 CENTRAL = "Central"
 _LONGEST_INTERVAL_S = 86_400 * 365
-SAYS_NOTHING = TransactionAnswer()
 _TOKEN_TYPES = frozenset(
     (CENTRAL, "eMAID", "ISO14443", "ISO15693", "KeyCode", "Local", "MacAddress", "NoAuthorization")
 )

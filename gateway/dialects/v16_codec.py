@@ -9,7 +9,14 @@ import msgspec
 from gateway.dialects import payloads
 from gateway.dialects.base import Json
 from gateway.dialects.payloads import encode, integer, member, read, read_answer, text
-from gateway.model.events import BootAnswer, EventKind, StatusReport, TransactionAnswer, TransactionMessage
+from gateway.model.events import (
+    SAYS_NOTHING,
+    BootAnswer,
+    EventKind,
+    StatusReport,
+    TransactionAnswer,
+    TransactionMessage,
+)
 from gateway.model.token import AuthorizationStatus, Decision, IdToken, Verdict
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.splice import SpliceError, splice
@@ -80,7 +87,7 @@ class Codec16:
 
     def transaction_answer(self, action: str, payload: bytes) -> TransactionAnswer:
         if payload == b"{}":
-            return payloads.SAYS_NOTHING
+            return SAYS_NOTHING
         found = read_answer(payload)
         upstream_tx_id = integer(found.get("transactionId")) if action == "StartTransaction" else None
         return TransactionAnswer(upstream_tx_id, _verdict(found))

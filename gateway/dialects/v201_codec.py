@@ -7,7 +7,14 @@ from typing import Any
 from gateway.dialects import payloads
 from gateway.dialects.base import Json
 from gateway.dialects.payloads import encode, integer, member, objects, read, read_answer, text
-from gateway.model.events import BootAnswer, EventKind, StatusReport, TransactionAnswer, TransactionMessage
+from gateway.model.events import (
+    SAYS_NOTHING,
+    BootAnswer,
+    EventKind,
+    StatusReport,
+    TransactionAnswer,
+    TransactionMessage,
+)
 from gateway.model.token import Decision, IdToken, Verdict
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.splice import SpliceError, splice
@@ -81,7 +88,7 @@ class Codec201:
 
     def transaction_answer(self, action: str, payload: bytes) -> TransactionAnswer:
         if payload == b"{}":
-            return payloads.SAYS_NOTHING
+            return SAYS_NOTHING
         return TransactionAnswer(verdict=_verdict(read_answer(payload)))
 
     def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes:

@@ -9,9 +9,8 @@ from msgspec.structs import replace as replaced
 from gateway.core import idmap, outbox
 from gateway.core.authorize import ends_session
 from gateway.dialects import registry
-from gateway.dialects.payloads import SAYS_NOTHING
 from gateway.errors import StoreError
-from gateway.model.events import EventKind, TransactionAnswer
+from gateway.model.events import SAYS_NOTHING, EventKind, TransactionAnswer
 from gateway.model.records import Change, Delivered, OutboxRow, Put, UnknownOutcome
 from gateway.model.token import AuthorizationStatus, Reason
 from gateway.model.transaction import Transaction, TransactionState

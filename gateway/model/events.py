@@ -53,6 +53,9 @@ class TransactionAnswer(Struct, frozen=True, gc=False):
     verdict: Verdict | None = None
 
 
+SAYS_NOTHING = TransactionAnswer()
+
+
 class RegistrationStatus(StrEnum):
     ACCEPTED = "Accepted"
     PENDING = "Pending"
