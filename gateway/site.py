@@ -200,7 +200,7 @@ class Site:
         await asyncio.shield(future)
 
     def commit_row(self, station: Station, row: OutboxRow, settle: Settle) -> None:
-        """A new row as a turn of its own, for who can't wait. Raises StoreError as `commit`; `settle` hears the rest."""
+        """A new row as a turn of its own, for who can't wait. `settle` hears how it went. Raises StoreError."""
 
         def done(error: StoreError | None) -> None:
             if error is None:

@@ -10,8 +10,7 @@ from gateway.dialects.base import Dialect
 from gateway.downlink.mender import Mender, mender
 from gateway.errors import StoreError, StoreNotReady
 from gateway.flows import inbound
-from gateway.flows.incoming import Rest
-from gateway.flows.lane import Lane
+from gateway.flows.lane import Lane, Rest
 from gateway.pump import Pump
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send

@@ -1,7 +1,7 @@
 """One CALL of a station under way, and asking the CSMS on its behalf."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -36,8 +36,6 @@ class Incoming:
 
 
 T = TypeVar("T")
-Rest = Callable[[], Awaitable[bytes]]
-"""What is left to do for an answer, by somebody who can wait."""
 
 
 async def wait(waiter: asyncio.Future[T], deadline: float) -> T:

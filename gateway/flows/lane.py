@@ -6,14 +6,14 @@ to the walk. This is the hot path: it looks up little, and makes no task, no fut
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from gateway.core.ledger import Seen
 from gateway.dialects.base import Budget, Dialect, Role, UpRule
 from gateway.errors import StoreError
 from gateway.flows import booking, delivery
-from gateway.flows.incoming import Incoming, Rest
+from gateway.flows.incoming import Incoming
 from gateway.model.events import TransactionMessage
 from gateway.model.records import OutboxRow
 from gateway.model.transaction import Transaction
@@ -23,6 +23,9 @@ from gateway.rpc.frame import Call
 from gateway.rpc.session import Answered, Outcome, Priority, Request, Unanswered
 from gateway.site import Site
 from gateway.station import Station
+
+Rest = Callable[[], Awaitable[bytes]]
+"""What is left to do for an answer, by somebody who can wait."""
 
 
 class Lane:
