@@ -93,7 +93,8 @@ def worst(qualities: Iterable[Quality]) -> Quality:
 class Reading:
     """What a meter said at one moment. Plus is import, minus is export. Not finite, or no reason given: ValueError.
 
-    Already as wired on site: the options `invert`, `phase_map` and `ct_ratio` are in it.
+    Already as wired on site: the options `invert`, `phase_map` and `ct_ratio` are in it. What a driver reads less often
+    than the rest (energy, power factor, frequency) is there in the reading it was read for, and None in the others.
     """
 
     meter: str
@@ -115,8 +116,6 @@ class Reading:
     frequency_hz: float | None = None
     energy_import_kwh: float | None = None
     energy_export_kwh: float | None = None
-    energy_t_mono: float | None = None
-    """When the energies were read, if that is seconds before the rest: they are for records, not for control."""
     resolution_a: float = 0.01
     """Step of the currents: 1 means whole amperes, so that the truth may be up to 1 A more."""
     phases: int = 3
