@@ -117,6 +117,7 @@ class Options(BaseModel):
 
 
 T = TypeVar("T", bound=Options)
+M = TypeVar("M", bound=BaseModel)
 
 
 def fault(problem: str, remedy: str = "") -> PydanticCustomError:
@@ -126,13 +127,18 @@ def fault(problem: str, remedy: str = "") -> PydanticCustomError:
 
 def checked(kind: type[T], table: Mapping[str, Any], places: Places) -> T:
     """The options in a table. Raises OptionsError with every mistake."""
-    try:
-        options = kind.model_validate(dict(table), context=places)
-    except ValidationError as error:
-        raise OptionsError([_translated(detail, kind) for detail in error.errors(include_url=False)]) from None
+    options = validated(kind, table, places)
     if mistakes := list(options.clashes()):
         raise OptionsError(mistakes)
     return options
+
+
+def validated(kind: type[M], table: Mapping[str, Any], places: Places) -> M:
+    """Any pydantic model in a table, its mistakes in the installer's words. Raises OptionsError."""
+    try:
+        return kind.model_validate(dict(table), context=places)
+    except ValidationError as error:
+        raise OptionsError([_translated(detail, kind) for detail in error.errors(include_url=False)]) from None
 
 
 def _translated(detail: ErrorDetails, kind: type[BaseModel]) -> Mistake:
