@@ -14,7 +14,7 @@ from drivers.push import PushDriver
 from drivers.serial_port import Feed, Parity, Place, SerialPlace, TcpPlace
 
 SpecName = Literal["v2.2", "v3", "v4", "v5", "fluvius", "luxembourg", "sweden", "hungary", "ireland", "q3d"]
-_COPPER = "Take either port (a serial cable) or host and tcp_port (an adapter in the network)."
+_EITHER = "Take either port (a serial cable) or host and tcp_port (an adapter in the network)."
 
 
 class P1Options(Options):
@@ -37,10 +37,13 @@ class P1Options(Options):
 
     def clashes(self) -> Iterator[Mistake]:
         if (self.port is None) == (self.host is None):
-            problem = "is missing" if self.port is None else "goes with no host"
-            yield Mistake(("port",), problem, _COPPER)
-        if (self.host is None) != (self.tcp_port is None):
-            yield Mistake(("tcp_port",), "goes together with host", _COPPER)
+            problem = "is missing" if self.port is None else "is there, and a host, too"
+            yield Mistake(("port",), problem, _EITHER)
+        elif (self.host is None) != (self.tcp_port is None):
+            yield Mistake(("tcp_port",), "goes together with host", _EITHER)
+        for key in ("baud", "bits", "parity"):
+            if self.host is not None and getattr(self, key) is not None:
+                yield Mistake((key,), "belongs to a serial port", "Take it out: the device at the host has its own.")
 
     def cautions(self) -> Iterator[str]:
         if self.port and self.port.startswith(("/dev/ttyUSB", "/dev/ttyACM")):
@@ -51,8 +54,8 @@ class P1Options(Options):
     def resource(self) -> Resource:
         if self.port is not None:
             return Resource(serial_place(self.port), self.port, "p1")
-        where = f"{self.host}:{self.tcp_port}"
-        return Resource(f"tcp:{where}", where, "p1")
+        host, where = str(self.host), f"{self.host}:{self.tcp_port}"
+        return Resource(f"tcp:{host.lower()}:{self.tcp_port}", where, "p1", key="host")
 
     def place(self) -> Place:
         spec = SPECS[self.spec]
