@@ -12,12 +12,12 @@ Drivers reconnect by themselves, for ever. What is wrong meanwhile stands in `he
 """
 
 import math
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from random import Random
 from types import TracebackType
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
@@ -233,7 +233,7 @@ class Seams:
     wall: Callable[[], datetime]
     """UTC, aware. May step."""
     sleep: Callable[[float], Awaitable[None]]
-    random: random.Random = field(default_factory=random.Random)
+    random: Random = field(default_factory=Random)
     shared: dict[object, Any] = field(default_factory=dict)
     """Where drivers keep what they share, such as the owner of a bus; keyed by themselves."""
 
