@@ -13,6 +13,8 @@ GRID, MAIN = MeterId("grid"), CircuitId("main")
 async def test_all_who_wait_are_woken_and_who_comes_late_does_not_wait() -> None:
     meters = Meters([GRID])
     waiting = [asyncio.create_task(meters.changed(meters.revision)) for _ in range(3)]
+    done, _ = await asyncio.wait(waiting, timeout=0.01)
+    assert not done
     meters.put(MeterState(meter=GRID, interval_s=1.0))
     assert await asyncio.gather(*waiting) == [1, 1, 1]
     meters.put(MeterState(meter=GRID, interval_s=2.0))

@@ -37,10 +37,10 @@ def condition(state: MeterState, now: float, started_at: float) -> Condition:
     if state.quality is Quality.SUSPECT:
         return Condition(3, f"doubtful readings: {_reasons(state)}")
     if trouble:
-        return Condition(3, f"{trouble}")
+        return Condition(3, f"trouble: {trouble}")
     if state.quality is Quality.PARTIAL:
-        return Condition(2, f"read, in part: {_reasons(state)}")
-    return Condition(1, "read")
+        return Condition(2, f"is read in part: {_reasons(state)}")
+    return Condition(1, "is read")
 
 
 def _silent(state: MeterState, fresh: Freshness, since_start_s: float) -> Condition:

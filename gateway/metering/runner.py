@@ -62,12 +62,14 @@ class Metering:
     def __init__(self, meters: Sequence[MeterOptions], port: MeterPort, clock: Clock, source: Random) -> None:
         self._meters = [_Meter(options, MeterState(meter=options.id)) for options in meters]
         self._port = port
+        self._started_at = 0.0
         self._seams = Seams(now=clock.monotonic, wall=clock.now, sleep=asyncio.sleep, random=source)
 
     async def run(self) -> None:
         """Read the meters until cancelled."""
         if not self._meters:
             return
+        self._started_at = self._seams.now()
         async with asyncio.TaskGroup() as group:
             for meter in self._meters:
                 group.create_task(self._keep(meter), name=f"meter {meter.options.id}")
@@ -92,7 +94,7 @@ class Metering:
             async with asyncio.timeout(None) as meter.patience, driver:
                 meter.driver, meter.heard_at = driver, self._seams.now()
                 async for said in driver:
-                    if self._hear(meter, driver, said):
+                    if self._hear(meter, said):
                         backoff.reset()
             return Trouble(TroubleKind.ENDED, "there is nothing more to read", "Restart the gateway to read it again")
         except DriverError as error:
@@ -118,21 +120,21 @@ class Metering:
         meter.broken = trouble
         return trouble
 
-    def _hear(self, meter: _Meter, driver: Driver[Any], said: Reading) -> bool:
+    def _hear(self, meter: _Meter, said: Reading) -> bool:
         """Check a reading and hand the state on. Whether it can be believed."""
         now = self._seams.now()
         rules = meter.options.rules
         reading, meter.still = meter_checks.check(translate.reading(said), rules, meter.still, now)
         meter.heard_at = now
         state = freshness.accept(meter.state, reading)
-        self._put(meter, replace(state, health=translate.health(driver.health())))
+        self._put(meter, replace(state, health=self._health(meter)))
+        self._announce(meter, now)
         return reading.quality is not Quality.BAD
 
     # -- all of them ------------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
         """Notice what no reading tells: silence, and trouble that drivers cure by themselves."""
-        started_at = self._seams.now()
         while True:
             await self._seams.sleep(LOOK_S)
             now = self._seams.now()
@@ -140,7 +142,7 @@ class Metering:
                 health = self._health(meter)
                 if health != meter.state.health:
                     self._put(meter, replace(meter.state, health=health))
-                self._announce(meter, now, started_at)
+                self._announce(meter, now)
                 self._wake_hung(meter, now)
 
     def _health(self, meter: _Meter) -> MeterHealth:
@@ -151,8 +153,8 @@ class Metering:
         except Exception as error:
             return MeterHealth(self._broken(meter, repr(error), error))
 
-    def _announce(self, meter: _Meter, now: float, started_at: float) -> None:
-        is_now = condition(meter.state, now, started_at)
+    def _announce(self, meter: _Meter, now: float) -> None:
+        is_now = condition(meter.state, now, self._started_at)
         if meter.announcer.hear(is_now, now):
             log.log(
                 logging.INFO if is_now.is_normal else logging.WARNING, "meter %s: %s", meter.options.id, is_now.words

@@ -87,11 +87,11 @@ def test_no_meter_holds_up_another(caplog: pytest.LogCaptureFixture) -> None:
         "sick": TroubleKind.BROKEN, "ends": TroubleKind.ENDED,
     }  # fmt: skip
     lines = _lines(caplog)
-    assert [line for line in lines if "good" in line] == ["INFO meter good: read"]
+    assert [line for line in lines if "good" in line] == ["INFO meter good: is read"]
     assert "WARNING meter refuses: blind: another meter answers. Remedy: Correct model" in lines
     assert "WARNING meter hangs: blind: it has said nothing yet" in lines
     assert len([line for line in lines if line.startswith("ERROR")]) == 3, lines
-    assert len(lines) <= 12, lines
+    assert max(sum(f"meter {name}:" in line for line in lines) for name in rig.scripts) <= 3, lines
 
 
 def test_a_driver_is_started_again_after_a_wait_that_grows() -> None:
@@ -172,12 +172,12 @@ def test_the_log_tells_each_change_once(caplog: pytest.LogCaptureFixture) -> Non
     _run(Rig({"grid": life}), 300.0)
     assert _lines(caplog) == [
         "WARNING meter grid: blind: /dev/x is not there. Remedy: Plug it in",
-        "INFO meter grid: read",
-        "INFO meter grid: read, in part: current-missing L2",
-        "WARNING meter grid: /dev/x is not there. Remedy: Plug it in",
+        "INFO meter grid: is read",
+        "INFO meter grid: is read in part: current-missing L2",
+        "WARNING meter grid: trouble: /dev/x is not there. Remedy: Plug it in",
         "WARNING meter grid: stale: /dev/x is not there. Remedy: Plug it in",
         "WARNING meter grid: blind: /dev/x is not there. Remedy: Plug it in",
-        "INFO meter grid: read",
+        "INFO meter grid: is read",
     ]
 
 
@@ -197,7 +197,8 @@ def test_whoever_waits_is_woken_by_a_reading_and_by_trouble() -> None:
         while len(seen) < 2:
             revision = await rig.meters.changed(revision)
             state = rig.meters.states[MeterId("grid")]
-            seen.append(f"{rig.now:.2f} {'trouble' if state.health.trouble else 'reading'}")
+            if state.latest:
+                seen.append(f"{rig.now:.2f} {'trouble' if state.health.trouble else 'reading'}")
         await task
 
     virtual.run(scene())
