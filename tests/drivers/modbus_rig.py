@@ -5,6 +5,7 @@ import fcntl
 import os
 import pty
 import random
+import struct
 import termios
 import tty
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -161,7 +162,7 @@ def wire(folder: Path) -> Iterator[tuple[Path, Path]]:
         tty.setraw(slave)
     for here, there in ((master_a, master_b), (master_b, master_a)):
         os.set_blocking(here, False)
-        loop.add_reader(here, lambda here=here, there=there: os.write(there, os.read(here, 4096)))
+        loop.add_reader(here, _pass_on, here, there)
     try:
         yield Path(os.ttyname(slave_a)), Path(os.ttyname(slave_b))
     finally:
@@ -169,6 +170,10 @@ def wire(folder: Path) -> Iterator[tuple[Path, Path]]:
             loop.remove_reader(master)
         for descriptor in (master_a, slave_a, master_b, slave_b):
             os.close(descriptor)
+
+
+def _pass_on(here: int, there: int) -> None:
+    os.write(there, os.read(here, 4096))
 
 
 def devices(units: Mapping[int, Mapping[str, Registers]]) -> list[SimDevice]:
@@ -227,8 +232,6 @@ def lock(path: Path) -> int:
 
 def words(values: Sequence[float], kind: str, order: str = "big") -> list[int]:
     """Numbers as registers."""
-    import struct
-
     found: list[int] = []
     for value in values:
         content = struct.pack(kind, value if kind in (">f", ">d") else int(value))
