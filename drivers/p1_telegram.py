@@ -194,6 +194,14 @@ def _is_absurd(value: Decimal) -> bool:
     return not -12 <= int(value.as_tuple().exponent) <= 0 or abs(value.adjusted()) > 12
 
 
+def _decimal(text: str) -> Decimal | None:
+    """Of a line that is no number, not the whole telegram's loss."""
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return None
+
+
 class _Library:
     """dsmr-parser, as far as it is needed."""
 
@@ -207,7 +215,10 @@ class _Library:
             raise DriverError(Kind.NOT_INSTALLED, problem, 'Run: pip install "ocpp-gateway[p1]"') from error
         known = getattr(specifications, specification)
         # Only what we read: its parser of the power failure log grows with every telegram, and the rest costs time.
-        objects = [each for each in known["objects"] if _NEEDED.fullmatch(each["value_name"])]
+        objects = [dict(each) for each in known["objects"] if _NEEDED.fullmatch(each["value_name"])]
+        for each in objects:
+            if each["value_name"] != "P1_MESSAGE_TIMESTAMP":
+                each["value_parser"] = parsers.CosemParser(parsers.ValueParser(_decimal))
         self._parser = parsers.TelegramParser({"checksum_support": False, "objects": objects})
 
     def new_buffer(self) -> Any:
