@@ -16,7 +16,7 @@ from rich.table import Table
 import gateway
 from gateway import app, log
 from gateway.cli_base import TROUBLE, ask, config_option, fail, json_option, load_config
-from gateway.cli_meter import meter
+from gateway.cli_meter import circuit_lines, meter, meter_lines
 from gateway.config import redacted
 from gateway.demo import commands as demo_commands
 from gateway.errors import GatewayError
@@ -65,7 +65,8 @@ def status(path: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(found))
     else:
         _show_status(found)
-    if found["store"] != "ok" or found["queue"]["parked"] or found["pending"]:
+    are_read = all(one["freshness"] in ("fresh", "late") for one in found["meters"])
+    if found["store"] != "ok" or found["queue"]["parked"] or found["pending"] or not are_read:
         sys.exit(TROUBLE)
 
 
@@ -125,6 +126,8 @@ def _show_status(found: dict[str, Any]) -> None:
             str(one["parked"]),
         )
     console.print(table)
+    for line in meter_lines(found["meters"]) + circuit_lines(found["circuits"]):
+        console.print(line)
     queue = found["queue"]
     console.print(
         f"{queue['rows']} messages on their way to the CSMS, {queue['parked']} set aside, "

@@ -16,7 +16,7 @@ from gateway.config import Config, load
 from gateway.config_mistakes import ConfigError
 
 TROUBLE, UNREACHABLE, REFUSED, TIMEOUT, CONFIG = 1, 3, 4, 5, 78
-_PLACES = (Path("config.toml"), Path("/etc/ocpp-gateway/config.toml"))
+PLACES = (Path("config.toml"), Path("/etc/ocpp-gateway/config.toml"))
 
 config_option = click.option(
     "--config",
@@ -34,9 +34,9 @@ class Unreachable(Exception):
 def find(path: Path | None) -> Path:
     if path is not None:
         return path
-    found = next((place for place in _PLACES if place.exists()), None)
+    found = next((place for place in PLACES if place.exists()), None)
     if found is None:
-        fail(CONFIG, f"no configuration: neither {_PLACES[0]} nor {_PLACES[1]} is there. Remedy: give --config FILE.")
+        fail(CONFIG, f"no configuration: neither {PLACES[0]} nor {PLACES[1]} is there. Remedy: give --config FILE.")
     return found
 
 

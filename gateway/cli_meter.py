@@ -27,6 +27,7 @@ from gateway.cli_base import (
     load_config,
     request,
 )
+from gateway.cli_meter_models import models
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.metering.runner import Metering
@@ -69,6 +70,9 @@ def read(name: str, path: Path | None, as_json: bool, watch: bool, wait_s: float
     log.setup("error")
     with suppress(KeyboardInterrupt):
         sys.exit(asyncio.run(_read(config, MeterId(name), as_json, watch, wait_s)))
+
+
+meter.add_command(models)
 
 
 async def _read(config: Config, name: MeterId, as_json: bool, watch: bool, wait_s: float) -> int:
@@ -136,8 +140,8 @@ def _has_something_to_say(state: MeterState) -> bool:
 
 
 def _described(config: Config, name: MeterId) -> str:
-    options = next(one.options for one in config.meters if one.id == name)
-    return " ".join(filter(None, (options.driver, str(getattr(options, "model", "") or ""))))
+    options = next(one.options for one in config.meters if one.id == name).model_dump(mode="json")
+    return " ".join(filter(None, (options["driver"], options.get("model") or options.get("spec"))))
 
 
 def _status(shown: Shown) -> int:
@@ -188,6 +192,36 @@ def _lines(shown: Shown, reading: Shown) -> Iterator[str]:
         yield f"[red]trouble[/red]: {escape(trouble['problem'])}"
         yield f"  Remedy: {escape(trouble['remedy'])}"
     yield from (f"note: {escape(note)}" for note in shown["notes"])
+
+
+def meter_lines(meters: list[Shown]) -> list[str]:
+    """A line for each meter, for `status`."""
+    lines = []
+    for one in meters:
+        quality = one["reading"]["quality"] if one["reading"] else "no reading"
+        age = f"{one['age_s']:.1f} s old" if one["age_s"] is not None else "nothing to rely on"
+        trouble = (
+            f": {escape(one['trouble']['problem'])}. Remedy: {escape(one['trouble']['remedy'])}"
+            if one["trouble"]
+            else ""
+        )
+        lines.append(f"meter {one['id']}: {_coloured(one['freshness'])}, {_coloured(quality)}, {age}{trouble}")
+    return lines
+
+
+def circuit_lines(circuits: list[Shown]) -> list[str]:
+    """A line for each circuit, for `status`."""
+    lines = []
+    for one in circuits:
+        load = " / ".join(_number(value, 1) for value in one["current_a"])
+        missing = "; ".join(
+            f"{part['meter'] or part['circuit']} {'/'.join(f'L{phase}' for phase in part['phases'])} {part['reason']}"
+            for part in one["missing"]
+        )
+        lines.append(
+            f"circuit {one['id']}: {load} A of {one['limit_a']:g} A{f' (missing: {missing})' if missing else ''}"
+        )
+    return lines
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -94,8 +94,7 @@ def read_meters(raw: object, context: Context) -> Read[Meter]:
             read.mistakes += [_told(where, each.keys, each.problem, each.remedy) for each in error.mistakes]
             continue
         read.warnings += [f"{where}: {caution}" for caution in options.cautions()]
-        if checks:
-            read.sections[name] = Meter.model_construct(**dict(checks), id=MeterId(name), options=options)
+        read.sections[name] = Meter.model_construct(**dict(checks), id=MeterId(name), options=options)
     for clash in registry.conflicts({name: meter.options for name, meter in read.sections.items()}):
         read.refuse(f"{dotted('meter', clash.meter)}.{clash.key}", clash.problem, clash.remedy)
     return read
@@ -106,8 +105,7 @@ def read_circuits(raw: object, context: Context, meters: Iterable[str]) -> Read[
     read: Read[Circuit] = Read()
     for name, table in _named(raw, "circuit", read):
         keys = _section(CircuitKeys, table, dotted("circuit", name), context, read.mistakes)
-        if keys:
-            read.sections[name] = Circuit.model_construct(**dict(keys), id=CircuitId(name))
+        read.sections[name] = Circuit.model_construct(**dict(keys), id=CircuitId(name))
     _check_meters(read, list(meters))
     _check_parents(read)
     return read
@@ -129,14 +127,15 @@ def _named(raw: object, kind: str, read: Read[Any]) -> Iterator[tuple[str, Mappi
             yield name, table
 
 
-def _section(
-    model: type[S], table: Mapping[str, Any], where: str, context: Context, mistakes: list[Mistake]
-) -> S | None:
+def _section(model: type[S], table: Mapping[str, Any], where: str, context: Context, mistakes: list[Mistake]) -> S:
+    """The keys that are right; for the others a default, so that the rest can still be judged."""
     try:
         return model.model_validate(table, context=context)
     except ValidationError as errors:
-        mistakes += [translated(detail, model, where) for detail in errors.errors(include_url=False)]
-        return None
+        details = errors.errors(include_url=False)
+        mistakes += [translated(detail, model, where) for detail in details]
+        bad = {detail["loc"][0] for detail in details}
+        return model.model_construct(**{key: value for key, value in table.items() if key not in bad})
 
 
 def _told(where: str, keys: tuple[str | int, ...], problem: str, remedy: str) -> Mistake:

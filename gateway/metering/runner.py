@@ -83,7 +83,7 @@ class Metering:
         while True:
             meter.failed = await self._read(meter, backoff)
             if meter.failed.kind is TroubleKind.ENDED:
-                return
+                return  # to play a recording twice would be to repeat old values
             await self._seams.sleep(backoff.wait_s())
 
     async def _read(self, meter: _Meter, backoff: Backoff) -> Trouble:
@@ -96,7 +96,8 @@ class Metering:
                 async for said in driver:
                     if self._hear(meter, said):
                         backoff.reset()
-            return Trouble(TroubleKind.ENDED, "there is nothing more to read", "Restart the gateway to read it again")
+                trouble = self._health(meter).trouble
+            return trouble or Trouble(TroubleKind.ENDED, "there is nothing more to read", "Restart the gateway")
         except DriverError as error:
             return translate.trouble(error)
         except asyncio.CancelledError:
