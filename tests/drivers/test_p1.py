@@ -176,6 +176,8 @@ def somebody_without_rights(device: str) -> Iterator[None]:
 async def test_a_port_without_permission_is_said(cable: Cable, world: World) -> None:
     cable.plug()
     driver = P1Driver("grid", options(port=cable.device), world.seams())
+    async with P1Driver("before", options(port=cable.device), world.seams()) as before:
+        await until(lambda: before._feed.connected_t is not None)  # nobody else may import what this needs
     with somebody_without_rights(cable.device):
         await driver.open()
         words = await until_trouble(driver, Kind.NO_PERMISSION)
