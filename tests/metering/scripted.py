@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from drivers.api import Driver, Found, Health, Kind, Reading, Seams, Trouble
@@ -15,6 +14,8 @@ from gateway.metering.runner import Metering, MeterOptions
 from gateway.meters import Meters
 from gateway.model.circuit import Circuit
 from gateway.model.ids import MeterId
+from gateway.model.metering import MeterState
+from tests.sim import loop as virtual
 
 DRIVERS = {"scripted": "tests.metering.scripted:ScriptedDriver"}
 """To be put in the place of `drivers.registry.DRIVERS`."""
@@ -109,5 +110,7 @@ class Rig:
         return self.clock.monotonic()
 
 
-def at(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def played(rig: Rig, seconds: float) -> dict[str, MeterState]:
+    """The meters' states after so much virtual time."""
+    virtual.run(rig.run(seconds))
+    return {str(name): state for name, state in rig.meters.states.items()}
