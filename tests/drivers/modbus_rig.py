@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pymodbus import FramerType
+from pymodbus.constants import ExcCodes
 from pymodbus.framer import FramerRTU
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
@@ -34,6 +35,14 @@ Registers = Mapping[int, int]
 def real_seams(seed: int = 1) -> Seams:
     clock = Clock()
     return Seams(clock.monotonic, clock.now, asyncio.sleep, random.Random(seed))
+
+
+def fast_seams(seed: int = 1, factor: float = 10.0) -> Seams:
+    """Everything a driver waits for by itself takes a tenth; replies and time-outs take what they take."""
+    clock = Clock()
+    return Seams(
+        lambda: clock.monotonic() * factor, clock.now, lambda s: asyncio.sleep(s / factor), random.Random(seed)
+    )
 
 
 def options(**table: Any) -> ModbusOptions:
@@ -154,7 +163,7 @@ class Slave:
 
 
 @contextmanager
-def wire(folder: Path) -> Iterator[tuple[Path, Path]]:
+def wire() -> Iterator[tuple[Path, Path]]:
     """Two pseudo terminals, each getting what goes into the other."""
     (master_a, slave_a), (master_b, slave_b) = pty.openpty(), pty.openpty()
     loop = asyncio.get_running_loop()
@@ -176,12 +185,31 @@ def _pass_on(here: int, there: int) -> None:
     os.write(there, os.read(here, 4096))
 
 
-def devices(units: Mapping[int, Mapping[str, Registers]]) -> list[SimDevice]:
-    """Of pymodbus's server: unit -> "holding" and "input" -> registers."""
-    return [
-        SimDevice(unit, ([_NOTHING], [_NOTHING], _blocks(kinds.get("holding", {})), _blocks(kinds.get("input", {}))))
-        for unit, kinds in units.items()
-    ]
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What pymodbus's server has at one address. `alone`: input registers with another content when read alone."""
+
+    holding: Registers = field(default_factory=dict)
+    input: Registers = field(default_factory=dict)
+    alone: Registers = field(default_factory=dict)
+
+    def device(self, unit: int) -> SimDevice:
+        parts = ([_NOTHING], [_NOTHING], _blocks(self.holding), _blocks(self.input))
+        return SimDevice(unit, parts, action=self._action if self.alone else None)
+
+    async def _action(
+        self, _function: int, start: int, at: int, count: int, registers: list[int], _new: object
+    ) -> ExcCodes | None:
+        for address, content in self.alone.items():
+            registers[address - start] = content if (at, count) == (address, 1) else self.input[address]
+        return None
+
+
+Units = Mapping[int, Unit]
+
+
+def _devices(units: Units) -> list[SimDevice]:
+    return [unit.device(number) for number, unit in units.items()]
 
 
 _NOTHING = SimData(0, values=False, datatype=DataType.BITS)
@@ -200,11 +228,13 @@ def _blocks(registers: Registers) -> list[SimData]:
 
 
 @asynccontextmanager
-async def tcp_server(units: Mapping[int, Mapping[str, Registers]], *, is_rtu: bool = False) -> AsyncIterator[int]:
+async def tcp_server(units: Units, *, is_rtu: bool = False) -> AsyncIterator[int]:
     """pymodbus's, on 127.0.0.1; the port it has."""
     port = free_port()
     framer = FramerType.RTU if is_rtu else FramerType.SOCKET
-    server = ModbusTcpServer(devices(units), framer=framer, address=("127.0.0.1", port))
+    server = ModbusTcpServer(
+        [unit.device(number) for number, unit in units.items()], framer=framer, address=("127.0.0.1", port)
+    )
     await server.serve_forever(background=True)
     try:
         yield port
@@ -213,8 +243,8 @@ async def tcp_server(units: Mapping[int, Mapping[str, Registers]], *, is_rtu: bo
 
 
 @asynccontextmanager
-async def serial_server(port: Path, units: Mapping[int, Mapping[str, Registers]]) -> AsyncIterator[None]:
-    server = ModbusSerialServer(devices(units), port=str(port), baudrate=9600)
+async def serial_server(port: Path, units: Units) -> AsyncIterator[None]:
+    server = ModbusSerialServer(_devices(units), port=str(port), baudrate=9600)
     await server.serve_forever(background=True)
     try:
         yield
