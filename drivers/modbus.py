@@ -46,7 +46,7 @@ class ModbusDriver(Driver[ModbusOptions]):
         self._in_a_row = 0
         self._trouble: Trouble | None = None
         self._counts = Health()
-        self._identified = 0
+        self._identified = -1
         self._worked: set[Block] = set()
         self._due: dict[float, float] = {}
         self._scales: dict[Key, float | None] = {}
@@ -109,8 +109,11 @@ class ModbusDriver(Driver[ModbusOptions]):
 
     async def _polled(self, bus: Bus) -> Reading:
         began = self.seams.now()
-        await self._identify(bus)
-        values, asked_at = await self._group(bus, 0.0)
+        is_new = True
+        while is_new:
+            await self._identify(bus)
+            values, asked_at = await self._group(bus, 0.0)
+            is_new = bus.generation != self._identified
         has_failed = False
         for every_s in sorted({block.every_s for block in self._plan.blocks} - {0.0}):
             if self.seams.now() >= self._due.get(every_s, 0.0):
