@@ -63,14 +63,18 @@ def ask(path: Path | None, method: str, route: str) -> Any:
 def request(config: Config, method: str, route: str) -> Any:
     """Raises Unreachable. Anything else that goes wrong ends the command."""
     socket = config.site.state_dir / app.API_SOCKET
+    remedy = "Remedy: is it running, with this configuration?"
+    try:
+        socket.stat()
+    except OSError as error:
+        raise Unreachable(f"no gateway answers on {socket} ({error.strerror}). {remedy}") from error
     try:
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=10) as client:
             answer = client.request(method, f"http://gateway{route}")
     except httpx.TimeoutException:
         fail(TIMEOUT, f"the gateway did not answer in 10 s on {socket}")
     except httpx.TransportError as error:
-        problem = f"no gateway answers on {socket} ({error}). Remedy: is it running, with this configuration?"
-        raise Unreachable(problem) from error
+        raise Unreachable(f"no gateway answers on {socket} ({error}). {remedy}") from error
     if answer.is_error:
         fail(REFUSED, f"refused: {answer.json().get('detail', answer.text)}")
     return answer.json()

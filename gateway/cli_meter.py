@@ -81,7 +81,7 @@ async def _read(config: Config, name: MeterId, as_json: bool, watch: bool, wait_
         _asked(config, name)
         states, source = _from_gateway(config, name), "from the running gateway"
     except Unreachable:
-        states, source = _directly(config, name, wait_s), "read directly, as no gateway runs with this configuration"
+        states, source = _directly(config, name, wait_s), "read directly: no gateway answers"
     about = f"meter {name} ({_described(config, name)}), {source}"
     status = 0
     async with aclosing(states):
@@ -152,22 +152,24 @@ def _status(shown: Shown) -> int:
 
 
 def _table(shown: Shown, about: str) -> RenderableType:
-    table = Table(title=about, title_justify="left")
+    reading = shown["reading"] or {}
+    if not reading:
+        return Group(about, *_lines(shown, reading))
+    table = Table()
     for heading in ("", "L1", "L2", "L3", "all", "unit"):
         table.add_column(heading, justify="left" if heading in ("", "unit") else "right")
-    reading = shown["reading"] or {}
     for words, key, unit, digits in (
         ("current", "current_a", "A", 2), ("voltage", "voltage_v", "V", 1), ("active power", "power_w", "W", 0),
     ):  # fmt: skip
-        total = reading.get("power_total_w") if key == "power_w" else None
-        table.add_row(words, *(_number(one, digits) for one in (*reading.get(key, (None,) * 3), total)), unit)
+        total = [_number(reading["power_total_w"], digits)] if key == "power_w" else [""]
+        table.add_row(words, *(_number(one, digits) for one in reading[key]), *total, unit)
     for words, key, unit, digits in (
         ("power factor", "power_factor", "", 2), ("frequency", "frequency_hz", "Hz", 2),
         ("energy in", "energy_import_kwh", "kWh", 2), ("energy out", "energy_export_kwh", "kWh", 2),
     ):  # fmt: skip
         if shown[key]:
             table.add_row(words, "", "", "", _number(shown[key]["value"], digits), unit)
-    return Group(table, *_lines(shown, reading))
+    return Group(about, table, *_lines(shown, reading))
 
 
 def _lines(shown: Shown, reading: Shown) -> Iterator[str]:

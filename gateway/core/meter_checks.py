@@ -72,18 +72,20 @@ def _complete(reading: MeterReading, rules: Rules) -> Iterator[Found]:
 
 
 def _voltage(reading: MeterReading, rules: Rules) -> Iterator[Found]:
-    """A phase that is not there has no voltage and no current; with a current, its voltage is not connected."""
-    wrong, dead = [], []
-    for phase, volts, amps in _phases(reading):
-        share = abs(volts) / rules.nominal_v if volts is not None else 1.0
-        if share < ABSENT:
-            if amps is not None and abs(amps) > max(CLEAR_A, 2 * reading.resolution_a):
-                dead.append(phase)
-        elif not LOWEST <= share <= HIGHEST:
-            wrong.append(phase)
+    """A phase that is not there has no voltage and no current; with a current, its voltage is not connected.
+
+    Where no phase at all is there, nothing is measured: registers that do not exist read as zero, and look like room.
+    """
+    shares = {phase: abs(volts) / rules.nominal_v for phase, volts, _ in _phases(reading) if volts is not None}
+    absent = [phase for phase, share in shares.items() if share < ABSENT]
+    wrong = [phase for phase, share in shares.items() if share >= ABSENT and not LOWEST <= share <= HIGHEST]
+    if len(absent) == len(shares):
+        wrong = absent
+    least = max(CLEAR_A, 2 * reading.resolution_a)
+    dead = [phase for phase, _, amps in _phases(reading) if phase in absent and abs(amps or 0) > least]
     if wrong:
         yield Quality.BAD, Finding(MeterReason.VOLTAGE_RANGE, tuple(wrong))
-    if dead:
+    elif dead:
         yield Quality.SUSPECT, Finding(MeterReason.VOLTAGE_RANGE, tuple(dead))
 
 
