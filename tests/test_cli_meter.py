@@ -131,6 +131,12 @@ async def test_watching_goes_on_until_interrupted(tmp_path: Path) -> None:
     assert sequences == sorted(set(sequences))
 
 
+def test_every_command_explains_itself() -> None:
+    for command in ("meter", "meter read", "meter models"):
+        found = CliRunner().invoke(main, [*command.split(), "--help"])
+        assert (found.exit_code, len(found.stdout.splitlines()) > 5) == (0, True)
+
+
 def test_the_known_meters_are_listed_with_the_installers_own(tmp_path: Path) -> None:
     found = CliRunner().invoke(main, ["meter", "models", "--json", "--config", _file(tmp_path, "")])
     models = {(one["driver"], one["value"]): one for one in json.loads(found.stdout)["models"]}

@@ -54,6 +54,7 @@ def test_a_true_reading_is_left_as_it_is(changes: dict[str, Any]) -> None:
 FALSE: list[tuple[dict[str, Any], Quality, MeterReason, tuple[int, ...]]] = [
     ({"measured_at": 101.1}, BAD, R.TIME_WRONG, ()),
     ({"voltage_v": (230.0, 137.0, 231.0)} | NO_POWER, BAD, R.VOLTAGE_RANGE, (2,)),
+    ({"voltage_v": (0.0, 0.0, 0.0), "current_a": (0.0, 0.0, 0.0)} | NO_POWER, BAD, R.VOLTAGE_RANGE, (1, 2, 3)),
     ({"voltage_v": (400.0, 401.0, 399.0)}, BAD, R.VOLTAGE_RANGE, (1, 2, 3)),
     ({"voltage_v": (0.0, 230.0, 231.0), "current_a": (9.0, 20.0, 5.0)} | NO_POWER, SUSPECT, R.VOLTAGE_RANGE, (1,)),
     ({"current_a": (250.0, 20.0, 5.0)} | NO_POWER, BAD, R.CURRENT_RANGE, (1,)),
