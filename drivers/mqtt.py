@@ -42,7 +42,7 @@ def _file(value: object, info: ValidationInfo) -> object:
 
 def _topic_part(value: str) -> str:
     if any(sign in value for sign in "+#{}\0"):
-        raise fault("has a character that this part of a topic can't have")
+        raise fault("has a character that this part of a topic can't have", "Write it without +, # and braces.")
     return value
 
 
@@ -50,7 +50,7 @@ File = Annotated[
     Path | None, BeforeValidator(_file), Field(description="Write a path; relative ones begin at the configuration.")
 ]
 TopicPart = Annotated[
-    str, AfterValidator(_topic_part), Field(min_length=1, max_length=500, description="Write text without + and #.")
+    str, AfterValidator(_topic_part), Field(min_length=1, max_length=500, description="Write a part of a topic.")
 ]
 
 
@@ -70,17 +70,17 @@ class MqttOptions(Options):
         PlainSerializer(lambda model: model and model.id),
         Field(description='Name a model, such as "shelly-em".'),
     ] = None
-    prefix: TopicPart | None = None
+    prefix: Annotated[TopicPart | None, Field(description="Write the beginning of the meter's topics.")] = None
     names: Annotated[
         dict[str, TopicPart], Field(description='Write what the model asks for, such as { portal = "..." }.')
     ] = Field(default_factory=dict)
-    interval_s: Interval | None = None
+    interval_s: Annotated[Interval | None, Field(description=mqtt_layout.INTERVAL)] = None
 
     # Without a model:
     message: Messages | None = None
     max_age_s: Annotated[float | None, Field(gt=0, le=3600, description="Write seconds, up to 3600.")] = None
     phases: PhaseCount = 3
-    signed: Sign | None = None
+    signed: Annotated[Sign | None, Field(description=mqtt_layout.SIGN)] = None
     resolution_a: Resolution = 0.01
 
     @property
@@ -117,8 +117,7 @@ class MqttOptions(Options):
         else:
             for key in ("interval_s", "signed"):
                 if getattr(self, key) is None:
-                    remedy = MqttOptions.model_fields[key].description or "Write it beside the messages."
-                    yield Mistake((key,), "is missing", remedy)
+                    yield Mistake((key,), "is missing", MqttOptions.model_fields[key].description or "")
             yield from mqtt_layout.clashes(self.message, self.signed or "native")
         if self.password_file is not None and self.username is None:
             yield Mistake(("username",), "is missing", "A password goes with a name.")
@@ -152,6 +151,7 @@ class MqttDriver(PushDriver[MqttOptions]):
     """One meter; those behind one broker share its connection."""
 
     options_type = MqttOptions
+    shortest_listen_s = 12.0
 
     def __init__(self, name: str, options: MqttOptions, seams: Seams) -> None:
         super().__init__(name, options, seams)
@@ -160,7 +160,7 @@ class MqttDriver(PushDriver[MqttOptions]):
         self._broker = Broker.shared(options.where, seams)
         self._listener: Listener | None = None
         self._connections_before = 0
-        self.listen_s = min(max(12.0, 1.2 * self._layout.interval_s), 60.0)
+        self.listen_s = min(max(self.shortest_listen_s, 1.2 * self._layout.interval_s), 60.0)
 
     @property
     def interval_s(self) -> float:

@@ -19,6 +19,8 @@ from drivers.pace import Backoff
 _LOG = logging.getLogger(__name__)
 _KEEPALIVE_S: Final = 10
 _ANSWER_S: Final = 5.0
+_FAREWELL_TURNS: Final = 50
+"""So long may it take to send a few bytes. What can't be closed by then is left to the garbage collector."""
 _CREDENTIALS: Final = {4, 5, 134, 135}
 """Reasons of a refused connection, by MQTT 3.1.1 and by MQTT 5."""
 
@@ -68,11 +70,14 @@ class Broker:
         self._backoff = Backoff(seams.random)
         self._listeners: list[Listener] = []
         self._changed = asyncio.Event()
+        self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._client: aiomqtt.Client | None = None
         self._is_said = False
         self.connections = 0
         self.trouble: Trouble | None = None
+        self.subscribed: frozenset[str] = frozenset()
+        """Topics that come, on the present connection."""
         self.refused: frozenset[str] = frozenset()
         """Topics that the broker does not let us have."""
 
@@ -101,10 +106,11 @@ class Broker:
             await asyncio.gather(task, return_exceptions=True)
 
     async def publish(self, topic: str, payload: str) -> None:
-        """Or not: what has to arrive is sent again anyway."""
-        if self._client is not None:
-            with contextlib.suppress(aiomqtt.MqttError):
-                await self._client.publish(topic, payload)
+        """As soon as there is a connection. It may get lost: what has to arrive is sent again anyway."""
+        await self._ready.wait()
+        assert self._client is not None
+        with contextlib.suppress(aiomqtt.MqttError):
+            await self._client.publish(topic, payload)
 
     async def _run(self) -> None:
         while True:
@@ -121,6 +127,8 @@ class Broker:
         except (OSError, UnicodeDecodeError) as error:
             problem = f"a password or certificate file of the broker {self._where.host} cannot be used ({error})"
             return Trouble(Kind.MISCONFIGURED, problem, "Check that it is there, and that the gateway may read it")
+        if trouble := await self._knock(context):
+            return trouble
         client = aiomqtt.Client(
             self._where.host,
             self._where.port,
@@ -132,36 +140,75 @@ class Broker:
             queue_type=_inbox(self._on_message),
         )
         try:
-            await _enter(client)
+            await self._enter(client)
             self.connections += 1
             self._client = client
             try:
                 await self._listen(client)
             finally:
+                self._ready.clear()
                 self._client = None
                 await _leave(client)
         except aiomqtt.MqttError as error:
             return self._why(error)
         return self._why(aiomqtt.MqttError("the connection ended"))
 
+    async def _knock(self, context: ssl.SSLContext | None) -> Trouble | None:
+        """Whether one may come in. paho tries in a thread that can't be stopped, tells errors as text, and does not
+        close what failed in TLS: so it only gets to try what works.
+        """
+        where, host = self._where, self._where.host
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                _, writer = await asyncio.open_connection(host, where.port, ssl=context)
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+        except ssl.SSLError as error:
+            remedy = "Check tls, ca_file and the name in the broker's certificate, and that this is its TLS port"
+            return Trouble(Kind.REFUSED, f"no TLS with the broker {host}:{where.port} ({error})", remedy)
+        except OSError as error:
+            return port_trouble.of_host(host, where.port, None if isinstance(error, TimeoutError) else error)
+        return None
+
+    async def _enter(self, client: aiomqtt.Client) -> None:
+        """aiomqtt connects in a thread, and leaves a connection open that fails half-way: both have to come to an end.
+
+        Raises MqttError.
+        """
+        entering, paho = asyncio.ensure_future(client.__aenter__()), client._client
+        try:
+            await asyncio.shield(entering)
+        except (aiomqtt.MqttError, asyncio.CancelledError):
+            while not entering.done() and paho.socket() is None:
+                await self._seams.sleep(0.01)
+            paho.disconnect()
+            for _ in range(_FAREWELL_TURNS):
+                if paho.socket() is not None:
+                    await self._seams.sleep(0.01)
+            entering.cancel()
+            await asyncio.gather(entering, return_exceptions=True)
+            raise
+
     async def _listen(self, client: aiomqtt.Client) -> None:
         """Subscribes to what is wanted, until the connection is lost. Raises MqttError."""
         lost = asyncio.create_task(_until_lost(client))
-        subscribed: set[str] = set()
+        self.refused = frozenset()
         try:
             while not lost.done():
                 self._changed.clear()
-                wanted = {topic for listener in self._listeners for topic in listener.topics} - subscribed
-                if wanted:
-                    await self._subscribe(client, sorted(wanted))
-                    subscribed |= wanted
+                wanted = {topic for listener in self._listeners for topic in listener.topics}
+                if missing := wanted - self.subscribed - self.refused:
+                    await self._subscribe(client, sorted(missing))
                 self.trouble = None
+                self._ready.set()
                 changed = asyncio.create_task(self._changed.wait())
                 try:
                     await asyncio.wait({lost, changed}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     changed.cancel()
         finally:
+            self.subscribed = frozenset()
             lost.cancel()
             results = await asyncio.gather(lost, return_exceptions=True)
         if isinstance(results[0], aiomqtt.MqttError):
@@ -170,8 +217,9 @@ class Broker:
     async def _subscribe(self, client: aiomqtt.Client, topics: list[str]) -> None:
         codes = await client.subscribe([(topic, 0) for topic in topics])
         answers = [code if isinstance(code, int) else code.value for code in codes]
-        self.refused |= {topic for topic, code in zip(topics, answers, strict=True) if code >= 128}
-        self.refused -= {topic for topic, code in zip(topics, answers, strict=True) if code < 128}
+        refused = {topic for topic, code in zip(topics, answers, strict=True) if code >= 128}
+        self.refused |= refused
+        self.subscribed |= set(topics) - refused
 
     def _on_message(self, message: aiomqtt.Message) -> None:
         """In the callback that read it from the socket."""
@@ -189,12 +237,7 @@ class Broker:
         code = getattr(error, "rc", None)
         if getattr(code, "value", code) in _CREDENTIALS and isinstance(error, MqttConnectError):
             return Trouble(Kind.REFUSED, f"{where} refuses the credentials", "Check username and password_file")
-        if "CERTIFICATE" in text.upper() or "SSL" in text.upper():
-            remedy = "Check tls, ca_file and the name in the broker's certificate, and that this is its TLS port"
-            return Trouble(Kind.REFUSED, f"no TLS with {where} ({text})", remedy)
-        if isinstance(error.__context__, OSError) and not isinstance(error.__context__, ssl.SSLError):
-            return port_trouble.of_host(self._where.host, self._where.port, error.__context__)
-        remedy = "Check that it runs, and its log"
+        remedy = "Check its log, and whether this port expects tls"
         return Trouble(Kind.UNREACHABLE, f"{where} is not connected ({text})", remedy)
 
 
@@ -211,18 +254,6 @@ def _inbox(received: Callable[[aiomqtt.Message], None]) -> type[asyncio.Queue[ai
 async def _until_lost(client: aiomqtt.Client) -> None:
     async for _ in client.messages:
         pass
-
-
-async def _enter(client: aiomqtt.Client) -> None:
-    """aiomqtt connects in a thread, and a connection that fails half-way stays open: neither may be left behind."""
-    entering = asyncio.ensure_future(client.__aenter__())
-    try:
-        await asyncio.shield(entering)
-    except (aiomqtt.MqttError, asyncio.CancelledError):
-        await asyncio.gather(entering, return_exceptions=True)
-        client.timeout = 0.1
-        await _leave(client)
-        raise
 
 
 async def _leave(client: aiomqtt.Client) -> None:

@@ -60,13 +60,13 @@ def _path(text: str) -> str:
     try:
         jmespath.compile(text)
     except (JMESPathError, ValueError) as error:
-        raise fault(f"is no JMESPath ({str(error).splitlines()[0]})") from None
+        raise fault(f"is no JMESPath ({str(error).splitlines()[0]})", _PATH) from None
     return text
 
 
 def _topic(text: str) -> str:
     if any(sign in text for sign in "+#\0") or len(text.encode()) > 1000:
-        raise fault("has a character that a topic can't have")
+        raise fault("has a character that a topic can't have", "Write the whole topic, without + and #.")
     return text
 
 
@@ -119,18 +119,14 @@ class Publish(_Part):
 
 
 Messages = Annotated[
-    tuple[Message, ...], Field(strict=False, min_length=1, max_length=64, description="Write a [[message]] a topic.")
+    tuple[Message, ...], Field(strict=False, max_length=64, description="Write a [[message]] for each topic.")
 ]
-Interval = Annotated[
-    float,
-    Field(gt=0, le=900, description="Write the longest time between two messages in normal operation, in seconds."),
-]
+INTERVAL: Final = "Write the longest time between two messages in normal operation, in seconds."
+Interval = Annotated[float, Field(gt=0, le=900, description=INTERVAL)]
 PhaseCount = Annotated[Literal[1, 2, 3], Field(description="Write how many phases are measured.")]
 Resolution = Annotated[float, Field(gt=0, le=100, description="Write the smallest step of a current, in A.")]
-Sign = Annotated[
-    Literal["native", "from-power", "unknown"],
-    Field(description="Say where the sign of a current comes from."),
-]
+SIGN: Final = 'Say where the sign of a current comes from: "native", "from-power" or "unknown".'
+Sign = Annotated[Literal["native", "from-power", "unknown"], Field(description=SIGN)]
 
 
 class Layout(_Part):

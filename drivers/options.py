@@ -162,10 +162,17 @@ def _translated(detail: ErrorDetails, kind: type[BaseModel]) -> Mistake:
 def _owner(kind: type[BaseModel], keys: tuple[str | int, ...]) -> type[BaseModel]:
     """The model that the last key belongs to."""
     for key in keys[:-1]:
-        annotation = kind.model_fields[str(key)].annotation if str(key) in kind.model_fields else None
-        inner = [one for one in (annotation, *getattr(annotation, "__args__", ())) if isinstance(one, type)]
-        kind = next((one for one in inner if issubclass(one, BaseModel)), kind)
+        if str(key) in kind.model_fields:
+            kind = next(_models_in(kind.model_fields[str(key)].annotation), kind)
     return kind
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """Also of `tuple[Model, ...] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _models_in(inner)
 
 
 def _remedy(owner: type[BaseModel], keys: tuple[str | int, ...]) -> str:
