@@ -226,7 +226,7 @@ async def test_no_value_is_invented_whatever_drops_out(tmp_path: Path, seed: int
         async with driver_at(slave, timeout_ms=20) as driver:
             await first(driver)
             slave.script = spoil
-            readings = [await first(driver) for _ in range(40)]
+            readings = [await first(driver) for _ in range(20)]
             health = driver.health()
     for reading in readings:
         unsigned = map(abs, SDM.expected["current_a"]) if Reason.SIGN_UNKNOWN in reading.reasons else ()
@@ -236,6 +236,6 @@ async def test_no_value_is_invented_whatever_drops_out(tmp_path: Path, seed: int
         assert reading.energy_import_kwh in {None, 12345.75}
         is_whole = None not in (*reading.current_a, *reading.voltage_v, *reading.power_w)
         assert is_whole or reading.quality is Quality.PARTIAL
-    assert [reading.sequence for reading in readings] == list(range(1, 41))
-    assert len({reading.t_mono for reading in readings}) == 40, "no reading is handed over twice"
-    assert health.timeouts + health.short_frames + health.refusals > 5
+    assert [reading.sequence for reading in readings] == list(range(1, 21))
+    assert len({reading.t_mono for reading in readings}) == 20, "no reading is handed over twice"
+    assert health.timeouts + health.short_frames + health.refusals > 2
