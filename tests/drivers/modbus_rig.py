@@ -40,9 +40,16 @@ def real_seams(seed: int = 1) -> Seams:
 def fast_seams(seed: int = 1, factor: float = 10.0) -> Seams:
     """Everything a driver waits for by itself takes a tenth; replies and time-outs take what they take."""
     clock = Clock()
-    return Seams(
-        lambda: clock.monotonic() * factor, clock.now, lambda s: asyncio.sleep(s / factor), random.Random(seed)
-    )
+
+    async def rest(seconds: float) -> None:
+        woken = asyncio.Event()
+        timer = asyncio.get_running_loop().call_later(seconds / factor, woken.set)
+        try:
+            await woken.wait()
+        finally:
+            timer.cancel()
+
+    return Seams(lambda: clock.monotonic() * factor, clock.now, rest, random.Random(seed))
 
 
 def options(**table: Any) -> ModbusOptions:
