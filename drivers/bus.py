@@ -28,6 +28,8 @@ _NO_PATH: Final = {0x0A, 0x0B}
 """Modbus exceptions of a gateway that does not reach the meter."""
 
 _BUSY: Final = {0x05, 0x06}
+_NOT_SO: Final = {0x01, 0x02, 0x03}
+"""Function, address or number of registers are not what the meter knows."""
 
 
 class BusError(Exception):
@@ -103,6 +105,7 @@ class Bus:
         self.generation = 0
         """Counts openings: after a new one, another meter may be there."""
         self.users = 0
+        """Without any, it opens nothing any more."""
         self._seams = seams
         self._guard = guard
         self._backoff = Backoff(seams.random)
@@ -131,6 +134,8 @@ class Bus:
             return self._connection
         self.close()
         await self._seams.sleep(max(0.0, self._retry_at - self._seams.now()))
+        if self.users == 0:
+            raise self._lost()
         connection = Connection(self.line, self._guard, self._heard_idle)
         try:
             trouble = await connection.open()
@@ -238,17 +243,23 @@ class Bus:
             return Trouble(Kind.SILENT, problem, "Check the meter's power, address and wires behind the gateway")
         if code in _BUSY:
             return Trouble(Kind.SILENT, f"unit {read.unit} on {self.line} is busy", "Read it less often (interval_s)")
+        if code not in _NOT_SO:
+            problem = f"unit {read.unit} on {self.line} reports a failure of its own (exception {code})"
+            return Trouble(Kind.REFUSED, problem, "Look at the meter's display, and switch it off and on")
         problem = f"unit {read.unit} on {self.line} refuses {read.count} registers at {read.at:#06x} (exception {code})"
         return Trouble(Kind.REFUSED, problem, "Check that the model in the configuration is that of the meter")
 
 
 def lease(seams: Seams, line: Line, guard: Callable[[], ReplyGuard] = ReplyGuard) -> Bus:
     """The line's one bus, made by the first who asks. Raises DriverError if it is used with other settings."""
-    bus: Bus | None = seams.shared.get(("modbus", line.place))
+    buses: list[Bus] = seams.shared.setdefault(Bus, [])
+    # By its name, too: an adapter that was replugged since has another place.
+    bus = next((bus for bus in buses if bus.line.name == line.name or bus.line.place == line.place), None)
     if bus is None:
-        bus = seams.shared["modbus", line.place] = Bus(line, seams, guard())
-    elif bus.line != line:
-        remedy = "Give all meters on one line the same line settings, and the port the same name"
+        bus = Bus(line, seams, guard())
+        buses.append(bus)
+    elif bus.line.settings != line.settings:
+        remedy = "Give all meters on one line the same line settings"
         raise DriverError(Kind.MISCONFIGURED, f"{line} is used as {bus.line} already", remedy)
     bus.users += 1
     return bus
@@ -259,4 +270,4 @@ def release(bus: Bus, seams: Seams) -> None:
     bus.users -= 1
     if bus.users == 0:
         bus.close()
-        seams.shared.pop(("modbus", bus.line.place), None)
+        seams.shared[Bus].remove(bus)

@@ -1,6 +1,7 @@
 """A serial line or TCP connection with Modbus on it: opened, asked, closed. The thin shell over pymodbus."""
 
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import Callable
@@ -39,8 +40,17 @@ class SerialLine:
         return f"{self.port} ({self.baud} 8{self.parity}{self.stop_bits})"
 
     @property
+    def name(self) -> str:
+        return self.port
+
+    @property
     def place(self) -> str:
         return serial_place(self.port)
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """What all who use the line have to agree on."""
+        return self.baud, self.parity, self.stop_bits
 
     def seconds(self, size: int) -> float:
         """How long so many bytes are on the line."""
@@ -80,8 +90,16 @@ class TcpLine:
         return f"{self.host}:{self.port}"
 
     @property
+    def name(self) -> str:
+        return self.place
+
+    @property
     def place(self) -> str:
         return tcp_place(self.host, self.port)
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        return (self.is_rtu,)
 
     def seconds(self, size: int) -> float:
         return 0.0
@@ -160,12 +178,12 @@ class Connection:
         return None if self.is_open else self._line.trouble(self._error)
 
     async def _created(self) -> Any:
-        """pymodbus tells nobody why it could not connect."""
+        """pymodbus tells nobody why it could not connect, and pyserial has errors of many kinds."""
         try:
             created = await self._create()
-        except OSError as error:
-            self._error = error
-            raise
+        except Exception as error:
+            self._error = error if isinstance(error, OSError) else OSError(errno.EINVAL, str(error))
+            raise self._error from error
         self._transport = created[0]
         return created
 

@@ -111,7 +111,8 @@ def measured(model: MeterModel, values: Mapping[Key, float | None], failed: bool
 def _scaled(model: MeterModel, name: str, values: Mapping[Key, float | None], phase: int) -> float | None:
     raw = values[name, phase]
     ratio = values.get((SCALE + name, 0)) if model.items()[name].scale_register else 1.0
-    return None if raw is None or ratio is None else raw * ratio * model.factor(name)
+    value = math.nan if raw is None or ratio is None else raw * ratio * model.factor(name)
+    return value if math.isfinite(value) else None
 
 
 def _signed(current: Phases, power: Phases, source: str) -> tuple[Phases, Signed]:

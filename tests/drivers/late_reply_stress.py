@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from drivers import bus as buses
 from drivers.bus import Bus, BusError, Read
 from drivers.late_replies import ReplyGuard
 from drivers.modbus_line import SerialLine
@@ -80,11 +81,11 @@ async def run(guard: ReplyGuard, reads: int, seed: int, share: float = 0.25, lon
     with tempfile.TemporaryDirectory() as folder:
         slave = Slave(Path(folder) / "adapter", {1: {}}, Lateness(source, share, longest_s, tally))
         with slave:
-            bus = Bus(SerialLine(str(slave.link), 115_200, "N", 1), seams, guard)
+            bus = buses.lease(seams, SerialLine(str(slave.link), 115_200, "N", 1), lambda: guard)
             for _ in range(reads):
                 at, count = source.choice(BLOCKS)
                 await _read(bus, Read(1, "input", at, count, TIMEOUT_S), tally)
-            bus.close()
+            buses.release(bus, seams)
     return tally
 
 

@@ -10,7 +10,6 @@ import pytest
 from drivers import bus as buses
 from drivers.api import DriverError, Health, Kind, Seams, Trouble
 from drivers.bus import Bus, Down, Garbled, NoReply, Read, Refused
-from drivers.late_replies import ReplyGuard
 from drivers.modbus import ModbusDriver
 from drivers.modbus_line import SerialLine, TcpLine
 from gateway.demo.gateway_process import free_port
@@ -32,7 +31,7 @@ def driver_at(slave: Slave, seams: Seams | None = None) -> ModbusDriver:
 
 
 def bus_at(slave: Slave) -> Bus:
-    return Bus(SerialLine(str(slave.link), 9600, "N", 1), fast_seams(), ReplyGuard())
+    return buses.lease(fast_seams(), SerialLine(str(slave.link), 9600, "N", 1))
 
 
 async def told(driver: ModbusDriver, fits: Callable[[Trouble | None], bool]) -> Health:
@@ -189,19 +188,45 @@ async def test_a_port_in_use_is_called_so_and_taken_when_it_is_free(tmp_path: Pa
 
 
 async def test_one_line_has_one_bus_and_one_setting(tmp_path: Path) -> None:
-    seams, line = real_seams(), SerialLine(str(tmp_path / "a"), 9600, "N", 1)
+    """Whatever it is called, and also after the adapter was replugged."""
+    seams, link = real_seams(), tmp_path / "by-id"
+    link.symlink_to(tmp_path / "ttyUSB0")
+    line = SerialLine(str(link), 9600, "N", 1)
     first = buses.lease(seams, line)
-    assert buses.lease(seams, line) is first
+    assert buses.lease(seams, SerialLine(str(tmp_path / "ttyUSB0"), 9600, "N", 1)) is first
     with pytest.raises(DriverError, match="same line settings"):
         buses.lease(seams, SerialLine(line.port, 19200, "E", 1))
-    buses.release(first, seams)
-    assert seams.shared
-    buses.release(first, seams)
-    assert not seams.shared
+    link.unlink()
+    link.symlink_to(tmp_path / "ttyUSB1")
+    assert buses.lease(seams, line) is first
+    for _ in range(3):
+        assert seams.shared[Bus] == [first]
+        buses.release(first, seams)
+    assert seams.shared[Bus] == []
 
 
-async def test_a_tcp_host_that_refuses_is_asked_again(tmp_path: Path) -> None:
-    bus = Bus(TcpLine("127.0.0.1", free_port()), real_seams(), ReplyGuard())
+async def test_a_released_line_is_not_opened_again(tmp_path: Path) -> None:
+    with slave_at(tmp_path, 1) as slave:
+        driver = driver_at(slave)
+        await driver.open()
+        reading = asyncio.ensure_future(driver.next_reading())
+        await driver.close()
+        assert await reading is None
+        os.close(lock(slave.link))
+        assert slave.requests == []
+
+
+async def test_what_is_no_serial_port_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    seams = fast_seams()
+    bus = buses.lease(seams, SerialLine(str(tmp_path / "file"), 9600, "N", 1))
+    with pytest.raises(Down, match="Check that it is a serial port") as caught:
+        await bus.read(Read(1, "input", 0, 2, 0.05))
+    assert caught.value.trouble.kind is Kind.UNREACHABLE
+
+
+async def test_a_tcp_host_that_refuses_is_asked_again() -> None:
+    bus = buses.lease(fast_seams(), TcpLine("127.0.0.1", free_port()))
     for _ in range(2):
         with pytest.raises(Down, match="refuses the connection") as caught:
             await bus.read(Read(1, "input", 0, 2, 0.05))

@@ -3,7 +3,11 @@
 import asyncio
 import random
 import struct
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 
 from drivers import model_file, registry
 from drivers.api import Driver, DriverError, Kind, Quality, Reading, Reason
+from drivers.bus import Bus
 from drivers.modbus import ModbusDriver
 from drivers.options import Places
 from tests.drivers import modbus_fixtures
@@ -46,11 +51,11 @@ async def read_all(**place: object) -> None:
         for number, fixture in enumerate(FIXTURES, 1):
             driver = registry.build(fixture.model, options(model=fixture.model, unit=number, **place), seams)
             drivers.append(await stack.enter_async_context(driver))
-        assert len(seams.shared) == 1
+        assert len(seams.shared[Bus]) == 1
         readings = await asyncio.gather(*(first(driver) for driver in drivers))
         wrong = {f.model: f.differences(reading) for f, reading in zip(FIXTURES, readings, strict=True)}
         assert wrong == {fixture.model: {} for fixture in FIXTURES}
-    assert not seams.shared
+    assert seams.shared[Bus] == []
 
 
 async def test_every_model_reads_its_fixture_over_a_serial_line() -> None:
@@ -153,6 +158,22 @@ async def test_slow_values_are_read_once_a_minute_and_not_repeated(tmp_path: Pat
         async with driver_at(slave) as driver:
             energies = [(await first(driver)).energy_import_kwh for _ in range(3)]
             assert energies == [12345.75, None, None]
+
+
+def stepped(wall: Callable[[], datetime], by: timedelta) -> datetime:
+    return wall() + by
+
+
+async def test_a_step_of_the_wall_clock_makes_nothing_younger(tmp_path: Path) -> None:
+    with sdm_slave(tmp_path) as slave:
+        async with driver_at(slave) as driver:
+            old, right = await first(driver), driver.seams
+            for days in (-20_000, 1_000):
+                driver.seams = replace(right, wall=partial(stepped, right.wall, timedelta(days)))
+                new = await first(driver)
+                assert abs((new.t_wall - driver.seams.wall()).total_seconds()) < 60
+                assert 0 < new.t_mono - old.t_mono <= old.age_s(right.now())
+                assert new.age_s(right.now()) < old.age_s(right.now())
 
 
 async def test_another_model_is_not_read_with_this_map(tmp_path: Path) -> None:
