@@ -94,6 +94,7 @@ class Broker:
         self._listeners.append(listener)
         self._changed.set()
         if self._task is None:
+            self.trouble, self._is_said = None, False
             self._task = asyncio.create_task(self._run(), name=f"broker {self._where.host}")
         return listener
 
@@ -114,7 +115,11 @@ class Broker:
 
     async def _run(self) -> None:
         while True:
-            trouble = await self._session()
+            try:
+                trouble = await self._session()
+            except Exception as error:
+                _LOG.exception("the connection to the broker %s has a fault", self._where.host)
+                trouble = Trouble(Kind.MISCONFIGURED, f"the driver has a fault ({error!r})", "Report it")
             if not self._is_said:
                 _LOG.warning("%s", trouble)
             self.trouble, self._is_said = trouble, True
@@ -169,6 +174,8 @@ class Broker:
             return Trouble(Kind.REFUSED, f"no TLS with the broker {host}:{where.port} ({error})", remedy)
         except OSError as error:
             return port_trouble.of_host(host, where.port, None if isinstance(error, TimeoutError) else error)
+        except UnicodeError:
+            return port_trouble.of_host(host, where.port, OSError("it is no host name"))
         return None
 
     async def _enter(self, client: aiomqtt.Client) -> None:
@@ -230,7 +237,10 @@ class Broker:
             self._is_said = False
         for listener in self._listeners:
             if topic in listener.topics:
-                listener.received(topic, message.payload, now, message.retain)
+                try:
+                    listener.received(topic, message.payload, now, message.retain)
+                except Exception:  # a fault in one meter's decoder must not cost the others their connection
+                    _LOG.exception("a message at %s cannot be handled", topic)
 
     def _why(self, error: aiomqtt.MqttError) -> Trouble:
         where, text = f"the broker {self._where.host}:{self._where.port}", str(error)

@@ -122,7 +122,7 @@ class P1Driver(PushDriver[P1Options]):
         heard_t = self._feed.last_byte_t
         if heard_t is None or self.seams.now() - heard_t > quiet_s / 2:
             return self._place.silent()
-        if self._decoder and self._decoder.without_checksum:
+        if self._decoder and self._decoder.without_checksum and self._meter == "":
             remedy = 'Write spec = "v3" for an old meter: it sends no currents of phases, though'
             return Trouble(Kind.MISCONFIGURED, "the telegrams have no checksum", remedy)
         remedy = "Check spec, baud, bits and parity, and the cable: P1 cables need an inverting adapter"

@@ -103,8 +103,12 @@ class TcpPlace(Place):
     silence_s: float | None = 60.0
 
     async def connect(self, line: Line) -> asyncio.Transport:
-        async with asyncio.timeout(_OPEN_S):
-            transport, _ = await asyncio.get_running_loop().create_connection(lambda: line, self.host, self.port)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_OPEN_S):
+                transport, _ = await loop.create_connection(lambda: line, self.host, self.port)
+        except UnicodeError:
+            raise OSError("it is no host name") from None
         return transport
 
     def trouble(self, error: OSError | None) -> Trouble:

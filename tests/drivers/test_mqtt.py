@@ -39,7 +39,8 @@ def notified(ts: float, **values: Any) -> bytes:
 def options(broker: Mosquitto, folder: Path = Path(), **table: Any) -> MqttOptions:
     table = {"model": "shelly-em", "prefix": "shelly", **table}
     table = {key: value for key, value in table.items() if value is not None}
-    made = registry.checked({"driver": "mqtt", "host": "127.0.0.1", "tcp_port": broker.port, **table}, Places(folder))
+    table = {"driver": "mqtt", "host": "127.0.0.1", "tcp_port": broker.port, **table}
+    made = registry.checked(table, Places(folder))
     assert isinstance(made, MqttOptions)
     return made
 
@@ -262,6 +263,25 @@ async def test_tls_with_the_right_authority_only(tmp_path: Path, world: World, m
             await until_trouble(without, Kind.UNREACHABLE)
     finally:
         await broker.stop()
+
+
+async def test_a_fault_in_one_decoder_costs_the_others_nothing(
+    broker: Mosquitto, meter: aiomqtt.Client, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    seams = world.seams()
+    faulty, sound = MqttDriver("faulty", options(broker), seams), MqttDriver("sound", options(broker), seams)
+    faulty._assembly.feed = None  # type: ignore[method-assign,assignment]
+    async with faulty, sound:
+        await until_subscribed(sound)
+        await meter.publish(STATUS, json.dumps(EM))
+        assert (await next_of(sound)).current_a[0] == 4.029
+    assert "cannot be handled" in caplog.text
+    assert sound._broker.connections == 1
+
+
+async def test_a_name_that_is_none_is_said(world: World, tmp_path: Path) -> None:
+    async with built(Mosquitto(tmp_path, port=1), world, host="a..b") as driver:
+        assert "no host name" in await until_trouble(driver, Kind.UNREACHABLE)
 
 
 async def test_a_model_of_the_installers_own_with_something_to_publish(

@@ -255,6 +255,11 @@ async def test_a_tcp_connection_that_went_silent_is_made_anew(
         assert (await next_of(driver)).current_a[0] == 5.0
 
 
+async def test_a_name_that_is_none_is_said(world: World) -> None:
+    async with registry.build("grid", options(host="a..b", tcp_port=1), world.seams()) as driver:
+        assert "no host name" in await until_trouble(driver, Kind.UNREACHABLE)
+
+
 async def test_a_probe_shows_what_is_there(cable: Cable, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(P1Driver, "listen_s", 0.3)
     with pytest.raises(DriverError, match="not there"):
