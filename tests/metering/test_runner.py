@@ -242,7 +242,7 @@ class _Player:
         await asyncio.Event().wait()
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(plays, plays)
 def test_no_zero_is_invented_and_no_clock_makes_old_values_fresh(
     one: list[tuple[str, float, tuple[float | None, ...] | None]],
