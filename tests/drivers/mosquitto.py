@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -68,6 +69,10 @@ class Mosquitto:
             self._process.terminate()
             await asyncio.to_thread(self._process.wait, 10)
             self._process = None
+
+    def goodbyes(self) -> int:
+        """How many clients said that they go, by its log."""
+        return len(re.findall(r"Client auto-\S+ disconnected\.", (self.folder / "mosquitto.log").read_text()))
 
     @contextlib.asynccontextmanager
     async def meter(self) -> AsyncIterator[aiomqtt.Client]:

@@ -26,6 +26,8 @@ class World:
     skipped_s: float = 0.0
     wall_step: timedelta = timedelta(0)
     seed: int = 1
+    is_hurried: bool = False
+    """Whoever sleeps is woken at once."""
 
     def now(self) -> float:
         return asyncio.get_running_loop().time() + self.skipped_s
@@ -34,7 +36,8 @@ class World:
         return _START + timedelta(seconds=self.now()) + self.wall_step
 
     def seams(self) -> Seams:
-        return Seams(self.now, self.wall, asyncio.sleep, random.Random(self.seed))
+        sleep = _soon if self.is_hurried else asyncio.sleep
+        return Seams(self.now, self.wall, sleep, random.Random(self.seed))
 
 
 def telegram(name: str) -> bytes:
@@ -119,13 +122,14 @@ async def until(is_so: Callable[[], Any]) -> None:
     """Looks again after every turn of the loop."""
     async with asyncio.timeout(PATIENCE_S):
         while not is_so():
-            await asyncio.wait({asyncio.ensure_future(_turn())})
+            await _soon(0)
 
 
-async def _turn() -> None:
-    waiting = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_later(0.005, waiting.set_result, None)
-    await waiting
+async def _soon(_seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    woken = asyncio.Event()
+    loop.call_later(0.005, woken.set)
+    await woken.wait()
 
 
 async def until_trouble(driver: Driver[Any], kind: Kind | None) -> str:

@@ -111,9 +111,11 @@ async def test_meters_of_one_broker_share_a_connection(broker: Mosquitto, meter:
         assert (found.current_a, found.phases) == ((-2.6, None, None), 1)
         assert one._broker is two._broker
         assert one._broker.connections == 1
+        assert broker.goodbyes() == 0
         await meter.publish(STATUS, json.dumps(EM))
         assert (await next_of(one)).meter == "one"
     assert one._broker._task is None
+    await until(broker.goodbyes)
 
 
 async def test_retained_values_are_not_taken_for_new_ones(
@@ -188,16 +190,30 @@ async def test_a_frozen_broker_is_noticed_by_the_age_of_the_data(
         assert driver.health().reconnects == 0
 
 
-async def test_a_broker_frozen_from_the_start_leaves_nothing_behind(broker: Mosquitto, world: World) -> None:
+async def test_a_broker_frozen_from_the_start_leaves_nothing_behind(
+    broker: Mosquitto, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It takes the connection and never says anything: aiomqtt would leave a socket and a task at each try."""
+    begun: list[aiomqtt.Client] = []
+    enter = mqtt_broker.Broker._enter
+
+    async def noted(self: mqtt_broker.Broker, client: aiomqtt.Client) -> None:
+        begun.append(client)
+        await enter(self, client)
+
+    monkeypatch.setattr(mqtt_broker.Broker, "_enter", noted)
     broker.freeze()
     driver = built(broker, world)
     async with driver:
-        await until(lambda: _sockets_to(broker.port))
+        await until(lambda: begun and _sockets_to(broker.port))
     assert _sockets_to(broker.port) == 0
+    monkeypatch.setattr(mqtt_broker, "_ANSWER_S", 0.2)
     driver = built(broker, world)
     async with driver:
-        await until(lambda: _sockets_to(broker.port))
+        await until(lambda: len(begun) >= 4)
+        assert "timed out" in await until_trouble(driver, Kind.UNREACHABLE)
+        assert _sockets_to(broker.port) <= 2, "one to try with, one to knock"
+        monkeypatch.setattr(mqtt_broker, "_ANSWER_S", 5.0)
         broker.thaw()
         await until_subscribed(driver)
         assert driver.health().trouble is None
@@ -299,9 +315,11 @@ async def test_a_model_of_the_installers_own_with_something_to_publish(
     model.write_text("\n".join(lines))
     table = options(broker, tmp_path, model="venus", prefix=None, names={"portal": "p1"})
     await meter.subscribe("R/p1/keepalive")
+    world.is_hurried = True
     async with MqttDriver("grid", table, world.seams()) as driver:
-        message = await anext(meter.messages)
-        assert message.topic.value == "R/p1/keepalive"
+        for _ in range(3):
+            message = await anext(meter.messages)
+            assert message.topic.value == "R/p1/keepalive"
         await until_subscribed(driver)
         for phase in (1, 2, 3):
             await meter.publish(f"N/p1/grid/30/Ac/L{phase}/Current", json.dumps({"value": -1.5 * phase}))
