@@ -17,7 +17,7 @@ from drivers.api import DriverError, Kind, Quality, Reading, Signed
 from drivers.mqtt import MqttDriver, MqttOptions
 from drivers.options import OptionsError, Places
 from tests.drivers.mosquitto import Mosquitto
-from tests.drivers.push_rig import World, next_of, until, until_trouble
+from tests.drivers.push_rig import PATIENCE_S, World, next_of, until, until_trouble
 
 EM = {
     "id": 0,
@@ -317,9 +317,10 @@ async def test_a_model_of_the_installers_own_with_something_to_publish(
     await meter.subscribe("R/p1/keepalive")
     world.is_hurried = True
     async with MqttDriver("grid", table, world.seams()) as driver:
-        for _ in range(3):
-            message = await anext(meter.messages)
-            assert message.topic.value == "R/p1/keepalive"
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(3):
+                message = await anext(meter.messages)
+                assert message.topic.value == "R/p1/keepalive"
         await until_subscribed(driver)
         for phase in (1, 2, 3):
             await meter.publish(f"N/p1/grid/30/Ac/L{phase}/Current", json.dumps({"value": -1.5 * phase}))
