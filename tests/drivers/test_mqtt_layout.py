@@ -1,12 +1,15 @@
 """The layout files: each is read, and each gives what a real message of its meter says."""
 
 import json
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from drivers import mqtt_layout
+from drivers import mqtt_layout, registry
+from drivers.mqtt import MqttOptions
 from drivers.mqtt_values import Assembly
 from drivers.options import OptionsError, Places
 
@@ -115,3 +118,26 @@ def test_an_installers_file_takes_the_place_of_a_shipped_one(tmp_path: Path) -> 
     assert mqtt_layout.files(Places(tmp_path))["shelly-em"] == own
     with pytest.raises(OptionsError):
         mqtt_layout.load(own)
+
+
+def examples() -> list[str]:
+    text = (Path(__file__).parents[2] / "docs" / "mqtt-meters.md").read_text("utf-8")
+    return re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_examples_of_the_documentation_can_be_used(tmp_path: Path) -> None:
+    section, model = examples()
+    made = registry.checked(tomllib.loads(section)["meter"]["grid"], Places())
+    assert isinstance(made, MqttOptions)
+    energy = {"Current": [0.5, 1.5, 2], "Voltage": [230, 231, 232], "Power": [115, -346, 464], "Total": 1.5}
+    content = {"Time": "2026-08-04T12:00:00", "ENERGY": energy}
+    found = Assembly(made.layout).feed("tele/meter/SENSOR", json.dumps(content).encode(), 1.0, retained=False)
+    assert found is not None
+    assert (found.values["current_a"], found.values["reasons"]) == ((0.5, -1.5, 2.0), frozenset())
+    folder = tmp_path / "meter-models" / "mqtt"
+    folder.mkdir(parents=True)
+    (folder / "acme-cloudless.toml").write_text(model)
+    table = {"driver": "mqtt", "host": "h", "model": "acme-cloudless", "names": {"portal": "7"}}
+    own = registry.checked(table, Places(tmp_path))
+    assert isinstance(own, MqttOptions)
+    assert [own.layout.messages[0].topic, own.layout.publish[0].topic] == ["acme/7/currents", "acme/7/keepalive"]
