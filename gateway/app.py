@@ -11,12 +11,15 @@ from functools import partial
 from gateway import clock
 from gateway.assembly import Assembly, Seams
 from gateway.config import Config
+from gateway.core.meter_checks import Rules
 from gateway.dialects import quirks
 from gateway.dialects.base import Budget
 from gateway.downlink.admission import ListenerOptions, StationAccess, UnknownStations
 from gateway.downlink.server import DownlinkServer
 from gateway.errors import GatewayError
-from gateway.model.ids import StationId
+from gateway.metering.runner import Metering, MeterOptions
+from gateway.model.circuit import Circuit
+from gateway.model.ids import CircuitId, MeterId, StationId
 from gateway.model.token import OfflineMode
 from gateway.site import SiteOptions
 from gateway.station import ModelOptions, StationOptions
@@ -48,6 +51,7 @@ async def run(config: Config) -> None:
     assembly = Assembly(_site_options(config), _uplink_options(config), seams)
     await assembly.load([station.id for station in config.stations])
     servers = [_server(assembly, config, index) for index in range(len(config.downlinks))]
+    metering = Metering(meter_options(config), assembly.site.meters, seams.clock, seams.source)
     api = LocalApi(routes.build(assembly.site), state / API_SOCKET)
     for warning in config.warnings:
         log.warning("%s", warning)
@@ -57,6 +61,7 @@ async def run(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     problem: GatewayError | None = None
+    reading: asyncio.Task[None] | None = None
     async with asyncio.TaskGroup() as group:
         group.create_task(assembly.run(), name="assembly")
         try:
@@ -65,6 +70,7 @@ async def run(config: Config) -> None:
                 await server.start()
             group.create_task(api.run(), name="local API")
             _spare_the_collector()
+            reading = group.create_task(metering.run(), name="meters")
             log.info("%s is ready", config.site.name)
             await stopping.wait()
             log.info("stopping")
@@ -72,6 +78,8 @@ async def run(config: Config) -> None:
             problem = error
         finally:
             api.close()
+            if reading:
+                reading.cancel()
             for server in servers:
                 with contextlib.suppress(Exception):
                     await server.close()
@@ -112,7 +120,28 @@ def _site_options(config: Config) -> SiteOptions:
             )
             for model in config.models
         ],
+        meters=[meter.id for meter in config.meters],
+        circuits=[
+            Circuit(
+                id=circuit.id,
+                limit_a=circuit.limit_a,
+                parent=CircuitId(circuit.parent) if circuit.parent else None,
+                meter=MeterId(circuit.meter) if circuit.meter else None,
+                limit_w=circuit.limit_w,
+                phases=circuit.phase_numbers,
+            )
+            for circuit in config.circuits
+        ],
     )
+
+
+def meter_options(config: Config) -> list[MeterOptions]:
+    """What the metering room is told of each meter."""
+    fuses = {circuit.meter: circuit.limit_a for circuit in config.circuits if circuit.meter}
+    return [
+        MeterOptions(meter.id, meter.options, Rules(meter.nominal_v, fuses.get(meter.id), meter.frozen_check))
+        for meter in config.meters
+    ]
 
 
 def _link_options(config: Config) -> LinkOptions:

@@ -294,18 +294,3 @@ class Budgets(Section):
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
-
-
-class Config(Section):
-    """The whole file, checked. Every path in it is absolute."""
-
-    site: Site
-    downlinks: tuple[Downlink, ...]
-    uplink: Uplink
-    authorization: Authorization
-    stations: tuple[Station, ...]
-    models: tuple[Model, ...]
-    budgets: Budgets
-    log: Log
-    source: Path
-    warnings: tuple[str, ...] = ()

@@ -1,4 +1,5 @@
-"""What the flows need of the outside, as two small Protocols; the shells set themselves on Site."""
+"""What the flows need of the outside, as small Protocols: the shells of stations and CSMS set themselves on Site,
+the meters' shell is given one to write to."""
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -6,6 +7,7 @@ from typing import Protocol
 
 from gateway.dialects.base import Dialect
 from gateway.model.ids import StationId
+from gateway.model.metering import MeterState
 from gateway.rpc.session import Outcome, Priority, RefusedResult, Request
 
 
@@ -91,3 +93,10 @@ class UplinkPort(Protocol):
 
     def wake(self, station: StationId) -> None:
         """The station came or went, or its outbox changed: the link may be wanted, or not any more."""
+
+
+class MeterPort(Protocol):
+    """Where the meters' states go."""
+
+    def put(self, state: MeterState) -> None:
+        """A meter said something, or something about it changed; whoever waits for that is woken."""

@@ -20,8 +20,10 @@ from gateway.core.authorize import authorize
 from gateway.core.ledger import Ledger
 from gateway.dialects.base import Budget
 from gateway.errors import StoreError
+from gateway.meters import Meters
+from gateway.model.circuit import Circuit
 from gateway.model.events import EventKind
-from gateway.model.ids import MessageId, RowId, StationId
+from gateway.model.ids import MessageId, MeterId, RowId, StationId
 from gateway.model.records import (
     Approval,
     Change,
@@ -62,6 +64,8 @@ class SiteOptions:
     call_timeout_s: float = 30.0
     stations: Mapping[str, StationOptions] = field(default_factory=dict)
     models: Sequence[ModelOptions] = ()
+    meters: Sequence[MeterId] = ()
+    circuits: Sequence[Circuit] = ()
 
 
 class Site:
@@ -73,6 +77,7 @@ class Site:
         self.random = source
         self.writer: Writer
         self.uplink: UplinkPort
+        self.meters = Meters(options.meters, options.circuits)
         self.stations: dict[StationId, Station] = {}
         self.pending: dict[StationId, Pending] = {}
         self.ledger = Ledger()

@@ -301,7 +301,7 @@ def test_example_loads_with_every_setting_switched_on(tmp_path: Path, pems: dict
     for name, pem in {**names, "csms-root.pem": "ca.pem"}.items():
         write(tmp_path / "tls" / name, pems[pem])
     config = load(write(tmp_path / "gateway.toml", text.encode()))
-    assert config.warnings == ()
+    assert config.warnings == ("circuit: this version measures circuits, and does not share their current yet",)
     assert [each.security_profile for each in config.downlinks] == [1, 2]
     every = [config.site, config.downlinks[0], config.uplink, config.authorization, config.budgets, config.log]
     for section in (*every, *config.stations):
@@ -323,7 +323,7 @@ def test_example_names_every_key() -> None:
 
 def test_reference_has_every_key_with_its_default() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
-    parts = re.split(r"^## `\[+([a-z]+)\]+`$", text, flags=re.MULTILINE)[1:]
+    parts = re.split(r"^## `\[+([a-z]+)(?:\.NAME)?\]+`$", text, flags=re.MULTILINE)[1:]
     written = {
         section: dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", body, flags=re.MULTILINE))
         for section, body in zip(parts[::2], parts[1::2], strict=True)

@@ -5,6 +5,7 @@ from typing import Any
 from gateway.model.token import AuthorizationStatus
 from gateway.site import Site
 from gateway.station import Station
+from gateway.web import meter_snapshot
 
 
 def status(site: Site) -> dict[str, Any]:
@@ -21,6 +22,8 @@ def status(site: Site) -> dict[str, Any]:
         },
         "stations": [_station(site, station) for station in stations],
         "pending": pending(site),
+        "meters": meter_snapshot.meters(site),
+        "circuits": meter_snapshot.circuits(site),
     }
 
 
