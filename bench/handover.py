@@ -97,39 +97,52 @@ class BrokerMissing(Exception):
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    name: str
+    send: Send
+    arrivals: AsyncGenerator[object, None]
+
+
 async def run(options: Options) -> list[Row]:
-    """Raises BrokerMissing."""
+    """A floor, then what stands on it, and again. Raises BrokerMissing."""
     rows = []
-    with _pty() as (master, port):
-        sender = _telegram_sender(master)
+    with _pty() as (floor_master, floor_port), _pty() as (master, port):
         p1 = _driver({"driver": "p1", "port": port})
-        rows.append(Row("pty, floor", await _measured(_bytes_on(port), sender, options)))
-        rows.append(Row("p1 over a pty", await _measured(_readings_of(p1), sender, options)))
+        floor = Way("pty, floor", _telegram_sender(floor_master), _bytes_on(floor_port))
+        rows += await _measured([floor, Way("p1 over a pty", _telegram_sender(master), _readings_of(p1))], options)
     async with _mosquitto() as number, aiomqtt.Client("127.0.0.1", number) as client:
-
-        async def publish(is_last: bool) -> None:
-            if is_last:
-                await client.publish(_TOPIC, _STATUS)
-
-        shelly = _driver(
-            {"driver": "mqtt", "model": "shelly-em", "prefix": "shelly", "host": "127.0.0.1", "tcp_port": number}
-        )
-        rows.append(Row("mosquitto, floor", await _measured(_messages_of(number), publish, options)))
-        rows.append(Row("shelly through mosquitto", await _measured(_readings_of(shelly), publish, options)))
+        table = {"driver": "mqtt", "model": "shelly-em", "prefix": "shelly", "host": "127.0.0.1", "tcp_port": number}
+        shelly = _readings_of(_driver(table))
+        floor = Way("mosquitto, floor", _publisher(client, "floor"), _messages_of(number, "floor"))
+        rows += await _measured([floor, Way("shelly through mosquitto", _publisher(client, _TOPIC), shelly)], options)
     return rows
 
 
-async def _measured(
-    arrivals: AsyncGenerator[object, None], send: Send, options: Options
-) -> list[list[tuple[float, float]]]:
-    """From the last bytes to the arrival, each after a pause that is long enough for it to be alone."""
+def _publisher(client: aiomqtt.Client, topic: str) -> Send:
+    async def send(is_last: bool) -> None:
+        if is_last:
+            await client.publish(topic, _STATUS)
+
+    return send
+
+
+async def _measured(ways: list[Way], options: Options) -> list[Row]:
+    """In turn, message by message, so that what else the machine does is in all of them."""
+    rows = [Row(way.name, []) for way in ways]
     try:
-        await _until_first(arrivals, send)
-        return [
-            [await _one(arrivals, send, options.pause_s) for _ in range(options.count)] for _ in range(options.repeats)
-        ]
+        for way in ways:
+            await _until_first(way.arrivals, way.send)
+        for _ in range(options.repeats):
+            for row in rows:
+                row.repeats.append([])
+            for _ in range(options.count):
+                for row, way in zip(rows, ways, strict=True):
+                    row.repeats[-1].append(await _one(way.arrivals, way.send, options.pause_s))
     finally:
-        await arrivals.aclose()
+        for way in ways:
+            await way.arrivals.aclose()
+    return rows
 
 
 async def _one(arrivals: AsyncGenerator[object, None], send: Send, pause_s: float) -> tuple[float, float]:
@@ -191,9 +204,9 @@ async def _bytes_on(port: str) -> AsyncGenerator[object, None]:
         os.close(number)
 
 
-async def _messages_of(port: int) -> AsyncGenerator[object, None]:
+async def _messages_of(port: int, topic: str) -> AsyncGenerator[object, None]:
     async with aiomqtt.Client("127.0.0.1", port) as client:
-        await client.subscribe(_TOPIC)
+        await client.subscribe(topic)
         async for message in client.messages:
             yield message
 

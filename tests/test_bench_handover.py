@@ -28,7 +28,7 @@ def test_a_missing_broker_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "mosquitto is not installed" in result.output
 
 
-async def _nothing(*_arguments: object) -> list[list[tuple[float, float]]]:
+async def _nothing(*_arguments: object) -> list[Row]:
     return []
 
 
