@@ -76,6 +76,13 @@ class Station:
         self.port: StationPort | None = None
         self.connectors: dict[tuple[int, int], StatusReport] = {}
         self.has_booted = False
+        self.settled_at = float("inf")
+        """From when on (monotonic) it may be asked of our own accord: a moment after it came, or its boot's answer."""
+        self.list_wake = asyncio.Event()
+        self.conflicts: set[str] = set()
+        """Tokens of which the CSMS was told that it contradicts its own list."""
+        self.metered: dict[str, int | None] = {}
+        """Refused transactions that may still take some energy, with the register they last told, in Wh."""
         self.registration: RegistrationStatus | None = None
         self.boot_waiter: asyncio.Future[bytes | None] | None = None
         self.boot_retry_at = 0.0

@@ -141,7 +141,7 @@ class Ledger:
                 return None, []
         changed = self._ended(known, message) if message.kind is EventKind.ENDED else known
         if message.token and changed.token is None:
-            changed = replace(changed, token=message.token.value)
+            changed = replace(changed, token=message.token.value, token_fingerprint=_asking(message))
         is_new = known.key not in self.transactions
         return changed, [Put(changed)] if is_new or changed != known else []
 
@@ -156,6 +156,7 @@ class Ledger:
             start_fingerprint=message.fingerprint,
             station_tx_id=message.station_tx_id,
             token=message.token.value if message.token else None,
+            token_fingerprint=_asking(message),
             started=message.timestamp,
             meter_start_wh=message.meter_wh,
             received=received,
@@ -181,6 +182,7 @@ class Ledger:
             start_fingerprint="",
             station_tx_id=own_id,
             token=message.token.value if message.token else None,
+            token_fingerprint=_asking(message),
             received=received,
         )
 
@@ -204,3 +206,8 @@ class Ledger:
         key = TransactionKey(self._next_key)
         self._next_key += 1
         return key
+
+
+def _asking(message: TransactionMessage) -> str | None:
+    """The message that brings a transaction its token asks for a verdict on it; an end asks for nothing any more."""
+    return message.fingerprint if message.token and message.kind is not EventKind.ENDED else None

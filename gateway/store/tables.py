@@ -14,10 +14,13 @@ from gateway.model.records import (
     Change,
     Counter,
     LatestMessage,
+    LocalList,
     OutboxRow,
     Put,
     Record,
     RemoteStart,
+    Reservation,
+    StationAuthorization,
     StationRecord,
     TokenRecord,
     UnknownOutcome,
@@ -33,6 +36,7 @@ class _Table:
     def __init__(self, record: type[Any], name: str, *key: str) -> None:
         self.record = record
         self.columns: Sequence[str] = [field.name for field in fields(record)]
+        self.arrays: Sequence[str] = [field.name for field in fields(record) if isinstance(field.default, tuple)]
         self.key: Sequence[str] = key
         self.values: _Getter = attrgetter(*self.columns)
         self.key_values: _Getter = attrgetter(*key) if len(key) > 1 else lambda record: (getattr(record, key[0]),)
@@ -55,6 +59,9 @@ _TABLES: dict[type[Any], _Table] = {
         _Table(TokenRecord, "token", "token"),
         _Table(RemoteStart, "remote_start", "station", "token"),
         _Table(Counter, "counter", "name"),
+        _Table(LocalList, "local_list", "digest"),
+        _Table(StationAuthorization, "station_authorization", "station"),
+        _Table(Reservation, "reservation", "station", "id"),
     )
 }
 
@@ -95,6 +102,6 @@ def _read(connection: sqlite3.Connection, record_type: type[Any]) -> Iterator[Re
     table = _TABLES[record_type]
     for row in connection.execute(table.select):
         values = dict(zip(table.columns, row, strict=True))
-        if record_type is Transaction:
-            values["other_upstream_ids"] = json.loads(values["other_upstream_ids"])
+        for column in table.arrays:
+            values[column] = json.loads(values[column])
         yield msgspec.convert(values, record_type, strict=False, builtin_types=(bytes,))

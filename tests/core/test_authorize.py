@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.clock import Clock
-from gateway.core.authorize import authorize, ends_session
+from gateway.core.authorize import AuthorizationOptions, Facts, authorize
+from gateway.core.late_verdict import ends_session
 from gateway.model.ids import StationId, TransactionKey
-from gateway.model.records import RemoteStart, TokenRecord
+from gateway.model.records import Put, RemoteStart, TokenRecord
 from gateway.model.token import AuthorizationStatus, Decision, IdToken, OfflineMode, Reason
 from gateway.model.transaction import Transaction
 from gateway.site import Site, SiteOptions
@@ -21,7 +22,7 @@ KNOWN_ONLY, ALLOW, DENY = OfflineMode.KNOWN_ONLY, OfflineMode.ALLOW_UNKNOWN, Off
 
 
 def known(status: str = "Accepted", group: str | None = None, expiry: str | None = None) -> TokenRecord:
-    return TokenRecord("tag", status, group, expiry, NOW)
+    return TokenRecord("tag", status, group, expiry, NOW, NOW)
 
 
 def running(token: str | None = "OTHER", group: str | None = None) -> Transaction:
@@ -35,7 +36,8 @@ def ask(
     remote_start: RemoteStart | None = None,
     token: str = "Tag",
 ) -> Decision:
-    return authorize(IdToken(token), mode=mode, known=record, running=transactions, remote_start=remote_start, now=NOW)
+    facts = Facts(CP, running=transactions, remote_start=remote_start, cached=record)
+    return authorize(IdToken(token), facts, mode=mode, options=AuthorizationOptions(), now=NOW)
 
 
 # -- modes ----------------------------------------------------------------------------------------------------------
@@ -52,7 +54,7 @@ def ask(
         (KNOWN_ONLY, known(""), A.INVALID, Reason.REFUSED_BEFORE),
         (ALLOW, None, A.ACCEPTED, Reason.UNKNOWN_ALLOWED),
         (ALLOW, known("Blocked"), A.BLOCKED, Reason.REFUSED_BEFORE),
-        (ALLOW, known(expiry=PAST), A.EXPIRED, Reason.REFUSED_BEFORE),
+        (ALLOW, known(expiry=PAST), A.EXPIRED, Reason.EXPIRED),
         (DENY, None, A.INVALID, Reason.OFFLINE_DENIED),
         (DENY, known(), A.INVALID, Reason.OFFLINE_DENIED),
     ],
@@ -131,7 +133,7 @@ def test_groups_compare_without_regard_to_case() -> None:
 def test_what_may_stop_a_transaction_may_not_start_one_for_it() -> None:
     """A blocked token of the same group plugs in at the next connector."""
     site = Site(SiteOptions(), Clock(wall=NOW.timestamp), random.Random(1))
-    site.tokens["blocked"] = TokenRecord("blocked", "Blocked", "G", None, NOW)
+    site.apply(Put(TokenRecord("blocked", "Blocked", "G", None, NOW, NOW)))
     site.ledger.put_transaction(running("GOOD", "G"))
     assert site.authorize(site.station(CP), IdToken("BLOCKED"), is_start=True).status is A.BLOCKED
     assert site.authorize(site.station(CP), IdToken("BLOCKED")).reason is Reason.SAME_GROUP
@@ -161,7 +163,7 @@ def test_a_remote_start_counts_until_its_time_is_over(mode: OfflineMode, record:
 
 @pytest.mark.parametrize(
     ("status", "ends"),
-    [(status, status in (A.BLOCKED, A.INVALID, A.EXPIRED)) for status in AuthorizationStatus],
+    [(status, status in (A.BLOCKED, A.INVALID, A.UNKNOWN, A.EXPIRED)) for status in AuthorizationStatus],
 )
 def test_which_late_verdicts_end_a_session(status: AuthorizationStatus, ends: bool) -> None:
     assert ends_session(status, None, None) is ends

@@ -87,7 +87,16 @@ def book() -> _Book:
 def test_a_start_is_booked_whole(book: _Book) -> None:
     begun = book.begin(fingerprint="s1", evse=2, token="Tag")
     assert begun == Transaction(
-        TransactionKey(1), CP, 1, 2, "s1", token="Tag", started="2026-03-01T08:00:00Z", meter_start_wh=100, received=NOW
+        TransactionKey(1),
+        CP,
+        1,
+        2,
+        "s1",
+        token="Tag",
+        token_fingerprint="s1",
+        started="2026-03-01T08:00:00Z",
+        meter_start_wh=100,
+        received=NOW,
     )
     assert book.ledger.running(CP) == [begun]
     assert list(book.ledger.all_running()) == [begun]
