@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from gateway.clock import Clock
 from gateway.core import idmap
-from gateway.core.authorize import AuthorizationOptions, authorize
+from gateway.core.authorize import AuthorizationOptions, Facts, authorize
 from gateway.core.ledger import Ledger
 from gateway.core.tokens import Shown, Tokens
 from gateway.dialects.base import Budget
@@ -303,24 +303,18 @@ class Site:
 
     # -- authorization ----------------------------------------------------------------------------------------------
 
-    def authorize(
-        self,
-        station: Station,
-        token: IdToken,
-        *,
-        is_start: bool = False,
-        evse: int | None = None,
-        own: Transaction | None = None,
-    ) -> Decision:
-        """The gateway's own verdict on a token shown at a station. `own`: the transaction it is shown for."""
-        now, options = self.clock.now(), self.options.authorization
-        evses = frozenset(number for number, _ in station.connectors if number > 0)
-        shown = Shown(station.id, token, is_start, evse, own, evses)
-        facts = self.tokens.facts(shown, self.ledger, options.tags, now)
-        decision = authorize(token, facts, mode=self.options.offline, options=options, now=now)
+    def authorize(self, shown: Shown) -> Decision:
+        """The gateway's own verdict on a token shown at a station."""
+        decision, _ = self.judge(shown)
         if decision.is_accepted:
-            self.note(self.tokens.cache.use(token, now))
+            self.note(self.tokens.cache.use(shown.token, self.clock.now()))
         return decision
+
+    def judge(self, shown: Shown) -> tuple[Decision, Facts]:
+        """The same without a trace, and with what it rests on."""
+        now, options = self.clock.now(), self.options.authorization
+        facts = self.tokens.facts(shown, self.ledger, options.tags, now)
+        return authorize(shown.token, facts, mode=self.options.offline, options=options, now=now), facts
 
     def learn(self, station: Station, token: IdToken, verdict: Verdict) -> list[Change]:
         """What the CSMS said of a token in an answer, in time or late."""

@@ -115,6 +115,11 @@ class Station:
         return self.record.id
 
     @property
+    def evses(self) -> frozenset[int]:
+        """The EVSEs that have told their status."""
+        return frozenset(number for number, _ in self.connectors if number > 0)
+
+    @property
     def is_held(self) -> bool:
         """The CSMS has not accepted the station's boot: nothing queued may go up."""
         return self.registration in (RegistrationStatus.PENDING, RegistrationStatus.REJECTED)

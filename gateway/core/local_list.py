@@ -64,7 +64,7 @@ class Lists:
         """The CSMS sends a list: the answer, the changes, and the keys of the tokens that are no longer on it."""
         state = self.of(station)
         before = self.entries(state.digest)
-        status, entries = updated(before, state.version or 0, update)
+        status, entries = updated(before, (state.version or 0) if before else 0, update)
         if entries is None:
             return status, [], []
         packed = pack(entries)
@@ -92,7 +92,8 @@ def updated(before: Entries, version: int, update: ListUpdate) -> tuple[UpdateSt
     """The list after an update; None with the reason if the update is refused, and then as a whole.
 
     0 means no list and -1 no support, so no list may be numbered so (OCPP 1.6 errata v4, 3.52). A differential update
-    needs a higher number than the current one, a full one does not (OCPP 2.0.1 Part 2, D01.FR.18 and D01.FR.19).
+    needs a higher number than the current one, a full one does not (OCPP 2.0.1 Part 2, D01.FR.18 and D01.FR.19). An
+    empty list is as good as none, whatever its number.
     """
     if not 0 < update.version <= _LARGEST_VERSION:
         return UpdateStatus.FAILED, None

@@ -20,8 +20,11 @@ from gateway.model.records import (
     StationAuthorization,
     TokenRecord,
 )
-from gateway.model.token import AuthorizationStatus, IdToken, Tag, Verdict
+from gateway.model.token import AuthorizationStatus, IdToken, Reason, Tag, Verdict
 from gateway.model.transaction import Transaction
+
+PRE_AUTHORIZING = frozenset({Reason.LOCAL_LIST, Reason.KNOWN, Reason.RUNNING_TRANSACTION, Reason.SAME_GROUP})
+"""What is known well enough to let a driver begin before the CSMS has spoken, where that is wanted."""
 
 TokenKnowledge = TokenRecord | LocalList | StationAuthorization | Reservation | RemoteStart
 """The records kept here."""
@@ -93,10 +96,11 @@ class Tokens:
         """A transaction that the CSMS accepted itself has no group in the ledger; the token's is as good."""
         if transaction.token is None or transaction.group is not None:
             return transaction
-        token = IdToken(transaction.token)
-        listed, cached = self.lists.find(transaction.station, token), self.cache.find(token)
-        group = (listed.verdict.group if listed and listed.verdict else None) or (cached.group if cached else None)
-        return replace(transaction, group=group)
+        return replace(transaction, group=self._group(transaction.station, IdToken(transaction.token)))
+
+    def _group(self, station: StationId, token: IdToken) -> str | None:
+        listed, cached = self.lists.find(station, token), self.cache.find(token)
+        return (listed.verdict.group if listed and listed.verdict else None) or (cached.group if cached else None)
 
     def learn(self, station: StationId, token: IdToken, verdict: Verdict, *, size: int, now: datetime) -> list[Change]:
         """What the CSMS said of a token in an answer, in time or late; the cache keeps its size."""
@@ -109,8 +113,7 @@ class Tokens:
             return []
         used = self.reservations.over(station, message.reservation)
         if message.kind is EventKind.STARTED:
-            cached = self.cache.find(message.token)
-            group = cached.group if cached else None
+            group = self._group(station, message.token)
             used = used or self.reservations.used_up(station, message.evse, message.token, group)
             asked = self.remote_starts.get((station, message.token.folded))
             return [*used, Drop(asked)] if asked else used

@@ -34,8 +34,9 @@ class Tokens16:
     def answer_list(self, status: UpdateStatus) -> bytes:
         return encode({"status": status.value})
 
-    def answer_list_version(self, version: int) -> bytes:
-        return encode({"listVersion": version})
+    def answer_list_version(self, version: int, *, is_empty: bool) -> bytes:
+        """An empty list has the number 0 in this version."""
+        return encode({"listVersion": 0 if is_empty else version})
 
     def list_entry(self, entry: ListEntry) -> bytes | None:
         """None for a token too long for this version: cut, it would be another one."""

@@ -48,7 +48,7 @@ class Tokens201:
     def answer_list(self, status: UpdateStatus) -> bytes:
         return encode({"status": status.value})
 
-    def answer_list_version(self, version: int) -> bytes:
+    def answer_list_version(self, version: int, *, is_empty: bool) -> bytes:
         return encode({"versionNumber": version})
 
     def list_entry(self, entry: ListEntry) -> bytes | None:

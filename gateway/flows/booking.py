@@ -6,6 +6,7 @@ from hashlib import sha256
 
 from gateway.core import idmap
 from gateway.core.ledger import Seen
+from gateway.core.tokens import Shown
 from gateway.dialects.base import Budget, Commit
 from gateway.flows import delivery
 from gateway.flows.incoming import Incoming, wait
@@ -204,7 +205,7 @@ def _decide(site: Site, station: Station, message: TransactionMessage, own: Tran
         reason = Reason(own.status_reason or Reason.CSMS)
         return Decision(AuthorizationStatus(own.status), reason, own.group, own.status_expiry)
     evse = own.evse if own else message.evse
-    return site.authorize(station, message.token, is_start=begins, evse=evse, own=own)
+    return site.authorize(Shown(station.id, message.token, begins, evse, own, station.evses))
 
 
 def _asks(own: Transaction, message: TransactionMessage) -> bool:

@@ -12,13 +12,14 @@ from dataclasses import replace
 
 from gateway.core.local_list import is_conflict
 from gateway.core.registration import PENDING_APPROVAL, local_boot_answer
+from gateway.core.tokens import PRE_AUTHORIZING, Shown
 from gateway.dialects import quirks
 from gateway.dialects.base import Dialect, Role, Route, UpRule
 from gateway.flows import booking
 from gateway.flows.incoming import Incoming, ask, wait
 from gateway.model.events import RegistrationStatus, TransactionMessage
 from gateway.model.records import Change, Drop, LatestMessage, Put
-from gateway.model.token import IdToken, Reason, Verdict
+from gateway.model.token import IdToken, Verdict
 from gateway.ports import LinkState
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
@@ -138,7 +139,7 @@ async def _authorize(incoming: Incoming) -> bytes:
             site.note([*site.learn(station, token, verdict), *_conflict(incoming, token, verdict)])
 
     if token and site.options.authorization.pre_authorize and site.can_ask(station):
-        decision = site.authorize(station, token)
+        decision = site.authorize(Shown(station.id, token, evses=station.evses))
         if decision.is_accepted and decision.reason in PRE_AUTHORIZING:
             await _ask_aside(incoming, learn)
             return codec.answer_authorize(decision)
@@ -148,11 +149,7 @@ async def _authorize(incoming: Incoming) -> bytes:
         return outcome.payload
     if token is None:
         raise CallError(ErrorCode.FORMAT_VIOLATION, "an Authorize needs a token")
-    return codec.answer_authorize(site.authorize(station, token))
-
-
-PRE_AUTHORIZING = frozenset({Reason.LOCAL_LIST, Reason.KNOWN, Reason.RUNNING_TRANSACTION, Reason.SAME_GROUP})
-"""What is known well enough to let a driver begin before the CSMS has spoken, where that is wanted."""
+    return codec.answer_authorize(site.authorize(Shown(station.id, token, evses=station.evses)))
 
 
 async def _ask_aside(incoming: Incoming, learn: Callable[[Outcome], None]) -> None:

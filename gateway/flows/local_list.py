@@ -127,13 +127,13 @@ class _Keeper:
 
     async def _push(self, port: StationPort) -> bool:
         """Write into the station what it lacks. While that lasts, it holds nobody knows what."""
-        lists = self.site.tokens.lists
-        state = lists.of(self.station.id)
         limits = self.held.limits = self.held.limits or await self._limits(port)
         if not limits.is_enabled:
-            self.held.has_lists = False
+            self.held.limits = None  # to be asked again: it may be switched on
             log.info("%s: its local list is switched off", self.station.id)
-            return True
+            return False
+        lists = self.site.tokens.lists
+        state = lists.of(self.station.id)
         wanted, held = lists.entries(state.digest), lists.entries(state.held_digest)
         is_cut = limits.entries_most is not None and len(wanted) > limits.entries_most
         push = local_list.push(wanted, None if state.held_digest is None or is_cut else held)

@@ -36,7 +36,7 @@ async def answer(command: TokenCommand, role: Role) -> bytes:
     if role is Role.SEND_LIST:
         return command.dialect.tokens.answer_list(await _take_list(command))
     if role is Role.LIST_VERSION:
-        return command.dialect.tokens.answer_list_version(await _version(command))
+        return await _tell_version(command)
     return await _clear_cache(command)
 
 
@@ -63,10 +63,13 @@ async def _take_list(command: TokenCommand) -> UpdateStatus:
     return status
 
 
-async def _version(command: TokenCommand) -> int:
+async def _tell_version(command: TokenCommand) -> bytes:
     """What the CSMS gave; before it gave any, what the station has by itself."""
-    given = command.site.tokens.lists.of(command.station.id).version
-    return given if given is not None else (await _held(command) or 0)
+    lists = command.site.tokens.lists
+    state = lists.of(command.station.id)
+    if state.version is None:
+        return command.dialect.tokens.answer_list_version(await _held(command) or 0, is_empty=False)
+    return command.dialect.tokens.answer_list_version(state.version, is_empty=not lists.entries(state.digest))
 
 
 async def _held(command: TokenCommand) -> int | None:

@@ -8,6 +8,7 @@ import pytest
 from gateway.clock import Clock
 from gateway.core.authorize import AuthorizationOptions, Facts, authorize
 from gateway.core.late_verdict import ends_session
+from gateway.core.tokens import Shown
 from gateway.model.ids import StationId, TransactionKey
 from gateway.model.records import Put, RemoteStart, TokenRecord
 from gateway.model.token import AuthorizationStatus, Decision, IdToken, OfflineMode, Reason
@@ -135,9 +136,9 @@ def test_what_may_stop_a_transaction_may_not_start_one_for_it() -> None:
     site = Site(SiteOptions(), Clock(wall=NOW.timestamp), random.Random(1))
     site.apply(Put(TokenRecord("blocked", "Blocked", "G", None, NOW, NOW)))
     site.ledger.put_transaction(running("GOOD", "G"))
-    assert site.authorize(site.station(CP), IdToken("BLOCKED"), is_start=True).status is A.BLOCKED
-    assert site.authorize(site.station(CP), IdToken("BLOCKED")).reason is Reason.SAME_GROUP
-    assert site.authorize(site.station(CP), IdToken("good"), is_start=True).status is A.INVALID
+    assert site.authorize(Shown(CP, IdToken("BLOCKED"), is_start=True)).status is A.BLOCKED
+    assert site.authorize(Shown(CP, IdToken("BLOCKED"))).reason is Reason.SAME_GROUP
+    assert site.authorize(Shown(CP, IdToken("good"), is_start=True)).status is A.INVALID
 
 
 # -- remote start ---------------------------------------------------------------------------------------------------
