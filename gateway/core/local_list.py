@@ -184,5 +184,4 @@ def first_version(version: int, count: int, held_version: int | None) -> int:
     `held_version`: the number in the station that a differential update has to exceed, None for a full one.
     """
     lowest = 1 if held_version is None else held_version + 1
-    wanted = version - count + 1
-    return max(lowest, wanted) if wanted + count <= _LARGEST_OF_STATIONS else lowest
+    return max(lowest, version - count + 1) if version <= _LARGEST_OF_STATIONS else lowest
