@@ -23,7 +23,7 @@ from gateway.model.records import (
 from gateway.model.token import AuthorizationStatus, IdToken, Reason, Tag, Verdict
 from gateway.model.transaction import Transaction
 
-PRE_AUTHORIZING = frozenset({Reason.LOCAL_LIST, Reason.KNOWN, Reason.RUNNING_TRANSACTION, Reason.SAME_GROUP})
+PRE_AUTHORIZING = frozenset({Reason.LOCAL_LIST, Reason.KNOWN})
 """What is known well enough to let a driver begin before the CSMS has spoken, where that is wanted."""
 
 TokenKnowledge = TokenRecord | LocalList | StationAuthorization | Reservation | RemoteStart
