@@ -195,9 +195,10 @@ class Ledger:
             stopped_reason=message.stopped_reason,
         )
 
-    def connector_is_free(self, station: StationId, evse: int) -> list[Change]:
-        """Its connector became Available: what still runs there has ended without a Stop reaching us."""
-        return self._unclosed([other for other in self.running(station) if other.evse == evse])
+    def connector_is_free(self, station: StationId, evse: int, before_boot: int | None = None) -> list[Change]:
+        """Its connector is Available: what runs there, from before that boot, ended without a Stop reaching us."""
+        there = [other for other in self.running(station) if other.evse == evse]
+        return self._unclosed([other for other in there if before_boot is None or other.boot < before_boot])
 
     def _unclosed(self, transactions: list[Transaction]) -> list[Change]:
         return [Put(replace(transaction, state=TransactionState.UNCLOSED)) for transaction in transactions]

@@ -220,8 +220,10 @@ async def _status(incoming: Incoming) -> bytes:
             return _past(incoming, is_known=place in station.connectors)
         before = station.connectors.get(place)
         station.connectors[place] = report
-        if report.status == "Available" and before and before.status != "Available":
-            unclosed = site.ledger.connector_is_free(station.id, report.evse)
+        if report.status == "Available":
+            has_become_free = before is not None and before.status != "Available"
+            before_boot = None if has_become_free else station.record.boots
+            unclosed = site.ledger.connector_is_free(station.id, report.evse, before_boot)
             if unclosed:
                 await site.commit(unclosed)
     return await _latest(incoming)

@@ -28,6 +28,10 @@ PACE_S = 0.5
 ENTRIES_EACH = 20
 """In a message, where the station does not say how many it takes."""
 
+SILENCES = 2
+"""A station that left so many of these questions without an answer is not asked again on that connection: a further one
+might cost it the connection."""
+
 RETRY_FIRST_S = 60.0
 RETRY_MOST_S = 3600.0
 AFTER_FAILURE_S = 5.0
@@ -45,6 +49,7 @@ class _Held:
     above: int | None = None
     limits: ListLimits | None = None
     failures: int = 0
+    silences: int = 0
 
 
 @dataclass(slots=True)
@@ -81,19 +86,22 @@ class _Keeper:
             return _NEVER
         if now < station.settled_at:
             return station.settled_at
-        if self.held.port is not station.port:
-            self.held = _Held(station.port)
-        if state.clear_due and not await self._clear_cache(station.port):
+        port = station.port
+        if self.held.port is not port:
+            self.held = _Held(port)
+        if self.held.silences >= SILENCES:
+            return _NEVER
+        if state.clear_due and not await self._clear_cache(port):
             return self._retry_at()
         if state.digest is None or not self.held.has_lists:
             return _NEVER
-        if not self.held.is_checked and not await self._check(station.port):
+        if not self.held.is_checked and not await self._check(port):
             return self._retry_at()
         state = self.site.tokens.lists.of(station.id)
         if not self.held.has_lists or state.held_digest == state.digest:
             return _NEVER
         async with self.turns:
-            if not await self._push(station.port):
+            if not await self._push(port):
                 return self._retry_at()
         self.held.failures = 0
         return now
@@ -105,15 +113,16 @@ class _Keeper:
 
     async def _clear_cache(self, port: StationPort) -> bool:
         """A station without a cache rejects it, which is as good."""
-        if isinstance(await port.call("ClearCache", b"{}"), Unanswered):
+        asked = self.site.tokens.lists.of(self.station.id).cache_cleared
+        if isinstance(await self._ask(port, "ClearCache", b"{}"), Unanswered):
             return False
         state = self.site.tokens.lists.of(self.station.id)
-        await self.site.commit([Put(replace(state, clear_due=False))])
+        await self.site.commit([Put(replace(state, clear_due=state.cache_cleared != asked))])
         return True
 
     async def _check(self, port: StationPort) -> bool:
         """Compare the version in the station with what was written there last. A CALLERROR means: no lists here."""
-        outcome = await port.call(*port.dialect.tokens.ask_list_version())
+        outcome = await self._ask(port, *port.dialect.tokens.ask_list_version())
         if isinstance(outcome, Unanswered):
             return False
         version = port.dialect.tokens.list_version(outcome.payload) if isinstance(outcome, Answered) else None
@@ -146,15 +155,21 @@ class _Keeper:
             if number:
                 await asyncio.sleep(PACE_S)
             is_full = push.is_full and number == 0
-            outcome = await port.call(*port.dialect.tokens.send_list(version + number, is_full, chunk))
+            outcome = await self._ask(port, *port.dialect.tokens.send_list(version + number, is_full, chunk))
             if not self._is_taken(port, outcome):
                 return False
         await self._holds(version + len(chunks) - 1, state.digest)
         log.info("%s: took local list %s in %d messages", self.station.id, state.version, len(chunks))
         return True
 
+    async def _ask(self, port: StationPort, action: str, payload: bytes) -> Outcome:
+        outcome = await port.call(action, payload)
+        if isinstance(outcome, Unanswered) and outcome.was_sent:
+            self.held.silences += 1
+        return outcome
+
     async def _limits(self, port: StationPort) -> ListLimits:
-        outcome = await port.call(*port.dialect.tokens.ask_list_limits())
+        outcome = await self._ask(port, *port.dialect.tokens.ask_list_limits())
         return port.dialect.tokens.list_limits(outcome.payload) if isinstance(outcome, Answered) else ListLimits()
 
     def _encoded(self, port: StationPort, push: Push) -> Sequence[bytes]:

@@ -170,6 +170,14 @@ def test_a_connector_that_is_free_leaves_its_transaction_unclosed(book: _Book) -
     assert book.ledger.connector_is_free(CP, 1) == []
 
 
+def test_a_connector_that_is_free_after_a_boot_has_nothing_from_before(book: _Book) -> None:
+    """The gateway was away too, and has not seen it become free."""
+    old, new = book.begin(fingerprint="1", tx="A", evse=1, boot=1), book.begin(fingerprint="2", tx="B", evse=2, boot=2)
+    for evse in (1, 2):
+        book.apply(book.ledger.connector_is_free(CP, evse, before_boot=2))
+    assert [book.state(t) for t in (old, new)] == [UNCLOSED, RUNNING]
+
+
 def test_a_late_stop_still_lands_on_an_unclosed_transaction(book: _Book) -> None:
     first = book.begin(fingerprint="1", tx="A")
     newer = book.begin(fingerprint="2", tx="B")
