@@ -6,11 +6,15 @@ import gc
 import logging
 import random
 import signal
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 from gateway import clock
 from gateway.assembly import Assembly, Seams
-from gateway.config import Config
+from gateway.config import Config, load
+from gateway.core.authorize import AuthorizationOptions
 from gateway.core.meter_checks import Rules
 from gateway.dialects import quirks
 from gateway.dialects.base import Budget
@@ -20,8 +24,8 @@ from gateway.errors import GatewayError
 from gateway.metering.runner import Metering, MeterOptions
 from gateway.model.circuit import Circuit
 from gateway.model.ids import CircuitId, MeterId, StationId
-from gateway.model.token import OfflineMode
-from gateway.site import SiteOptions
+from gateway.model.token import LateRefusal, OfflineMode
+from gateway.site import Site, SiteOptions
 from gateway.station import ModelOptions, StationOptions
 from gateway.store import database
 from gateway.uplink.backoff import Backoff
@@ -60,6 +64,7 @@ async def run(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, assembly.site, config.source)
     problem: GatewayError | None = None
     reading: asyncio.Task[None] | None = None
     async with asyncio.TaskGroup() as group:
@@ -100,7 +105,7 @@ def _site_options(config: Config) -> SiteOptions:
     return SiteOptions(
         name=config.site.name,
         offline=OfflineMode(config.authorization.offline),
-        stops_on_late_refusal=config.authorization.on_late_refusal == "stop",
+        authorization=_authorization_options(config),
         budgets={
             Budget.AUTHORIZE: budgets.authorize_s,
             Budget.START: budgets.start_s,
@@ -142,6 +147,35 @@ def meter_options(config: Config) -> list[MeterOptions]:
         MeterOptions(meter.id, meter.options, Rules(meter.nominal_v, fuses.get(meter.id), meter.frozen_check))
         for meter in config.meters
     ]
+
+
+def _authorization_options(config: Config) -> AuthorizationOptions:
+    said = config.authorization
+    return AuthorizationOptions(
+        pre_authorize=said.pre_authorize,
+        late_refusal=LateRefusal(said.on_late_refusal),
+        refuses_concurrent=said.concurrent == "refuse",
+        accepts_contracts=said.contracts == "known",
+        master_group=said.master_pass_group,
+        cache_entries=said.cache_entries,
+        cache_lifetime=timedelta(days=said.cache_lifetime_days) if said.cache_lifetime_days else None,
+        tags={tag.token.key: tag for tag in said.tags_file.tags} if said.tags_file else {},
+    )
+
+
+def _reload(site: Site, source: Path) -> None:
+    """SIGHUP: read the file again. What can change under way does; a file with mistakes changes nothing."""
+    try:
+        config = load(source)
+    except GatewayError as error:
+        log.error("the configuration stays as it was, the file has mistakes: %s", "; ".join(str(error).splitlines()))
+        return
+    site.options = replace(
+        site.options,
+        offline=OfflineMode(config.authorization.offline),
+        authorization=_authorization_options(config),
+    )
+    log.info("[authorization] was read again, with its tags file; all else needs a restart")
 
 
 def _link_options(config: Config) -> LinkOptions:

@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import click
 from rich.console import Console
@@ -104,8 +105,53 @@ def reject(path: Path | None, station: str) -> None:
 
 
 main.add_command(meter)
+
+
+@main.command()
+@click.argument("token")
+@click.option("--station", required=True, help="The station it would be shown at.")
+@click.option("--evse", type=click.IntRange(min=1), help="The connector (2.x: EVSE) it would start at.")
+@click.option("--type", "kind", default="", help="Type of the token in OCPP 2.x, such as eMAID; a card without it.")
+@config_option
+@json_option
+def authorize(*, token: str, station: str, evse: int | None, kind: str, path: Path | None, as_json: bool) -> None:
+    """Say what would happen if TOKEN were shown at a station now, and why. Changes nothing.
+
+    Exit status 1 if it could not start there without the CSMS.
+    """
+    asked = {"token": token, "station": station, "kind": kind, **({"evse": str(evse)} if evse else {})}
+    found = ask(path, "GET", f"/v1/authorize?{urlencode(asked)}")
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _show_authorization(found)
+    if not found["offline"]["start"]["accepted"]:
+        sys.exit(TROUBLE)
+
+
 main.add_command(demo_commands.simulate)
 main.add_command(demo_commands.demo)
+
+
+def _show_authorization(found: dict[str, Any]) -> None:
+    online, offline = found["online"], found["offline"]
+    if online["answers_before"]:
+        click.echo("now: accepted at once, and the CSMS is asked meanwhile; its word on the start counts")
+    elif online["asks_csms"]:
+        click.echo(f"now: the CSMS is asked; if it is silent for {online['waits_s']:g} s, as without it")
+    else:
+        click.echo(f"now: as without the CSMS, which can't be asked (link {online['link']})")
+    for what, shown in (("shown", offline["authorize"]), ("start", offline["start"])):
+        more = "".join(f", {name} {shown[name]}" for name in ("group", "expiry") if shown[name])
+        click.echo(f"without the CSMS, {what}: {shown['status']} ({shown['reason']}): {shown['because']}{more}")
+    known = found["known"]
+    if listed := known["local_list"]:
+        whose = f"version {listed['version']}, this station's" if listed["is_own"] else "the newest of the site"
+        click.echo(f"local list ({whose}): {listed['status']}")
+    if cached := known["cache"]:
+        click.echo(f"cache: {cached['status']}, said {cached['seen']}, last used {cached['used']}")
+    if not (listed or cached or known["tags_file"]):
+        click.echo("in no list, no cache, no tags file")
 
 
 def _show_status(found: dict[str, Any]) -> None:

@@ -9,15 +9,15 @@ import random
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import TypeVar
 
 from msgspec.structs import replace as replaced
 
 from gateway.clock import Clock
 from gateway.core import idmap
-from gateway.core.authorize import authorize
+from gateway.core.authorize import AuthorizationOptions, Facts, authorize
 from gateway.core.ledger import Ledger
+from gateway.core.tokens import Shown, Tokens
 from gateway.dialects.base import Budget
 from gateway.errors import StoreError
 from gateway.meters import Meters
@@ -30,11 +30,14 @@ from gateway.model.records import (
     Counter,
     Delivered,
     LatestMessage,
+    LocalList,
     OutboxRow,
     Put,
     Record,
     RemoteStart,
+    Reservation,
     RowState,
+    StationAuthorization,
     StationRecord,
     TokenRecord,
     UnknownOutcome,
@@ -48,6 +51,8 @@ from gateway.store.writer import Settle, Writer
 K = TypeVar("K")
 V = TypeVar("V")
 REMOTE_START_S = 600.0
+SETTLE_S = 5.0
+"""Some stations take a CALL right after they connect, or boot, for an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class SiteOptions:
 
     name: str = "site"
     offline: OfflineMode = OfflineMode.KNOWN_ONLY
-    stops_on_late_refusal: bool = True
+    authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
     budgets: Mapping[Budget, float] = field(
         default_factory=lambda: {Budget.AUTHORIZE: 4.0, Budget.START: 8.0, Budget.OTHER: 5.0}
     )
@@ -81,8 +86,7 @@ class Site:
         self.stations: dict[StationId, Station] = {}
         self.pending: dict[StationId, Pending] = {}
         self.ledger = Ledger()
-        self.tokens: dict[str, TokenRecord] = {}
-        self.remote_starts: dict[tuple[StationId, str], RemoteStart] = {}
+        self.tokens = Tokens()
         self.unknown_outcomes: dict[RowId, UnknownOutcome] = {}
         self.rows_of_token: dict[str, dict[RowId, StationId]] = {}
         self.delivered: deque[OutboxRow] = deque()
@@ -104,8 +108,7 @@ class Site:
         """Build the durable half anew. `carried`: changes not yet on disk that are still true."""
         lazy = {s.id: [s.queue[row_id] for row_id in s.lazy if row_id in s.queue] for s in self.stations.values()}
         self.ledger = Ledger()
-        self.tokens.clear()
-        self.remote_starts.clear()
+        self.tokens = Tokens()
         self.unknown_outcomes.clear()
         self.rows_of_token.clear()
         self.delivered.clear()
@@ -144,12 +147,10 @@ class Site:
                 self.ledger.put_transaction(record)
             case StationRecord():
                 self.station(record.id).record = record
-            case TokenRecord():
-                self.tokens[record.token] = record
+            case TokenRecord() | LocalList() | StationAuthorization() | Reservation() | RemoteStart():
+                self.tokens.apply(record, is_put)
             case LatestMessage():
                 _set(self.station(record.station).latest, record.slot, record, is_put)
-            case RemoteStart():
-                _set(self.remote_starts, (record.station, record.token), record, is_put)
             case UnknownOutcome():
                 _set(self.unknown_outcomes, record.row, record, is_put)
                 self._next_row = max(self._next_row, record.row + 1)
@@ -232,9 +233,10 @@ class Site:
 
     def note(self, changes: Sequence[Change]) -> None:
         """Apply now, and write with the next turn, at most a second later."""
-        for change in changes:
-            self.apply(change)
-        self.writer.note(changes)
+        if changes:
+            for change in changes:
+                self.apply(change)
+            self.writer.note(changes)
 
     # -- stations ---------------------------------------------------------------------------------------------------
 
@@ -260,9 +262,17 @@ class Site:
         if old is not None:
             old.close(1000, "replaced by a newer connection")
         station.attached.set()
+        self.settle(station)
         self.came.append(station.id)
         self.came_wake.set()
         self.uplink.wake(station.id)
+
+    def settle(self, station: Station) -> None:
+        """The station has come, or its boot is answered: it is left in peace for a moment."""
+        station.settled_at = self.clock.monotonic() + SETTLE_S
+        station.conflicts.clear()
+        station.list_wake.set()
+        self.verdict_wake.set()
 
     def detach(self, station: Station, port: StationPort) -> None:
         """A station's socket is gone. The end of an old socket must not harm a newer one."""
@@ -341,29 +351,23 @@ class Site:
 
     # -- authorization ----------------------------------------------------------------------------------------------
 
-    def authorize(self, station: Station, token: IdToken, *, is_start: bool = False) -> Decision:
+    def authorize(self, shown: Shown) -> Decision:
         """The gateway's own verdict on a token shown at a station."""
-        return authorize(
-            token,
-            mode=self.options.offline,
-            known=self.tokens.get(token.folded),
-            running=[] if is_start else [self._with_group(one) for one in self.ledger.running(station.id)],
-            remote_start=self.remote_starts.get((station.id, token.folded)),
-            now=self.clock.now(),
-        )
+        decision, _ = self.judge(shown)
+        if decision.is_accepted:
+            self.note(self.tokens.cache.use(shown.token, self.clock.now()))
+        return decision
 
-    def _with_group(self, transaction: Transaction) -> Transaction:
-        known = self.tokens.get(transaction.token.casefold()) if transaction.token else None
-        return replace(transaction, group=transaction.group or known.group) if known else transaction
+    def judge(self, shown: Shown) -> tuple[Decision, Facts]:
+        """The same without a trace, and with what it rests on."""
+        now, options = self.clock.now(), self.options.authorization
+        facts = self.tokens.facts(shown, self.ledger, options.tags, now)
+        return authorize(shown.token, facts, mode=self.options.offline, options=options, now=now), facts
 
-    def learn(self, token: str, verdict: Verdict, now: datetime) -> list[Change]:
-        """What the CSMS said of a token. ConcurrentTx is no refusal to remember; what is not new is not written."""
-        if verdict.status == "ConcurrentTx":
-            return []
-        known = self.tokens.get(token.casefold())
-        if known and (known.status, known.group, known.expiry) == (verdict.status, verdict.group, verdict.expiry):
-            return []
-        return [Put(TokenRecord(token.casefold(), verdict.status, verdict.group, verdict.expiry, now))]
+    def learn(self, station: Station, token: IdToken, verdict: Verdict) -> list[Change]:
+        """What the CSMS said of a token in an answer, in time or late."""
+        size = self.options.authorization.cache_entries
+        return self.tokens.learn(station.id, token, verdict, size=size, now=self.clock.now())
 
 
 def _before_parking(row: OutboxRow) -> RowState:

@@ -87,6 +87,13 @@ class Station:
         self.link: LinkPort | None = None
         self.connectors: dict[tuple[int, int], StatusReport] = {}
         self.has_booted = False
+        self.settled_at = float("inf")
+        """From when on (monotonic) it may be asked of our own accord: a moment after it came, or its boot's answer."""
+        self.list_wake = asyncio.Event()
+        self.conflicts: set[str] = set()
+        """Tokens of which the CSMS was told that it contradicts its own list."""
+        self.metered: dict[str, int | None] = {}
+        """Refused transactions that may still take some energy, with the register they last told, in Wh."""
         self.registration: RegistrationStatus | None = None
         self.boot_waiter: asyncio.Future[bytes | None] | None = None
         self.boot_retry_at = 0.0
@@ -117,6 +124,11 @@ class Station:
     @property
     def id(self) -> StationId:
         return self.record.id
+
+    @property
+    def evses(self) -> frozenset[int]:
+        """The EVSEs that have told their status."""
+        return frozenset(number for number, _ in self.connectors if number > 0)
 
     @property
     def is_held(self) -> bool:

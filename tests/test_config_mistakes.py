@@ -182,7 +182,7 @@ ADDED: list[Case] = [
         '[authorization]\non_late_refusal = ""',
         "authorization.on_late_refusal",
         'cannot be ""',
-        '"stop" or "report"',
+        '"limit-to-zero" or "report"',
     ),
     ("more", "[budgets]\nstart_s = 0", "budgets.start_s", "cannot be 0", "more than 0"),
     (

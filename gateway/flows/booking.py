@@ -9,13 +9,14 @@ from msgspec.structs import replace as replaced
 
 from gateway.core import idmap
 from gateway.core.ledger import Seen
+from gateway.core.tokens import Shown
 from gateway.dialects.base import Budget, Commit
 from gateway.errors import StoreError
 from gateway.flows import delivery
 from gateway.flows.incoming import Incoming, wait
 from gateway.model.events import EventKind, TransactionMessage
 from gateway.model.ids import RowId, StationId
-from gateway.model.records import Change, Drop, OutboxRow, Put, RowState
+from gateway.model.records import Change, OutboxRow, Put, RowState
 from gateway.model.token import AuthorizationStatus, Decision, Reason
 from gateway.model.transaction import Transaction
 from gateway.rpc.frame import Call
@@ -195,7 +196,7 @@ async def answer_locally(incoming: Incoming, message: TransactionMessage, seen: 
     decision = _decide(site, station, message, own)
     changes = _write_lazy(station, seen.row)
     station.answered_here.add(seen.row)
-    if own and message.kind is EventKind.STARTED:
+    if own and _asks(own, message):
         own, given = _give_answer(site, own, decision)
         changes += given
     try:
@@ -229,21 +230,23 @@ def _decide(site: Site, station: Station, message: TransactionMessage, own: Tran
     """The verdict on the message's token: the one given before, its own transaction's, or a new one."""
     if message.token is None:
         return None
-    begins = message.kind is EventKind.STARTED
+    begins = message.kind is EventKind.STARTED if own is None else _asks(own, message)
     if own and begins and own.status is not None:
         reason = Reason(own.status_reason or Reason.CSMS)
         return Decision(AuthorizationStatus(own.status), reason, own.group, own.status_expiry)
-    if own and not begins and own.token is not None and own.token.casefold() == message.token.folded:
-        return Decision(AuthorizationStatus.ACCEPTED, Reason.RUNNING_TRANSACTION, own.group)
-    return site.authorize(station, message.token, is_start=begins)
+    evse = own.evse if own else message.evse
+    return site.authorize(Shown(station.id, message.token, begins, evse, own, station.evses))
+
+
+def _asks(own: Transaction, message: TransactionMessage) -> bool:
+    """Whether the message asks for the verdict its transaction lives by: a Start, or the one that brings the token."""
+    return message.kind is EventKind.STARTED or message.fingerprint == own.token_fingerprint
 
 
 def _use_up(site: Site, station: Station, message: TransactionMessage) -> None:
-    """A remote start counts for one start, and until that is answered."""
-    if message.kind is EventKind.STARTED and message.token:
-        asked = site.remote_starts.get((station.id, message.token.folded))
-        if asked:
-            site.note([Drop(asked)])
+    """A remote start and a reservation count for one start, and until that is answered."""
+    if message.token:
+        site.note(site.tokens.used_up(station.id, message))
 
 
 def _write_lazy(station: Station, row_id: RowId) -> list[Change]:

@@ -7,12 +7,12 @@ from dataclasses import replace
 from msgspec.structs import replace as replaced
 
 from gateway.core import idmap, outbox
-from gateway.core.authorize import ends_session
+from gateway.core.late_verdict import ends_session, is_deauthorized
 from gateway.dialects import registry
 from gateway.errors import StoreError
 from gateway.model.events import SAYS_NOTHING, EventKind, TransactionAnswer
 from gateway.model.records import Change, Delivered, OutboxRow, Put, UnknownOutcome
-from gateway.model.token import AuthorizationStatus, Reason
+from gateway.model.token import AuthorizationStatus, LateRefusal, Reason
 from gateway.model.transaction import Transaction, TransactionState
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, Silence, Unanswered
 from gateway.site import Site
@@ -47,7 +47,7 @@ def send(site: Site, station: Station, row: OutboxRow, on_done: Callable[[Outcom
 
 def bound_payload(row: OutboxRow, transaction: Transaction | None) -> bytes:
     """The row's payload as it goes up: with the CSMS's id, the offline flag, and our own reason of a stop."""
-    is_ours = transaction is not None and transaction.deauthorized and row.kind is EventKind.ENDED
+    is_ours = transaction is not None and row.kind is EventKind.ENDED and is_deauthorized(transaction)
     is_same_id = row.bound_tx_id is None or (transaction and transaction.station_tx_id == str(row.bound_tx_id))
     if not (is_ours or row.offline) and is_same_id:
         return row.payload
@@ -150,8 +150,10 @@ def _ledger_changes(
 def _mark_delivered(site: Site, station: Station, row: OutboxRow, answer: TransactionAnswer) -> list[Change]:
     """A row that was never written is forgotten; a written one keeps its fingerprint, not its payload."""
     notes: list[Change] = []
-    if row.token and answer.verdict:
-        notes += site.learn(row.token, answer.verdict, site.clock.now())
+    if answer.verdict and row.kind is not None:
+        message = registry.by_name(row.dialect).codec.transaction(row.action, row.payload)
+        if message and message.token:  # which need not be the one that began the transaction
+            notes += site.learn(station, message.token, answer.verdict)
     if row.id in station.lazy and row.id not in station.uncommitted:
         site.drop_lazy(station, row.id)
     else:
@@ -171,7 +173,9 @@ def _verdict(
     verdict = answer.verdict
     if verdict is None or row.kind is EventKind.ENDED:
         return changed
-    if is_in_time and changed.status is None and row.kind is EventKind.STARTED:
+    if row.kind is not EventKind.STARTED and row.fingerprint != transaction.token_fingerprint:
+        return changed  # about a token that was only shown to this transaction
+    if is_in_time and changed.status is None:
         is_news = changed != transaction or verdict.status is not AuthorizationStatus.ACCEPTED
         told = replace(
             changed,
@@ -189,8 +193,9 @@ def _verdict(
 def _late_verdict(site: Site, transaction: Transaction, status: AuthorizationStatus, expiry: str | None) -> Transaction:
     """D4: a refusal that comes after our own Accepted stops the session if that same transaction still runs."""
     stops = (
-        site.options.stops_on_late_refusal
+        site.options.authorization.late_refusal is not LateRefusal.REPORT
         and transaction.state is TransactionState.RUNNING
+        and transaction.status in (None, AuthorizationStatus.ACCEPTED)
         and ends_session(status, expiry, transaction.received)
     )
     log.warning("%s: the CSMS says %s to transaction %s after we accepted it%s", transaction.station, status,

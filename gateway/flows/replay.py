@@ -159,6 +159,7 @@ def _register(site: Site, station: Station, answer: BootAnswer, is_told: bool) -
         interval_s=answer.interval_s if is_accepted and answer.interval_s > 0 else station.record.interval_s,
     )
     site.note([Put(record)])
+    station.list_wake.set()
 
 
 async def _send_beat(site: Site, station: Station, dialect: Dialect) -> None:

@@ -22,7 +22,7 @@ class TransactionMessage(Struct, frozen=True, gc=False):
     `station_tx_id` is the id the station uses (None in 1.6's Start, which has none yet).
     `fingerprint` recognises a retry: 2.x transactionId + seqNo + eventType + timestamp, in 1.6 the payload's hash
     (for a Start: connector + idTag + meterStart + timestamp).
-    `samples_only` marks what may wait for the CSMS's answer uncommitted.
+    `samples_only` marks what may wait for the CSMS's answer uncommitted. `reservation`: the one that is used up.
     """
 
     kind: EventKind
@@ -34,6 +34,7 @@ class TransactionMessage(Struct, frozen=True, gc=False):
     meter_wh: int | None = None
     samples_only: bool = False
     stopped_reason: str | None = None
+    reservation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
@@ -18,10 +18,13 @@ from gateway.model.records import (
     Counter,
     Drop,
     LatestMessage,
+    LocalList,
     OutboxRow,
     Put,
     Record,
     RemoteStart,
+    Reservation,
+    StationAuthorization,
     StationRecord,
     TokenRecord,
     UnknownOutcome,
@@ -49,6 +52,9 @@ class _Table:
     def __init__(self, record: type[Any], name: str, *key: str) -> None:
         self.record = record
         self.columns: Sequence[str] = getattr(record, "__struct_fields__", None) or [f.name for f in fields(record)]
+        self.arrays: Sequence[str] = (
+            [f.name for f in fields(record) if isinstance(f.default, tuple)] if is_dataclass(record) else []
+        )
         self.key: _Getter = attrgetter(*key) if len(key) > 1 else lambda record: (getattr(record, key[0]),)
         names = ", ".join(f'"{column}"' for column in self.columns)
         marks = f"({', '.join('?' * len(self.columns))})"
@@ -70,6 +76,9 @@ _TABLES: dict[type[Any], _Table] = {
         _Table(TokenRecord, "token", "token"),
         _Table(RemoteStart, "remote_start", "station", "token"),
         _Table(Counter, "counter", "name"),
+        _Table(LocalList, "local_list", "digest"),
+        _Table(StationAuthorization, "station_authorization", "station"),
+        _Table(Reservation, "reservation", "station", "id"),
     )
 }
 _DELIVERED = Op(
@@ -148,6 +157,6 @@ def _read(connection: sqlite3.Connection, record_type: type[Any]) -> Iterator[Re
     table = _TABLES[record_type]
     for row in connection.execute(table.select):
         values = dict(zip(table.columns, row, strict=True))
-        if record_type is Transaction:
-            values["other_upstream_ids"] = json.loads(values["other_upstream_ids"])
+        for column in table.arrays:
+            values[column] = json.loads(values[column])
         yield msgspec.convert(values, record_type, strict=False, builtin_types=(bytes,))

@@ -7,8 +7,10 @@ from fastapi import FastAPI, HTTPException
 import gateway
 from gateway.model.ids import MeterId, StationId
 from gateway.model.records import Approval
+from gateway.model.token import IdToken
 from gateway.site import Site
 from gateway.web import meter_snapshot, snapshot
+from gateway.web.explain import explain
 
 
 def build(site: Site) -> FastAPI:
@@ -53,6 +55,7 @@ def build(site: Site) -> FastAPI:
         return {"id": station_id, "approval": Approval.REJECTED.value}
 
     _add_meters(api, site)
+    _add_authorize(api, site)
     return api
 
 
@@ -69,3 +72,13 @@ def _add_meters(api: FastAPI, site: Site) -> None:
         if state is None:
             raise HTTPException(404, f"no meter {meter_id} is in the configuration the gateway runs with")
         return meter_snapshot.meter(state, site.clock.monotonic())
+
+
+def _add_authorize(api: FastAPI, site: Site) -> None:
+    @api.get("/v1/authorize")
+    async def authorize(station: str, token: str, kind: str = "", evse: int | None = None) -> dict[str, Any]:
+        """What would happen if this token were shown at this station, and why. `kind`: its type in OCPP 2.x."""
+        known = site.stations.get(StationId(station))
+        if known is None:
+            raise HTTPException(404, f"no station {station} is known")
+        return explain(site, known, IdToken(token, kind), evse)

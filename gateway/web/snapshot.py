@@ -52,6 +52,7 @@ def _station(site: Site, station: Station) -> dict[str, Any]:
             f"{evse}" if connector in (evse, 1) else f"{evse}/{connector}": report.status
             for (evse, connector), report in sorted(station.connectors.items())
         },
+        "local_list": _local_list(site, station),
         "running": len(running),
         "transactions": [
             {
@@ -66,3 +67,12 @@ def _station(site: Site, station: Station) -> dict[str, Any]:
             for one in running
         ],
     }
+
+
+def _local_list(site: Site, station: Station) -> dict[str, Any] | None:
+    """The list the CSMS gave, and whether the station itself holds it by now; None if it gave none."""
+    state = site.tokens.lists.of(station.id)
+    if state.version is None:
+        return None
+    entries = len(site.tokens.lists.entries(state.digest))
+    return {"version": state.version, "entries": entries, "in_station": state.held_digest == state.digest}

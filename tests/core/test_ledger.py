@@ -88,7 +88,16 @@ def book() -> _Book:
 def test_a_start_is_booked_whole(book: _Book) -> None:
     begun = book.begin(fingerprint="s1", evse=2, token="Tag")
     assert begun == Transaction(
-        TransactionKey(1), CP, 1, 2, "s1", token="Tag", started="2026-03-01T08:00:00Z", meter_start_wh=100, received=NOW
+        TransactionKey(1),
+        CP,
+        1,
+        2,
+        "s1",
+        token="Tag",
+        token_fingerprint="s1",
+        started="2026-03-01T08:00:00Z",
+        meter_start_wh=100,
+        received=NOW,
     )
     assert book.ledger.running(CP) == [begun]
     assert list(book.ledger.all_running()) == [begun]
@@ -160,6 +169,14 @@ def test_a_connector_that_is_free_leaves_its_transaction_unclosed(book: _Book) -
     book.apply(book.ledger.connector_is_free(CP, 1))
     assert [book.state(t) for t in (first, second)] == [UNCLOSED, RUNNING]
     assert book.ledger.connector_is_free(CP, 1) == []
+
+
+def test_a_connector_that_is_free_after_a_boot_has_nothing_from_before(book: _Book) -> None:
+    """The gateway was away too, and has not seen it become free."""
+    old, new = book.begin(fingerprint="1", tx="A", evse=1, boot=1), book.begin(fingerprint="2", tx="B", evse=2, boot=2)
+    for evse in (1, 2):
+        book.apply(book.ledger.connector_is_free(CP, evse, before_boot=2))
+    assert [book.state(t) for t in (old, new)] == [UNCLOSED, RUNNING]
 
 
 def test_a_late_stop_still_lands_on_an_unclosed_transaction(book: _Book) -> None:

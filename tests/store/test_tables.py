@@ -22,11 +22,14 @@ from gateway.model.records import (
     Delivered,
     Drop,
     LatestMessage,
+    LocalList,
     OutboxRow,
     Put,
     Record,
     RemoteStart,
+    Reservation,
     RowState,
+    StationAuthorization,
     StationRecord,
     TokenRecord,
     UnknownOutcome,
@@ -50,7 +53,7 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
     Transaction: st.builds(
         Transaction,
         key=_transaction_key, station=_station, boot=_int64, evse=_maybe_int, start_fingerprint=_text,
-        station_tx_id=_maybe, upstream_tx_id=_maybe_int,
+        station_tx_id=_maybe, upstream_tx_id=_maybe_int, token_fingerprint=_maybe,
         other_upstream_ids=st.lists(st.integers(), max_size=3).map(tuple), token=_maybe, group=_maybe,
         state=st.sampled_from(TransactionState), status=_maybe, status_reason=_maybe, late_status=_maybe,
         deauthorized=st.booleans(), started=_text, meter_start_wh=_maybe_int, ended=_maybe, meter_stop_wh=_maybe_int,
@@ -78,7 +81,18 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
     LatestMessage: st.builds(
         LatestMessage, station=_station, slot=_text, dialect=_text, action=_text, payload=st.binary(max_size=30)
     ),
-    TokenRecord: st.builds(TokenRecord, token=_text, status=_text, group=_maybe, expiry=_maybe, seen=_moment),
+    TokenRecord: st.builds(
+        TokenRecord, token=_text, status=_text, group=_maybe, expiry=_maybe, seen=_moment, used=_moment,
+        station=st.none() | _station, evses=st.lists(_int64, max_size=3).map(tuple),
+    ),
+    LocalList: st.builds(LocalList, digest=_text, entries=st.binary(max_size=30)),
+    StationAuthorization: st.builds(
+        StationAuthorization, station=_station, version=_maybe_int, digest=_maybe, given=st.none() | _moment,
+        held_version=_maybe_int, held_digest=_maybe, cache_cleared=st.none() | _moment, clear_due=st.booleans(),
+    ),
+    Reservation: st.builds(
+        Reservation, station=_station, id=_int64, evse=_maybe_int, token=_text, group=_maybe, until=_moment
+    ),
     RemoteStart: st.builds(RemoteStart, station=_station, token=_text, until=_moment),
     Counter: st.builds(Counter, name=_text, value=_int64),
 }  # fmt: skip
@@ -145,7 +159,7 @@ def _identity(record: Any) -> tuple[Any, ...]:
     names = {
         Transaction: ("key",), OutboxRow: ("id",), UnknownOutcome: ("row",), StationRecord: ("id",),
         LatestMessage: ("station", "slot"), TokenRecord: ("token",), RemoteStart: ("station", "token"),
-        Counter: ("name",),
+        Counter: ("name",), LocalList: ("digest",), StationAuthorization: ("station",), Reservation: ("station", "id"),
     }[type(record)]  # fmt: skip
     return (type(record), *(getattr(record, name) for name in names))
 
