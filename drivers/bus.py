@@ -115,7 +115,8 @@ class Bus:
         self._free_at = 0.0
         self._idle_since: float | None = None
         self._unanswered = 0
-        self._doubtful: dict[Question, float] = {}
+        self._doubtful: dict[Question, list[float]] = {}
+        """When questions were sent whose answer may still come."""
 
     async def read(self, read: Read) -> Answer:
         """Raises BusError. Waits its turn, and for the line to be quiet; the time-out counts from the question."""
@@ -150,7 +151,7 @@ class Bus:
         self.counters.reconnects += self.generation > 0
         self.generation += 1
         self._unanswered = 0
-        self._free_at = self._seams.now()
+        self._free_at = self._seams.now() + self._guard.quiet_s  # for answers to what was asked before
         _log.debug("%s is open", self.line)
         return connection
 
@@ -201,15 +202,16 @@ class Bus:
         self.counters.short_frames += connection.heard.is_cut
         self.counters.crc_errors += connection.heard.is_noise
         if not is_answered:
-            self._doubtful.setdefault(read.question, sent_at)
+            recent = [at for at in self._doubtful.get(read.question, ()) if sent_at - at < _LATEST_S]
+            self._doubtful[read.question] = [*recent, sent_at]
         quiet_s = self._guard.quiet_if_alike_s if read.is_alike else self._guard.quiet_s
         is_doubtful = quiet_s > 0 and read.question in self._doubtful
         self._free_at = self._seams.now() + (quiet_s + line_s if is_doubtful else 0.0)
 
     def _asked_at(self, question: Question, sent_at: float) -> float:
         """A repeated question may have got the answer to its first time: then that is when it was measured."""
-        first = self._doubtful.pop(question, sent_at)
-        return first if sent_at - first < _LATEST_S else sent_at
+        earlier = self._doubtful.pop(question, [])
+        return min((at for at in earlier if sent_at - at < _LATEST_S), default=sent_at)
 
     def _without_answer(self, connection: Connection, read: Read) -> BusError:
         if not connection.is_open or connection.is_replaced:
