@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from drivers.api import DriverError, Kind, Seams, Trouble
-from drivers.late_replies import FUNCTIONS, Question, ReplyGuard
+from drivers.late_replies import FUNCTIONS, Doubts, Question, ReplyGuard
 from drivers.modbus_line import Connection, ConnectionLost, Line, NotAnAnswer
 from drivers.pace import Backoff
 
 _log = logging.getLogger(__name__)
 _REOPEN_AFTER: Final = 5
 """Questions without an answer, of all meters on the line, after which it is opened anew."""
-_LATEST_S: Final = 2.0
-"""A reply that comes later than this is taken to come never."""
 _NOISE_S: Final = 1.0
 """A line that is never quiet for so long belongs to somebody else."""
 _REQUEST_BYTES: Final = 8
@@ -115,8 +113,7 @@ class Bus:
         self._free_at = 0.0
         self._idle_since: float | None = None
         self._unanswered = 0
-        self._doubtful: dict[Question, list[float]] = {}
-        """When questions were sent whose answer may still come."""
+        self._doubts = Doubts()
 
     async def read(self, read: Read) -> Answer:
         """Raises BusError. Waits its turn, and for the line to be quiet; the time-out counts from the question."""
@@ -191,7 +188,7 @@ class Bus:
             self._settle(connection, read, sent_at, is_answered, line_s)
         self._unanswered = 0
         self._backoff.reset()
-        asked_at = self._asked_at(question, sent_at)
+        asked_at = self._doubts.answered(question, sent_at)
         if isinstance(answer, int):
             raise Refused(self._refusal(read, answer), answer)
         return Answer(answer, asked_at)
@@ -202,16 +199,10 @@ class Bus:
         self.counters.short_frames += connection.heard.is_cut
         self.counters.crc_errors += connection.heard.is_noise
         if not is_answered:
-            recent = [at for at in self._doubtful.get(read.question, ()) if sent_at - at < _LATEST_S]
-            self._doubtful[read.question] = [*recent, sent_at]
+            self._doubts.unanswered(read.question, sent_at)
         quiet_s = self._guard.quiet_if_alike_s if read.is_alike else self._guard.quiet_s
-        is_doubtful = quiet_s > 0 and read.question in self._doubtful
+        is_doubtful = quiet_s > 0 and read.question in self._doubts
         self._free_at = self._seams.now() + (quiet_s + line_s if is_doubtful else 0.0)
-
-    def _asked_at(self, question: Question, sent_at: float) -> float:
-        """A repeated question may have got the answer to its first time: then that is when it was measured."""
-        earlier = self._doubtful.pop(question, [])
-        return min((at for at in earlier if sent_at - at < _LATEST_S), default=sent_at)
 
     def _without_answer(self, connection: Connection, read: Read) -> BusError:
         if not connection.is_open or connection.is_replaced:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,23 +160,34 @@ async def test_a_cut_reply_is_no_answer(tmp_path: Path) -> None:
         bus.close()
 
 
+class Crosstalk:
+    """A clock that moves when somebody sleeps; somebody else is heard on the line at the end of each sleep."""
+
+    def __init__(self, slave: Slave) -> None:
+        self.slave, self.now, self.is_on = slave, 0.0, False
+        self.seams = replace(real_seams(), now=lambda: self.now, sleep=self.sleep)
+        self.bus = buses.lease(self.seams, SerialLine(str(slave.link), 9600, "N", 1))
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        heard = self.bus.counters.late_frames
+        while self.is_on and self.bus.counters.late_frames == heard:
+            self.slave.say(with_crc(b"\x07\x04\x02\x00\x01"))
+            await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0.02)
+
+
 async def test_another_master_on_the_line_is_named(tmp_path: Path) -> None:
     with slave_at(tmp_path, 1) as slave:
-        bus, timers = bus_at(slave), [asyncio.get_running_loop().call_soon(lambda: None)]
         slave.script = lambda _request, _answer: Reply(b"")
-
-        def talk() -> None:
-            slave.say(with_crc(b"\x07\x04\x02\x00\x01"))
-            timers.append(asyncio.get_running_loop().call_later(0.005, talk))
-
+        others = Crosstalk(slave)
+        read = Read(1, "input", 0, 18, 0.05)
         with pytest.raises(NoReply):
-            await bus.read(Read(1, "input", 0, 18, 0.05))
-        talk()
+            await others.bus.read(read)
+        others.is_on = True
         with pytest.raises(Garbled, match="a line has one master"):
-            await bus.read(Read(1, "input", 0, 18, 0.05))
+            await others.bus.read(read)
         assert len(slave.requests) == 1
-        timers[-1].cancel()
-        bus.close()
+        others.bus.close()
 
 
 async def test_a_port_in_use_is_called_so_and_taken_when_it_is_free(tmp_path: Path) -> None:
