@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from drivers.api import DriverError, Kind, Seams, Trouble
-from drivers.late_replies import FUNCTIONS, Question, ReplyGuard
+from drivers.late_replies import FUNCTIONS, Doubts, Question, ReplyGuard
 from drivers.modbus_line import Connection, ConnectionLost, Line, NotAnAnswer
 from drivers.pace import Backoff
 
 _log = logging.getLogger(__name__)
 _REOPEN_AFTER: Final = 5
 """Questions without an answer, of all meters on the line, after which it is opened anew."""
-_LATEST_S: Final = 2.0
-"""A reply that comes later than this is taken to come never."""
 _NOISE_S: Final = 1.0
 """A line that is never quiet for so long belongs to somebody else."""
 _REQUEST_BYTES: Final = 8
@@ -115,7 +113,7 @@ class Bus:
         self._free_at = 0.0
         self._idle_since: float | None = None
         self._unanswered = 0
-        self._doubtful: dict[Question, float] = {}
+        self._doubts = Doubts()
 
     async def read(self, read: Read) -> Answer:
         """Raises BusError. Waits its turn, and for the line to be quiet; the time-out counts from the question."""
@@ -150,7 +148,7 @@ class Bus:
         self.counters.reconnects += self.generation > 0
         self.generation += 1
         self._unanswered = 0
-        self._free_at = self._seams.now()
+        self._free_at = self._seams.now() + self._guard.quiet_s  # for answers to what was asked before
         _log.debug("%s is open", self.line)
         return connection
 
@@ -190,7 +188,7 @@ class Bus:
             self._settle(connection, read, sent_at, is_answered, line_s)
         self._unanswered = 0
         self._backoff.reset()
-        asked_at = self._asked_at(question, sent_at)
+        asked_at = self._doubts.answered(question, sent_at)
         if isinstance(answer, int):
             raise Refused(self._refusal(read, answer), answer)
         return Answer(answer, asked_at)
@@ -201,15 +199,10 @@ class Bus:
         self.counters.short_frames += connection.heard.is_cut
         self.counters.crc_errors += connection.heard.is_noise
         if not is_answered:
-            self._doubtful.setdefault(read.question, sent_at)
+            self._doubts.unanswered(read.question, sent_at)
         quiet_s = self._guard.quiet_if_alike_s if read.is_alike else self._guard.quiet_s
-        is_doubtful = quiet_s > 0 and read.question in self._doubtful
+        is_doubtful = quiet_s > 0 and read.question in self._doubts
         self._free_at = self._seams.now() + (quiet_s + line_s if is_doubtful else 0.0)
-
-    def _asked_at(self, question: Question, sent_at: float) -> float:
-        """A repeated question may have got the answer to its first time: then that is when it was measured."""
-        first = self._doubtful.pop(question, sent_at)
-        return first if sent_at - first < _LATEST_S else sent_at
 
     def _without_answer(self, connection: Connection, read: Read) -> BusError:
         if not connection.is_open or connection.is_replaced:

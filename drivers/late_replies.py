@@ -46,6 +46,45 @@ class Heard:
     is_noise: bool = False
 
 
+_LATEST_S: Final = 2.0
+"""A reply that comes later than this is taken to come never."""
+_ANSWERS: Final = 3
+"""So many answers in a row have to come before a question is trusted again."""
+
+
+class Doubts:
+    """Which answers may be those to an earlier asking of the same question, and so be older than they seem.
+
+    Each late reply that is taken leaves the reply to the question that was just asked on its way: so doubt outlasts
+    the first answer.
+    """
+
+    def __init__(self) -> None:
+        self._asked: dict[Question, list[float]] = {}
+        self._left: dict[Question, int] = {}
+
+    def __contains__(self, question: Question) -> bool:
+        return question in self._asked
+
+    def unanswered(self, question: Question, sent_at: float) -> None:
+        self._asked[question] = [*self._recent(question, sent_at), sent_at]
+        self._left[question] = _ANSWERS
+
+    def answered(self, question: Question, sent_at: float) -> float:
+        """When the question was asked that this answers, at the earliest."""
+        earlier = self._recent(question, sent_at)
+        self._left[question] = self._left.get(question, 0) - 1
+        if earlier and self._left[question] > 0:
+            self._asked[question] = [sent_at]
+        else:
+            self._asked.pop(question, None)
+            del self._left[question]
+        return min(earlier, default=sent_at)
+
+    def _recent(self, question: Question, sent_at: float) -> list[float]:
+        return [at for at in self._asked.get(question, ()) if sent_at - at < _LATEST_S]
+
+
 class ReplyGuard:
     """One for a connection. Between `ask` and `done` it passes the answer; all other bytes go nowhere."""
 

@@ -4,9 +4,9 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
@@ -18,6 +18,7 @@ from drivers.api import Trouble
 from drivers.late_replies import FUNCTIONS, Heard, Question, ReplyGuard
 from drivers.options import serial_place
 
+T = TypeVar("T")
 _CONNECT_S: Final = 3.0
 _NO_LIMIT_S: Final = 60.0
 """pymodbus's own time-out; ours come first."""
@@ -130,6 +131,16 @@ def tcp_place(host: str, port: int) -> str:
     return f"tcp:{host.lower()}:{port}"
 
 
+async def _cancellable(work: Awaitable[T]) -> T:
+    """pymodbus waits with asyncio.wait_for, which up to Python 3.11 loses a cancellation that comes with the result."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    result = await work
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
+
+
 class ConnectionLost(Exception):
     """Nothing can be asked any more."""
 
@@ -171,7 +182,7 @@ class Connection:
         """None: open. Otherwise why not."""
         try:
             async with asyncio.timeout(_CONNECT_S):
-                if await self._client.connect():
+                if await _cancellable(self._client.connect()):
                     await self._made.wait()
         except TimeoutError:
             pass
@@ -209,7 +220,7 @@ class Connection:
         self._is_asking = True
         self._guard.ask(question)
         try:
-            reply = await read(question.at, count=question.count, device_id=question.unit)
+            reply = await _cancellable(read(question.at, count=question.count, device_id=question.unit))
             is_answer = self._guard.is_answer(reply.dev_id, reply.function_code, len(reply.registers))
         except (ModbusException, OSError) as error:
             if self._client.connected:

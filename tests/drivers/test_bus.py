@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from drivers import bus as buses
 from drivers.api import DriverError, Health, Kind, Seams, Trouble
 from drivers.bus import Bus, Down, Garbled, NoReply, Read, Refused
+from drivers.late_replies import ReplyGuard
 from drivers.modbus import ModbusDriver
 from drivers.modbus_line import SerialLine, TcpLine
 from gateway.demo.gateway_process import free_port
@@ -52,7 +54,7 @@ async def told(driver: ModbusDriver, fits: Callable[[Trouble | None], bool]) -> 
                 await asyncio.wait({reading}, timeout=0.02)
     finally:
         reading.cancel()
-        await asyncio.wait({reading})
+        await asyncio.wait({reading}, timeout=PATIENCE_S)
     return driver.health()
 
 
@@ -116,7 +118,7 @@ async def test_a_silent_meter_does_not_keep_others_on_the_line_from_being_read(t
             async with asyncio.timeout(PATIENCE_S):
                 readings = [await anext(live) for _ in range(6)]
             waiting.cancel()
-            await asyncio.wait({waiting})
+            await asyncio.wait({waiting}, timeout=PATIENCE_S)
             assert [reading.sequence for reading in readings] == list(range(6))
             trouble = dead.health().trouble
             assert trouble is not None
@@ -158,23 +160,34 @@ async def test_a_cut_reply_is_no_answer(tmp_path: Path) -> None:
         bus.close()
 
 
+class Crosstalk:
+    """A clock that moves when somebody sleeps; somebody else is heard on the line at the end of each sleep."""
+
+    def __init__(self, slave: Slave) -> None:
+        self.slave, self.now, self.is_on = slave, 0.0, False
+        self.seams = replace(real_seams(), now=lambda: self.now, sleep=self.sleep)
+        self.bus = buses.lease(self.seams, SerialLine(str(slave.link), 9600, "N", 1))
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        heard = self.bus.counters.late_frames
+        while self.is_on and self.bus.counters.late_frames == heard:
+            self.slave.say(with_crc(b"\x07\x04\x02\x00\x01"))
+            await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0.02)
+
+
 async def test_another_master_on_the_line_is_named(tmp_path: Path) -> None:
     with slave_at(tmp_path, 1) as slave:
-        bus, timers = bus_at(slave), [asyncio.get_running_loop().call_soon(lambda: None)]
         slave.script = lambda _request, _answer: Reply(b"")
-
-        def talk() -> None:
-            slave.say(with_crc(b"\x07\x04\x02\x00\x01"))
-            timers.append(asyncio.get_running_loop().call_later(0.005, talk))
-
-        talk()
+        others = Crosstalk(slave)
+        read = Read(1, "input", 0, 18, 0.05)
         with pytest.raises(NoReply):
-            await bus.read(Read(1, "input", 0, 18, 0.05))
+            await others.bus.read(read)
+        others.is_on = True
         with pytest.raises(Garbled, match="a line has one master"):
-            await bus.read(Read(1, "input", 0, 18, 0.05))
+            await others.bus.read(read)
         assert len(slave.requests) == 1
-        timers[-1].cancel()
-        bus.close()
+        others.bus.close()
 
 
 async def test_a_port_in_use_is_called_so_and_taken_when_it_is_free(tmp_path: Path) -> None:
@@ -217,6 +230,32 @@ async def test_a_released_line_is_not_opened_again(tmp_path: Path) -> None:
         assert await reading is None
         os.close(lock(slave.link))
         assert slave.requests == []
+
+
+class Impatient(ReplyGuard):
+    """Cancels its task in the very moment the answer comes."""
+
+    task: asyncio.Task[object] | None = None
+
+    def passed(self, content: bytes) -> bytes:
+        answer = super().passed(content)
+        if answer and self.task:
+            self.task.cancel()
+        return answer
+
+
+async def test_a_cancellation_is_not_lost_when_it_meets_the_answer(tmp_path: Path) -> None:
+    guard = Impatient()
+    with slave_at(tmp_path, 1) as slave:
+        seams = fast_seams()
+        bus = buses.lease(seams, SerialLine(str(slave.link), 9600, "N", 1), lambda: guard)
+        read = Read(1, "input", 0, 18, LONG_S)
+        guard.task = asyncio.ensure_future(bus.read(read))
+        await asyncio.wait({guard.task}, timeout=PATIENCE_S)
+        assert guard.task.cancelled()
+        guard.task = None
+        assert (await bus.read(read)).registers == tuple(REGISTERS[address] for address in range(18))
+        buses.release(bus, seams)
 
 
 async def test_what_is_no_serial_port_is_said(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.late_replies import Heard, Question, ReplyGuard, answer_in, frames_in, heard
+from drivers.late_replies import Doubts, Heard, Question, ReplyGuard, answer_in, frames_in, heard
 from tests.drivers.modbus_rig import with_crc
 
 ASKED = Question(unit=1, function=4, at=0, count=3)
@@ -71,3 +71,27 @@ def test_between_questions_nothing_passes() -> None:
     assert guard.passed(RIGHT) == b""
     assert not guard.is_answer(1, 4, 3)
     assert guard.done() == Heard()
+
+
+def test_a_repeated_question_may_have_got_the_answer_to_an_earlier_asking() -> None:
+    doubts = Doubts()
+    assert doubts.answered(ASKED, 10.0) == 10.0
+    doubts.unanswered(ASKED, 11.0)
+    doubts.unanswered(ASKED, 11.5)
+    assert ASKED in doubts
+    assert Question(1, 4, 0, 4) not in doubts
+    assert doubts.answered(ASKED, 12.0) == 11.0
+    assert doubts.answered(ASKED, 12.5) == 12.0, "its own answer may have been on its way still"
+    assert doubts.answered(ASKED, 13.0) == 12.5
+    assert ASKED not in doubts
+    assert doubts.answered(ASKED, 13.5) == 13.5
+
+
+def test_what_did_not_come_for_long_never_comes() -> None:
+    doubts = Doubts()
+    doubts.unanswered(ASKED, 10.0)
+    doubts.unanswered(ASKED, 11.5)
+    assert doubts.answered(ASKED, 13.0) == 11.5
+    doubts.unanswered(ASKED, 20.0)
+    assert doubts.answered(ASKED, 22.0) == 22.0
+    assert ASKED not in doubts

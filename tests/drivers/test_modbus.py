@@ -100,7 +100,7 @@ async def trouble_of(driver: ModbusDriver) -> Trouble:
     await asyncio.wait({reading}, timeout=0.1)
     assert not reading.done()
     reading.cancel()
-    await asyncio.wait({reading})
+    await asyncio.wait({reading}, timeout=PATIENCE_S)
     trouble = driver.health().trouble
     assert trouble is not None
     return trouble
