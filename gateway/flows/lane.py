@@ -67,13 +67,15 @@ class Lane:
         record, rule, link = station.record, self._rules.get(call.action), station.link
         if rule is None or link is None or link.is_suspect or station.queue or station.in_flight is not None:
             return False
+        if station.metered:  # `inbound` looks at every sample of a session that may take little more energy.
+            return False
         if record.boot_due or station.is_held or received < station.hold_until or not site.writer.is_ready:
             return False
         try:
             message = self._read(call.action, call.payload)
         except CallError:
             return False
-        if message is None or message.fingerprint in station.answers:
+        if message is None or message.token is not None or message.fingerprint in station.answers:
             return False
         if site.ledger.find_seen(record.id, message.fingerprint) is not None:
             return False
