@@ -140,7 +140,7 @@ async def _weather(
         crowd.drop()
         await asyncio.sleep(options.calm_s)
         again, full_again, again_cpu_ms, served_again = await storm(_State.of(proxy))
-        latencies = await watch.end()
+        seen = await watch.end()
 
     return Sample(
         row,
@@ -154,6 +154,6 @@ async def _weather(
         lost=max(2 * size - served - served_again, sum(max(2 - crowd.boots[name], 0) for name in crowd.names)),
         mismatches=crowd.complaints,
         complaint=crowd.first_complaint,
-        calm_s=[took for due, took in latencies if due < first.began],
-        during_s=[took for due, took in latencies if first.began <= due <= first.began + first.took_s],
+        calm_s=[one.took for one in seen if one.due < first.began],
+        during_s=[one.took for one in seen if first.began <= one.due <= first.began + first.took_s],
     )

@@ -1,8 +1,8 @@
-"""Chargers that are connected already while others storm in: `python -m bench.watch PORT CHARGERS RATE`.
+"""Chargers that are connected already while others make trouble: `python -m bench.watch PORT CHARGERS RATE ACTION...`.
 
 A process of its own, so that its latencies are the proxy's and not the load's. Says "ready" once all are booted; ends
-when its standard input does, and then prints one JSON list of [due, latency], seconds, `due` on the system's monotonic
-clock. Each charger has one CALL outstanding; a heartbeat that has to wait for that counts from when it was due.
+when its standard input does, and then prints one JSON list of [due, latency, action], seconds, `due` on the system's
+monotonic clock. Each charger has one CALL outstanding; one that has to wait for that counts from when it was due.
 """
 
 import asyncio
@@ -11,8 +11,10 @@ import json
 import os
 import sys
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
+from typing import NamedTuple
 
 from bench import traffic, wire
 from bench.proc import REPOSITORY
@@ -25,16 +27,29 @@ class WatchError(Exception):
     """A watcher could not be brought into service, or was disconnected."""
 
 
+class Seen(NamedTuple):
+    """One CALL: when it was due, how long its answer took from there (infinite: thrown out), and what it was."""
+
+    due: float
+    took: float
+    action: str
+
+
+HEARTBEAT, DATA_TRANSFER = "Heartbeat", "DataTransfer"
+_PAYLOADS = {HEARTBEAT: b"{}", DATA_TRANSFER: b'{"vendorId":"bench"}'}
+
+
 class Watcher(wire.Peer):
-    """One charger that boots and then sends heartbeats when told to."""
+    """One charger that boots and then sends one CALL after another when told to."""
 
     masks = True
 
-    def __init__(self, name: str, latencies: list[tuple[float, float]]) -> None:
+    def __init__(self, name: str, action: str, seen: list[Seen]) -> None:
         super().__init__()
         self.name = name
+        self._action = action
         self.booted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._latencies = latencies
+        self._seen = seen
         self._due: deque[float] = deque()
         self.is_over = False
 
@@ -42,10 +57,10 @@ class Watcher(wire.Peer):
         super().connection_made(transport)
         self.transport.write(wire.request(f"/ocpp/{self.name}", HOST))
 
-    def beat(self, due: float) -> None:
+    def ask(self, due: float) -> None:
         self._due.append(due)
         if len(self._due) == 1:
-            self._send_beat()
+            self._send()
 
     def on_head(self, head: bytes) -> None:
         boot = traffic.encode({**traffic.BOOT, "chargePointSerialNumber": self.name})
@@ -54,11 +69,11 @@ class Watcher(wire.Peer):
     def on_text(self, text: bytes) -> None:
         if text.startswith(b'[3,"boot",') and b'"Accepted"' in text:
             self.booted.set_result(None)
-        elif text.startswith(b'[3,"beat",'):
+        elif text.startswith(b'[3,"ask",'):
             due = self._due.popleft()
-            self._latencies.append((due, perf_counter() - due))
+            self._note(due, perf_counter() - due)
             if self._due:
-                self._send_beat()
+                self._send()
         elif text.startswith(b'[2,"'):
             self.send(b'[3,%b,{"status":"NotImplemented"}]' % text[3 : text.find(b'"', 4) + 1])
 
@@ -67,28 +82,33 @@ class Watcher(wire.Peer):
             return
         if not self.booted.done():
             self.booted.set_exception(WatchError(f"{self.name}: connection lost"))
-        self._latencies += [(due, float("inf")) for due in self._due or [perf_counter()]]  # it waits for ever
+        for due in self._due or [perf_counter()]:
+            self._note(due, float("inf"))
 
     def give_up(self) -> None:
         """Hang up; what is not answered yet took at least until now."""
         self.is_over = True
-        self._latencies += [(due, perf_counter() - due) for due in self._due]
+        for due in self._due:
+            self._note(due, perf_counter() - due)
         self._due.clear()
         self.transport.abort()
 
-    def _send_beat(self) -> None:
-        self.send(b'[2,"beat","Heartbeat",{}]')
+    def _note(self, due: float, took: float) -> None:
+        self._seen.append(Seen(due, took, self._action))
+
+    def _send(self) -> None:
+        self.send(b'[2,"ask","%b",%b]' % (self._action.encode(), _PAYLOADS[self._action]))
 
 
 def _same(watcher: Watcher) -> Watcher:
     return watcher
 
 
-async def watch(port: int, chargers: int, rate: float) -> list[tuple[float, float]]:
-    """Heartbeats, `rate` a second over all chargers, until the standard input ends."""
+async def watch(port: int, chargers: int, rate: float, actions: Sequence[str]) -> list[Seen]:
+    """CALLs, `rate` a second over all chargers, each with an action of its own, until the standard input ends."""
     loop = asyncio.get_running_loop()
-    latencies: list[tuple[float, float]] = []
-    watchers = [Watcher(f"WATCH-{index:02}", latencies) for index in range(chargers)]
+    seen: list[Seen] = []
+    watchers = [Watcher(f"WATCH-{index:02}", actions[index % len(actions)], seen) for index in range(chargers)]
     async with asyncio.timeout(_READY_S):
         for watcher in watchers:
             await loop.create_connection(partial(_same, watcher), HOST, port)
@@ -102,19 +122,19 @@ async def watch(port: int, chargers: int, rate: float) -> list[tuple[float, floa
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(due - perf_counter(), 0)):
                 await ended.wait()
-        watchers[number % chargers].beat(due)
+        watchers[number % chargers].ask(due)
         number += 1
     loop.remove_reader(sys.stdin)
     for watcher in watchers:
         watcher.give_up()
-    return list(latencies)
+    return list(seen)
 
 
 class Watch:
     """The process, as its measurer sees it. An async context manager; `end` gives what was seen."""
 
-    def __init__(self, port: int, chargers: int, rate: float, core: int | None) -> None:
-        self._arguments = [str(port), str(chargers), str(rate)]
+    def __init__(self, port: int, chargers: int, rate: float, core: int | None, *actions: str) -> None:
+        self._arguments = [str(port), str(chargers), str(rate), *(actions or [HEARTBEAT])]
         self._core = core
         self._process: asyncio.subprocess.Process
 
@@ -139,13 +159,13 @@ class Watch:
             raise WatchError(f"the watchers did not come into service: {said[:200]!r}")
         return self
 
-    async def end(self) -> list[tuple[float, float]]:
-        """Stop watching. Due times and latencies, in seconds. Raises WatchError."""
+    async def end(self) -> list[Seen]:
+        """Stop watching; what was seen, in seconds. Raises WatchError."""
         async with asyncio.timeout(_READY_S):
             told, _ = await self._process.communicate(b"")
         if self._process.returncode != 0:
             raise WatchError(f"the watchers ended with status {self._process.returncode}")
-        return [(due, latency) for due, latency in json.loads(told)]
+        return [Seen(*one) for one in json.loads(told)]
 
     async def __aexit__(self, *_: object) -> None:
         await self._kill()
@@ -157,7 +177,7 @@ class Watch:
 
 
 def main() -> None:
-    found = asyncio.run(watch(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    found = asyncio.run(watch(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]))
     print(json.dumps(found))
 
 

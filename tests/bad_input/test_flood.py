@@ -1,11 +1,17 @@
 """A short flood in every test run; `python -m tests.bad_input.flood --frames 100000` is the long one."""
 
+import json
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.bad_input.flood import Mutator, flood
-from tests.bad_input.rig import Kit, RawCsms, RawStation, WsFrame
+from tests.bad_input.counted import Held
+from tests.bad_input.flood import Options, flood
+from tests.bad_input.flood_report import AFTER, AGAIN, BEFORE, MUTATED, ORDINARY, PHASES, Latency, Load, Report, judge
+from tests.bad_input.mutator import WORKERS, Mutator
+from tests.bad_input.rig import TEXT, Kit, RawCsms, RawStation, WsFrame
 
 GARBAGE = b"[2,not JSON"
 
@@ -17,19 +23,70 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_flood_of_malformed_frames(directory: Path, seed: int) -> None:
-    report = await flood(seed, 5000, directory)
+    """As long as it takes; how fast, and how much memory, is for the long one."""
+    report = await flood(Options(seed, 1000, rate=2000, slices=1, quiet_s=0.2, judges_speed=False), directory)
     assert not report.problems
-    assert report.frames >= 6000
-    assert report.connections > 10
-    assert report.closed
-    assert report.healthy_answers > 50
+    mutated, ordinary, again = (report.loads[kind] for kind in (MUTATED, ORDINARY, AGAIN))
+    assert mutated.frames == ordinary.frames >= 1000 <= again.frames
+    assert mutated.connections > 5
+    assert abs(mutated.connections - ordinary.connections) <= WORKERS  # by who takes the last batch
+    assert mutated.kib == ordinary.kib
+    assert set(ordinary.closed) <= {"1000"}
+    assert again.closed
+    for phases in report.latency.values():
+        assert all(phases[phase].count > 0 for phase in (MUTATED, ORDINARY, AGAIN))
+
+
+def _report() -> Report:
+    held = {phase: Held(50_000, 20, 100, 70_000, {}) for phase in (BEFORE, AFTER, AGAIN)}
+    latency = {"Heartbeat": {phase: Latency(100, 5.0, 50.0, 80.0) for phase in PHASES}}
+    return Report(
+        1, loads={kind: Load(1000, cpu_ms=0.3) for kind in (MUTATED, ORDINARY, AGAIN)}, held=held, latency=latency
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda report: setattr(report.held[AFTER], "rss_kib", 70_000), "memory grew"),
+        (lambda report: setattr(report.held[AGAIN], "rss_kib", 51_100), "as much again made memory grow"),
+        (lambda report: setattr(report.held[AGAIN], "descriptors", 21), "descriptors were left open"),
+        (lambda report: setattr(report.held[AFTER], "tasks", 101), "tasks were left behind"),
+        (lambda report: setattr(report.held[AGAIN], "objects", 70_100), "objects pile up"),
+        (lambda report: setattr(report.loads[MUTATED], "cpu_ms", 0.5), "costs more"),
+        (lambda report: setattr(report.latency["Heartbeat"][MUTATED], "p50", 9.0), "wait longer"),
+        (lambda report: setattr(report.latency["Heartbeat"][MUTATED], "p99", 120.0), "wait longer"),
+        (lambda report: report.latency["Heartbeat"].update({AGAIN: Latency(5)}), "thrown out"),
+    ],
+)
+def test_what_a_flood_may_not_do_is_said(spoil: Callable[[Report], None], problem: str) -> None:
+    report = _report()
+    assert judge(report, judges_speed=True) == []
+    spoil(report)
+    assert any(problem in found for found in judge(report, judges_speed=True))
 
 
 def test_a_seed_makes_the_same_frames() -> None:
     one, same, other = Mutator(1), Mutator(1), Mutator(2)
-    frames = one.batch(100)
-    assert frames == same.batch(100)
-    assert frames != other.batch(100)
+    batch = one.batch(100)
+    assert batch == same.batch(100)
+    assert batch != other.batch(100)
+
+
+def test_a_twin_is_as_big_and_well_formed() -> None:
+    mutator, sizes = Mutator(1), Counter[bool]()
+    for _ in range(50):
+        batch = mutator.batch(25)
+        twin = batch.twin()
+        assert len(twin.messages) == len(batch.messages)
+        assert bool(twin.end) is bool(batch.end)
+        for message, (same,) in zip(batch.messages, twin.messages, strict=True):
+            size = sum(len(frame.payload) for frame in message)
+            sizes[len(same.payload) == size] += 1
+            if same.opcode == TEXT:
+                called = json.loads(same.payload)
+                assert called[0] == 2 and called[1].startswith("twin")
+    assert sizes[True] > 10 * sizes[False], "only what is too short for a CALL may differ"
 
 
 def test_every_kind_of_mutation_is_made() -> None:

@@ -19,7 +19,7 @@ from bench.crowd import Crowd, Storm
 from bench.proc import Proxy
 from bench.relay import Cores
 from bench.storm import GATEWAY, STORM_ROWS, Options, Run, Sample
-from bench.watch import Watcher
+from bench.watch import HEARTBEAT, Seen, Watcher
 
 _BY_NAME = {row.name: row for row in STORM_ROWS}
 
@@ -120,33 +120,33 @@ class _Transport(asyncio.Transport):
 
 
 async def test_a_heartbeat_that_had_to_wait_counts_from_when_it_was_due() -> None:
-    latencies: list[tuple[float, float]] = []
-    watcher, transport = Watcher("W", latencies), _Transport()
+    seen: list[Seen] = []
+    watcher, transport = Watcher("W", HEARTBEAT, seen), _Transport()
     watcher.connection_made(transport)
     watcher.data_received(b"HTTP/1.1 101 x\r\n\r\n")
     now = perf_counter()
     sent = len(transport.written)
     for ago in (5.0, 3.0, 1.0):
-        watcher.beat(now - ago)
+        watcher.ask(now - ago)
     assert len(transport.written) == sent + 1, "one CALL at a time"
-    watcher.data_received(wire.frame(b'[3,"beat",{}]', masked=False))
-    watcher.data_received(wire.frame(b'[3,"beat",{}]', masked=False))
+    watcher.data_received(wire.frame(b'[3,"ask",{}]', masked=False))
+    watcher.data_received(wire.frame(b'[3,"ask",{}]', masked=False))
     assert len(transport.written) == sent + 3
     watcher.give_up()
     watcher.connection_lost(None)
-    assert [round(now - due) for due, _ in latencies] == [5, 3, 1]
-    assert all(took >= now - due for due, took in latencies)
+    assert [round(now - one.due) for one in seen] == [5, 3, 1]
+    assert all(one.took >= now - one.due for one in seen)
     assert transport.is_aborted
 
 
 async def test_a_watcher_that_is_thrown_out_waits_for_ever() -> None:
-    latencies: list[tuple[float, float]] = []
-    watcher = Watcher("W", latencies)
+    seen: list[Seen] = []
+    watcher = Watcher("W", HEARTBEAT, seen)
     watcher.connection_made(_Transport())
     watcher.data_received(b"HTTP/1.1 101 x\r\n\r\n" + wire.frame(b'[3,"boot",{"status":"Accepted"}]', masked=False))
     assert watcher.booted.done()
     watcher.connection_lost(None)
-    assert [took for _, took in latencies] == [float("inf")]
+    assert [one.took for one in seen] == [float("inf")]
 
 
 def _sample(name: str, took_s: float = 1.0, kb: float = 30.0, lost: int = 0, latency_s: float = 0.01) -> Sample:
