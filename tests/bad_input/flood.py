@@ -40,7 +40,7 @@ from tests.bad_input.pace import pause
 from tests.bad_input.rig import LIMIT_S, Kit, RawCsms, RawStation
 from tests.gateway_process import REPOSITORY
 
-WATCHERS, ASKS_PER_S = 4, 100.0
+WATCHERS, ASKS_PER_S = 20, 50.0
 
 
 @dataclass(frozen=True, slots=True)
