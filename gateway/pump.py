@@ -7,22 +7,19 @@ from functools import partial
 
 from gateway.clock import Clock
 from gateway.errors import SocketClosed
+from gateway.log import Throttle
 from gateway.rpc import frame
 from gateway.rpc.session import Outcome, Priority, RefusedResult, Request, Session
 from gateway.transport import Socket
 
 log = logging.getLogger(__name__)
 
-MAX_LINES = 30
-LINE_EVERY_S = 10.0
-"""Unusable frames that are logged one by one, and how soon a further one is after so many."""
-
 
 class Pump:
     """Listens until the socket closes. `on_call` must not wait: it hands the CALL to somebody else.
 
     `on_activity` hears of every frame that arrives; `on_timeout` of every CALL of ours that got no answer in time;
-    `on_send` and `on_refused_result` of what has no answer.
+    `on_send` and `on_refused_result` of what has no answer. `complaints` may outlive the socket.
     """
 
     def __init__(
@@ -37,6 +34,7 @@ class Pump:
         on_timeout: Callable[[], None] | None = None,
         on_send: Callable[[frame.Send], None] | None = None,
         on_refused_result: Callable[[RefusedResult], None] | None = None,
+        complaints: Throttle | None = None,
     ) -> None:
         self.name = name
         self.socket = socket
@@ -50,9 +48,7 @@ class Pump:
         self._timer: asyncio.TimerHandle | None = None
         self._closed: asyncio.Future[SocketClosed] = asyncio.get_running_loop().create_future()
         self._is_paused = False
-        self._lines_left = float(MAX_LINES)
-        self._complained_at = 0.0
-        self._unsaid = 0
+        self._complaints = complaints or Throttle()
 
     async def run(self) -> SocketClosed:
         """Pump until the socket is closed; returns why. Everything open then gets its outcome."""
@@ -138,17 +134,10 @@ class Pump:
             self.flush()
 
     def _complain(self, size: int, problem: str) -> None:
-        """One line for an unusable frame; a peer that sends nothing else does not fill the disk."""
-        now = self._clock.monotonic()
-        self._lines_left = min(MAX_LINES, self._lines_left + (now - self._complained_at) / LINE_EVERY_S)
-        self._complained_at = now
-        if self._lines_left < 1:
-            self._unsaid += 1
-            return
-        self._lines_left -= 1
-        more = f"; {self._unsaid} more before it" if self._unsaid else ""
-        self._unsaid = 0
-        log.warning("%s: unusable frame of %d bytes: %s%s", self.name, size, problem, more)
+        """One line for an unusable frame."""
+        more = self._complaints.passes(self._clock.monotonic())
+        if more is not None:
+            log.warning("%s: unusable frame of %d bytes: %s%s", self.name, size, problem, more)
 
     def _hear(self, size: int, came: frame.Malformed | frame.Send | RefusedResult) -> None:
         if isinstance(came, frame.Malformed):

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from gateway.dialects import quirks
 from gateway.dialects.quirks import Quirks
+from gateway.log import Throttle
 from gateway.model.events import RegistrationStatus, StatusReport
 from gateway.model.ids import RowId, StationId
 from gateway.model.records import LatestMessage, OutboxRow, StationRecord
@@ -85,6 +86,8 @@ class Station:
 
         self.port: StationPort | None = None
         self.link: LinkPort | None = None
+        self.complaints = Throttle()
+        """Of what it sends that can't be used, over all its connections."""
         self.connectors: dict[tuple[int, int], StatusReport] = {}
         self.has_booted = False
         self.settled_at = float("inf")
@@ -118,8 +121,7 @@ class Station:
         self.hold_until = 0.0
         self.failures = 0
         self.first_row_of_link = RowId(0)
-        self.wake = asyncio.Event()
-        self.attached = asyncio.Event()
+        self.wake, self.attached = asyncio.Event(), asyncio.Event()
 
     @property
     def id(self) -> StationId:

@@ -18,6 +18,7 @@ from gateway.downlink import handshake, station, tls
 from gateway.downlink.admission import Admission, Doorkeeper, ListenerOptions, StationAccess, UnknownStations
 from gateway.downlink.handshake import Named, Refusal
 from gateway.errors import GatewayError, StoreError
+from gateway.log import Throttle
 from gateway.model.ids import StationId
 from gateway.model.records import Approval
 from gateway.site import Site
@@ -43,9 +44,10 @@ class ListenError(GatewayError):
 class _Connection(PushingServer):
     """One TCP connection, and what its handshake came to."""
 
-    def __init__(self, everyone: "set[_Connection]", *args: Any, **more: Any) -> None:
+    def __init__(self, everyone: "set[_Connection]", refusals: Throttle, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._everyone = everyone
+        self.refusals = refusals
         self.address = "?"
         self.named: Named | None = None
         self.admission: Admission | None = None
@@ -131,7 +133,7 @@ class DownlinkServer:
                 close_timeout=CLOSE_S,
                 max_size=options.max_message_bytes,
                 logger=_library_log(),
-                create_connection=cast(type[ServerConnection], partial(_Connection, self._everyone)),
+                create_connection=cast(type[ServerConnection], partial(_Connection, self._everyone, Throttle())),
                 ssl=context,
                 backlog=BACKLOG,
             )
@@ -316,7 +318,7 @@ def _process_response(connection: ServerConnection, request: Request, response: 
 
 def _log_refused(connection: _Connection, request: Request, reason: str) -> None:
     name = connection.named.station if connection.named else "station without a name"
-    log.warning("%s: handshake from %s refused, path %s: %s", name, connection.address, _shown(request.path), reason)
+    _warn(connection, f"{name}: handshake from {connection.address} refused, path {_shown(request.path)}: {reason}")
 
 
 def _log_unanswered(connection: _Connection, problem: Exception | None) -> None:
@@ -325,14 +327,22 @@ def _log_unanswered(connection: _Connection, problem: Exception | None) -> None:
     if connection.request is not None:
         _log_refused(connection, connection.request, "it was not over in time, or the station hung up")
     elif connection.speaks_tls:
-        log.warning("handshake from %s refused: it speaks TLS to a listener without: set ws:// in the station, or "
-                    "security_profile 2 here", connection.address)  # fmt: skip
+        _warn(connection, f"handshake from {connection.address} refused: it speaks TLS to a listener without: set "
+                          "ws:// in the station, or security_profile 2 here")  # fmt: skip
     elif cause is None:
-        log.info("handshake from %s: no whole HTTP request came in time", connection.address)
+        _warn(connection, f"handshake from {connection.address}: no whole HTTP request came in time", logging.INFO)
     elif isinstance(cause, EOFError | OSError) and "CRLF" not in f"{cause} {cause.__cause__}":
         log.debug("handshake from %s: closed by the other side", connection.address)
     else:
-        log.warning("handshake from %s refused, no valid HTTP request: %s", connection.address, _shown(str(cause)))
+        said = _shown(str(cause))
+        _warn(connection, f"handshake from {connection.address} refused, no valid HTTP request: {said}")
+
+
+def _warn(connection: _Connection, line: str, level: int = logging.WARNING) -> None:
+    """Whoever reaches the listener can cause such lines."""
+    more = connection.refusals.passes(connection.loop.time())
+    if more is not None:
+        log.log(level, "%s%s", line, more)
 
 
 def _shown(text: str) -> str:

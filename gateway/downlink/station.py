@@ -11,6 +11,7 @@ from gateway.downlink.mender import Mender, mender
 from gateway.errors import StoreError, StoreNotReady
 from gateway.flows import inbound
 from gateway.flows.lane import Lane, Rest
+from gateway.log import Throttle
 from gateway.pump import Pump
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
@@ -42,6 +43,7 @@ class StationConnection:
         mends: Mender | None = None,
         on_send: Callable[[Send], None] | None = None,
         on_refused_result: Callable[[RefusedResult], None] | None = None,
+        complaints: Throttle | None = None,
     ) -> None:
         self._mends = mends
         self.name = name
@@ -64,6 +66,7 @@ class StationConnection:
             on_timeout=self._count_timeout,
             on_send=on_send,
             on_refused_result=on_refused_result,
+            complaints=complaints,
         )
 
     @property
@@ -187,6 +190,7 @@ async def serve(site: Site, station: Station, socket: Socket, dialect: Dialect) 
         mends=mends,
         on_send=partial(inbound.pass_send, site, station, dialect),
         on_refused_result=partial(inbound.pass_refused_result, site, station),
+        complaints=station.complaints,
     )
     if mends is None and station.options.min_answer_delay_s == 0:
         connection.lane = Lane(site, station, dialect, connection.answer, connection.walk)

@@ -30,6 +30,9 @@ from gateway.station import Station
 log = logging.getLogger(__name__)
 
 MAX_KEPT_SENDS = 64
+MAX_CONNECTORS = 256
+"""Of one station, whose status is remembered or kept for a CSMS that is away: nobody has more."""
+
 MAX_KEPT_BYTES = 256 * 1024
 _UNKNOWN = UpRule("", Route.RELAY, Route.RELAY, offline=ErrorCode.NOT_IMPLEMENTED)
 """An action no table knows (a vendor's, a signed one) is relayed as it is."""
@@ -196,7 +199,8 @@ async def _latest(incoming: Incoming) -> bytes:
         if older:
             site.note([Drop(older)])
         return outcome.payload if isinstance(outcome, Answered) else incoming.offline_answer()
-    await site.commit([Put(kept)])
+    too_many = list(station.latest.values())[: max(0, len(station.latest) + 1 - MAX_CONNECTORS)]
+    await site.commit([*(Drop(oldest) for oldest in too_many), Put(kept)])
     station.wake.set()
     return incoming.offline_answer()
 
@@ -219,7 +223,8 @@ async def _status(incoming: Incoming) -> bytes:
         if tells_its_past and quirks.is_history(incoming.call.payload, site.clock.now()):
             return _past(incoming, is_known=place in station.connectors)
         before = station.connectors.get(place)
-        station.connectors[place] = report
+        if before is not None or len(station.connectors) < MAX_CONNECTORS:
+            station.connectors[place] = report
         if report.status == "Available":
             has_become_free = before is not None and before.status != "Available"
             before_boot = None if has_become_free else station.record.boots
