@@ -14,7 +14,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from gateway.dialects.base import Dialect
-from gateway.downlink import handshake, station, tls
+from gateway.downlink import handshake, refusals, station, tls
 from gateway.downlink.admission import Admission, Doorkeeper, ListenerOptions, StationAccess, UnknownStations
 from gateway.downlink.handshake import Named, Refusal
 from gateway.errors import GatewayError, StoreError
@@ -34,7 +34,6 @@ CLOSE_S = 3.0
 """For a closing handshake. With pings every 20 s, answered within 20 s, a dead station is noticed in 43 s."""
 BACKLOG = 1024
 MAX_QUEUED_FRAMES = 4
-_LONGEST_SHOWN = 200
 
 
 class ListenError(GatewayError):
@@ -92,7 +91,7 @@ class _Connection(PushingServer):
             self._hanging_up.cancel()
         self._everyone.discard(self)
         if self.response is None:
-            _log_unanswered(self, problem)
+            refusals.unanswered(self, problem)
 
 
 class DownlinkServer:
@@ -221,7 +220,7 @@ class DownlinkServer:
         admission, socket = connection.admission, WebSocket(connection)
         dialect = admission.version.dialect
         if dialect is None:
-            offers = _shown(", ".join(admission.version.offers))
+            offers = refusals.shown(", ".join(admission.version.offers))
             problem = f"no OCPP version in common, it offers {offers}"
             await _turn_away(connection, socket, 1002, "no common subprotocol", problem)
             return
@@ -313,41 +312,7 @@ def _process_response(connection: ServerConnection, request: Request, response: 
     assert isinstance(connection, _Connection)
     if response.status_code != 101 and connection.state is State.CONNECTING:
         reason = connection.refusal.reason if connection.refusal else response.body.decode(errors="replace")
-        _log_refused(connection, request, f"HTTP {response.status_code}, {' '.join(reason.split())}")
-
-
-def _log_refused(connection: _Connection, request: Request, reason: str) -> None:
-    name = connection.named.station if connection.named else "station without a name"
-    _warn(connection, f"{name}: handshake from {connection.address} refused, path {_shown(request.path)}: {reason}")
-
-
-def _log_unanswered(connection: _Connection, problem: Exception | None) -> None:
-    """The handshakes nobody else gets to see. `problem`: what the library, or else the network, made of it."""
-    cause = (problem.__cause__ or problem) if problem else None
-    if connection.request is not None:
-        _log_refused(connection, connection.request, "it was not over in time, or the station hung up")
-    elif connection.speaks_tls:
-        _warn(connection, f"handshake from {connection.address} refused: it speaks TLS to a listener without: set "
-                          "ws:// in the station, or security_profile 2 here")  # fmt: skip
-    elif cause is None:
-        _warn(connection, f"handshake from {connection.address}: no whole HTTP request came in time", logging.INFO)
-    elif isinstance(cause, EOFError | OSError) and "CRLF" not in f"{cause} {cause.__cause__}":
-        log.debug("handshake from %s: closed by the other side", connection.address)
-    else:
-        said = _shown(str(cause))
-        _warn(connection, f"handshake from {connection.address} refused, no valid HTTP request: {said}")
-
-
-def _warn(connection: _Connection, line: str, level: int = logging.WARNING) -> None:
-    """Whoever reaches the listener can cause such lines."""
-    more = connection.refusals.passes(connection.loop.time())
-    if more is not None:
-        log.log(level, "%s%s", line, more)
-
-
-def _shown(text: str) -> str:
-    """What a stranger sent, fit for a log line."""
-    return ascii(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "...")
+        refusals.refused(connection, request.path, f"HTTP {response.status_code}, {' '.join(reason.split())}")
 
 
 def _library_log() -> logging.Logger:
