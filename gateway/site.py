@@ -50,7 +50,11 @@ REMOTE_START_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class SiteOptions:
-    """`budgets`: seconds to wait for the CSMS; `suspect_s`: the same while its link is suspect."""
+    """`budgets`: seconds to wait for the CSMS; `suspect_s`: the same while its link is suspect.
+
+    `after_boot_s`, `after_reconnect_s`: how long a station is asked nothing after the answer to its boot, or after it
+    came back without one.
+    """
 
     name: str = "site"
     offline: OfflineMode = OfflineMode.KNOWN_ONLY
@@ -60,6 +64,8 @@ class SiteOptions:
     )
     suspect_s: float = 0.5
     call_timeout_s: float = 30.0
+    after_boot_s: float = 1.0
+    after_reconnect_s: float = 5.0
     stations: Mapping[str, StationOptions] = field(default_factory=dict)
     models: Sequence[ModelOptions] = ()
 
@@ -252,6 +258,7 @@ class Site:
         """A station's socket is there; an older one is closed. The newest proven socket wins."""
         old, station.port = station.port, port
         station.has_booted = False
+        station.calls_from = self.clock.monotonic() + self.options.after_reconnect_s
         if old is not None:
             old.close(1000, "replaced by a newer connection")
         station.attached.set()
@@ -269,8 +276,8 @@ class Site:
     # -- uplink -----------------------------------------------------------------------------------------------------
 
     def can_ask(self, station: Station) -> bool:
-        """Whether a message may go straight to the CSMS: its link is up, and no boot has to go first."""
-        return not station.record.boot_due and self.is_linked(station)
+        """Whether a message may go straight to the CSMS: its link is up, and the station's boot was accepted."""
+        return not station.record.boot_due and not station.is_held and self.is_linked(station)
 
     def is_linked(self, station: Station) -> bool:
         """Whether the station's link to the CSMS is up."""
@@ -278,7 +285,7 @@ class Site:
 
     def can_deliver(self, station: Station) -> bool:
         """Whether transaction messages may go up now."""
-        return self.can_ask(station) and not station.is_held and self.clock.monotonic() >= station.hold_until
+        return self.can_ask(station) and self.clock.monotonic() >= station.hold_until
 
     def deadline(self, station: Station, budget: Budget, received: float) -> float:
         """Until when (monotonic) the CSMS's answer is waited for; never above 60 % of the station's own patience."""
@@ -296,7 +303,8 @@ class Site:
     def link_up(self, station: Station, dialect: str) -> None:
         """The station's link to the CSMS is there: what was queued before is offline, what was parked may go again."""
         station.first_row_of_link = RowId(self._next_row)
-        station.boot_retry_at = 0.0
+        if not station.is_held:
+            station.boot_retry_at = 0.0
         parked = [row for row in station.parked.values() if row.dialect == dialect]
         unparked = [replaced(row, state=_before_parking(row)) for row in parked]
         self.note([Put(row) for row in unparked])

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Protocol
 
+from gateway.core import registration
 from gateway.dialects import quirks
 from gateway.dialects.quirks import Quirks
-from gateway.model.events import RegistrationStatus, StatusReport
+from gateway.model.events import StatusReport
 from gateway.model.ids import RowId, StationId
 from gateway.model.records import LatestMessage, OutboxRow, StationRecord
 from gateway.ports import LinkPort, StationPort
@@ -87,9 +88,13 @@ class Station:
         self.link: LinkPort | None = None
         self.connectors: dict[tuple[int, int], StatusReport] = {}
         self.has_booted = False
-        self.registration: RegistrationStatus | None = None
         self.boot_waiter: asyncio.Future[bytes | None] | None = None
         self.boot_retry_at = 0.0
+        self.calls_from = 0.0
+        """From when on (monotonic) the station may be asked something; infinity while its boot waits for an answer."""
+        self.calls_wake = asyncio.Event()
+        self.called_for: set[str] = set()
+        """Messages the CSMS called for while it holds the station as Pending."""
         self.beat_due = False
         self.in_flight: RowId | None = None
         self.outcomes: deque[tuple[OutboxRow, Outcome]] = deque()
@@ -120,8 +125,11 @@ class Station:
 
     @property
     def is_held(self) -> bool:
-        """The CSMS has not accepted the station's boot: nothing queued may go up."""
-        return self.registration in (RegistrationStatus.PENDING, RegistrationStatus.REJECTED)
+        return registration.is_held(self.record)
+
+    def is_called_for(self, action: str) -> bool:
+        """Whether the CSMS, which holds the station as Pending, asked for such messages."""
+        return action in self.called_for and registration.may_be_asked_for(self.record)
 
     def forget_troubles(self, row_id: RowId) -> None:
         """The row is delivered, or set aside."""

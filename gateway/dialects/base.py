@@ -182,6 +182,9 @@ class Codec(Protocol):
     def trigger_status(self) -> tuple[str, bytes]:
         """Action and payload that ask a station for the status of its connectors."""
 
+    def trigger_boot(self) -> tuple[str, bytes]:
+        """Action and payload that ask a station for its BootNotification."""
+
     def transaction_asked(self, payload: bytes) -> str | None:
         """The transaction a status question is about; None if it is about all."""
 
@@ -194,6 +197,8 @@ class Dialect:
     """One OCPP version. `name` is what is stored and shown; `subprotocol` is what the handshake says.
 
     `csms_gives_tx_ids`: the id of a transaction is the CSMS's to give (1.6), and messages must carry it.
+    `speaks_early`: many stations of this version don't wait for the answer to their boot.
+    `silent_if_rejected`: a rejected station answers no command (1.6, 4.2); else with SecurityError (2.x, B03).
     """
 
     name: str
@@ -203,3 +208,5 @@ class Dialect:
     up: Mapping[str, UpRule] = field(repr=False)
     down: Mapping[str, DownRule] = field(repr=False)
     csms_gives_tx_ids: bool = False
+    speaks_early: bool = False
+    silent_if_rejected: bool = False

@@ -146,6 +146,9 @@ def by_request(name: str) -> Callable[[Json], str]:
     return lambda found: f"{name}:{text(found.get('requestId')) or ''}"
 
 
+TRIGGER_BOOT = ("TriggerMessage", b'{"requestedMessage":"BootNotification"}')
+
+
 def boot_answer(payload: bytes) -> BootAnswer | None:
     """Read the answer to a boot, which is spelled alike in all versions; 0 s means "as you like"."""
     found = read_answer(payload)

@@ -143,6 +143,9 @@ class Codec16:
     def trigger_status(self) -> tuple[str, bytes]:
         return "TriggerMessage", b'{"requestedMessage":"StatusNotification"}'
 
+    def trigger_boot(self) -> tuple[str, bytes]:
+        return payloads.TRIGGER_BOOT
+
     def transaction_asked(self, payload: bytes) -> str | None:
         """1.6 can't ask."""
         return None

@@ -135,6 +135,9 @@ class Codec201:
         """Asks for the first connector only: 2.0.1 reports one connector a trigger, and refuses one that names none."""
         return "TriggerMessage", b'{"requestedMessage":"StatusNotification","evse":{"id":1,"connectorId":1}}'
 
+    def trigger_boot(self) -> tuple[str, bytes]:
+        return payloads.TRIGGER_BOOT
+
     def transaction_asked(self, payload: bytes) -> str | None:
         """Of a GetTransactionStatus; without an id it asks about the whole queue."""
         asked = read(payload).get("transactionId")

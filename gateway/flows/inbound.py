@@ -10,10 +10,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from gateway.core.registration import PENDING_APPROVAL, local_boot_answer
+from gateway.core.registration import PENDING_APPROVAL, is_heard, local_boot_answer
 from gateway.dialects import quirks
 from gateway.dialects.base import Dialect, Role, Route, UpRule
-from gateway.flows import booking
+from gateway.flows import booking, grace
 from gateway.flows.incoming import Incoming, ask, wait
 from gateway.model.records import Drop, LatestMessage, Put
 from gateway.ports import LinkState
@@ -37,8 +37,20 @@ async def handle(site: Site, station: Station, dialect: Dialect, call: Call, rec
     `received` is monotonic. Raises CallError for a CALLERROR, StoreError if nothing may be answered.
     """
     rule = dialect.up.get(call.action, _UNKNOWN)
+    if rule.role is not Role.BOOT and not _is_heard(site, station, dialect, rule):
+        raise CallError(ErrorCode.SECURITY_ERROR, "the station's boot has not been accepted")
     handler = _BY_ROLE.get(rule.role) if rule.role else None
     return await (handler or _BY_ROUTE[rule.route])(Incoming(site, station, dialect, rule, call, received))
+
+
+def _is_heard(site: Site, station: Station, dialect: Dialect, rule: UpRule) -> bool:
+    return is_heard(
+        station.record,
+        is_called_for=station.is_called_for(rule.action),
+        is_booking=rule.route is Route.DURABLE or rule.role is Role.AUTHORIZE,
+        csms_is_there=site.is_linked(station),
+        speaks_early=dialect.speaks_early,
+    )
 
 
 def handle_unapproved(site: Site, dialect: Dialect, call: Call) -> bytes:
@@ -100,17 +112,19 @@ async def _boot(incoming: Incoming) -> bytes:
     )
     site.note([Put(record)])
     station.has_booted = True
-    station.registration = None
+    grace.open_after(site, station, float("inf"))
     station.boot_retry_at = 0.0
     station.boot_waiter = asyncio.get_running_loop().create_future()
     station.wake.set()
     site.uplink.wake(station.id)
     deadline = site.clock.monotonic() if site.uplink.state(station.id) is LinkState.DOWN else incoming.deadline()
     answer = await wait(station.boot_waiter, deadline)
-    if answer is not None:
-        return answer
-    await site.commit([Put(station.record)])
-    return codec.answer_boot(local_boot_answer(station.record), site.clock.now())
+    if answer is None:
+        told = local_boot_answer(station.record)
+        await site.commit([Put(replace(station.record, told=told.status))])
+        answer = codec.answer_boot(told, site.clock.now())
+    grace.open_after(site, station, station.options.min_answer_delay_s + site.options.after_boot_s)
+    return answer
 
 
 async def _heartbeat(incoming: Incoming) -> bytes:

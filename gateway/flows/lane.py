@@ -67,7 +67,9 @@ class Lane:
         record, rule, link = station.record, self._rules.get(call.action), station.link
         if rule is None or link is None or link.is_suspect or station.queue or station.in_flight is not None:
             return False
-        if record.boot_due or station.is_held or received < station.hold_until or not site.writer.is_ready:
+        if record.boot_due or station.is_held or received < station.hold_until:
+            return False
+        if not (record.was_accepted and site.writer.is_ready):
             return False
         try:
             message = self._read(call.action, call.payload)

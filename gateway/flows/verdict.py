@@ -7,6 +7,7 @@ and a station that was away is stopped when it comes back.
 import asyncio
 import logging
 
+from gateway.flows import grace
 from gateway.model.transaction import Transaction, TransactionState
 from gateway.rpc.session import Answered
 from gateway.site import Site
@@ -27,15 +28,24 @@ async def run(site: Site) -> None:
             except Exception:  # one station's trouble is never another's
                 log.exception("%s: could not stop transaction %s", transaction.station, transaction.station_tx_id)
         try:
-            async with asyncio.timeout(RETRY_S if due else None):
+            async with asyncio.timeout(_pause_s(site, due)):
                 await site.verdict_wake.wait()
         except TimeoutError:
             continue
 
 
+def _pause_s(site: Site, due: list[Transaction]) -> float | None:
+    """Until when to do nothing: the next attempt, or the end of the grace of a station that is just back."""
+    now = site.clock.monotonic()
+    opens = [site.stations[one.station].calls_from - now for one in due]
+    return min([RETRY_S, *(pause_s for pause_s in opens if pause_s > 0)]) if due else None
+
+
 async def _stop(site: Site, transaction: Transaction) -> None:
     port = site.stations[transaction.station].port
-    if port is None or transaction.station_tx_id is None or transaction.state is not TransactionState.RUNNING:
+    if port is None or not grace.is_open(site, site.stations[transaction.station]):
+        return
+    if transaction.station_tx_id is None or transaction.state is not TransactionState.RUNNING:
         return
     action, payload = port.dialect.codec.remote_stop(transaction.station_tx_id)
     outcome = await port.call(action, payload, send_by=site.clock.monotonic() + RETRY_S)

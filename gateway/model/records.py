@@ -8,7 +8,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace as replaced
 
-from gateway.model.events import EventKind
+from gateway.model.events import EventKind, RegistrationStatus
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
 from gateway.model.transaction import Transaction
 
@@ -74,7 +74,8 @@ class StationRecord:
     """What is remembered of a station.
 
     `boot`: the last BootNotification's payload; `boot_due`: it has not reached the CSMS yet.
-    `was_accepted`: a CSMS has accepted it at least once. `boots` counts boots.
+    `was_accepted`: a CSMS has accepted it at least once. `boots` counts boots. `registration`: the CSMS's last word on
+    a boot of it, `wait_s` the interval that came with Pending or Rejected; `told`: what the station itself last heard.
     `upstream_dialect`: the version the CSMS picked. `credential`: salted hash pinned at approval.
     """
 
@@ -88,6 +89,9 @@ class StationRecord:
     boots: int = 0
     was_accepted: bool = False
     interval_s: int = 300
+    registration: RegistrationStatus | None = None
+    told: RegistrationStatus | None = None
+    wait_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
