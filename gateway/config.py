@@ -15,13 +15,26 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from gateway.config_mistakes import ConfigError, Mistake, dotted, quoted, translated, unknown
-from gateway.config_models import Authorization, Budgets, Config, Downlink, Log, Model, Section, Site, Station, Uplink
+from gateway.config_models import (
+    Authorization,
+    Budgets,
+    Config,
+    Downlink,
+    Grace,
+    Log,
+    Model,
+    Section,
+    Site,
+    Station,
+    Time,
+    Uplink,
+)
 from gateway.config_values import Address, Context
 
 __all__ = ["Config", "ConfigError", "Mistake", "load", "redacted"]
 
 _LARGEST_FILE = 4 * 1024**2
-_SECTIONS = ["site", "downlink", "uplink", "authorization", "station", "model", "budgets", "log"]
+_SECTIONS = ["site", "downlink", "uplink", "authorization", "station", "model", "budgets", "time", "grace", "log"]
 _REQUIRED = {"site", "uplink"}
 _NOT_YET = {
     "circuit": "share current between stations",
@@ -119,6 +132,7 @@ class _Draft:
         site, uplink = self._table(Site, raw, "site"), self._table(Uplink, raw, "uplink")
         authorization = self._table(Authorization, raw, "authorization")
         budgets, log = self._table(Budgets, raw, "budgets"), self._table(Log, raw, "log")
+        time, grace = self._table(Time, raw, "time"), self._table(Grace, raw, "grace")
         downlinks = self._list(Downlink, raw, "downlink")
         stations = self._list(Station, raw, "station")
         models = self._list(Model, raw, "model")
@@ -137,6 +151,8 @@ class _Draft:
                 "stations": tuple(part.section for part in stations),
                 "models": tuple(part.section for part in models),
                 "budgets": budgets.section,
+                "time": time.section,
+                "grace": grace.section,
                 "log": log.section,
                 "source": source,
                 "warnings": tuple(self.warnings),

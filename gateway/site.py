@@ -25,6 +25,7 @@ from gateway.model.ids import MessageId, RowId, StationId
 from gateway.model.records import (
     Approval,
     Change,
+    ClockBase,
     Counter,
     Delivered,
     LatestMessage,
@@ -33,6 +34,7 @@ from gateway.model.records import (
     Record,
     RemoteStart,
     RowState,
+    StationClock,
     StationRecord,
     TokenRecord,
     UnknownOutcome,
@@ -42,6 +44,7 @@ from gateway.model.transaction import Transaction
 from gateway.ports import LinkState, StationPort, UplinkPort
 from gateway.station import ModelOptions, Pending, Station, StationOptions
 from gateway.store.writer import Settle, Writer
+from gateway.timekeeper import Timekeeper, TimeOptions
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -66,6 +69,7 @@ class SiteOptions:
     call_timeout_s: float = 30.0
     after_boot_s: float = 1.0
     after_reconnect_s: float = 5.0
+    time: TimeOptions = field(default_factory=TimeOptions)
     stations: Mapping[str, StationOptions] = field(default_factory=dict)
     models: Sequence[ModelOptions] = ()
 
@@ -81,6 +85,7 @@ class Site:
         self.uplink: UplinkPort
         self.stations: dict[StationId, Station] = {}
         self.pending: dict[StationId, Pending] = {}
+        self.time = Timekeeper(clock, options.time)
         self.ledger = Ledger()
         self.tokens: dict[str, TokenRecord] = {}
         self.remote_starts: dict[tuple[StationId, str], RemoteStart] = {}
@@ -104,6 +109,7 @@ class Site:
     def load(self, records: Iterable[Record], carried: Sequence[Change] = ()) -> None:
         """Build the durable half anew. `carried`: changes not yet on disk that are still true."""
         lazy = {s.id: [s.queue[row_id] for row_id in s.lazy if row_id in s.queue] for s in self.stations.values()}
+        self.time.clear()
         self.ledger = Ledger()
         self.tokens.clear()
         self.remote_starts.clear()
@@ -156,6 +162,8 @@ class Site:
                 self._next_row = max(self._next_row, record.row + 1)
             case Counter():
                 self.counter = record
+            case ClockBase() | StationClock():
+                self.time.apply(record)
 
     def _apply_row(self, row: OutboxRow, is_put: bool) -> None:
         station = self.station(row.station)

@@ -154,6 +154,12 @@ class Codec(Protocol):
     def transaction_answer(self, action: str, payload: bytes) -> TransactionAnswer:
         """Read the CSMS's answer to a transaction message."""
 
+    def current_time(self, payload: bytes) -> str | None:
+        """The time an answer of the CSMS (to a boot, a heartbeat) tells, as it spells it."""
+
+    def with_time(self, payload: bytes, moment: datetime) -> bytes:
+        """The same answer with another time in it."""
+
     def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes: ...
 
     def answer_heartbeat(self, now: datetime) -> bytes: ...

@@ -91,6 +91,12 @@ class Codec201:
             return SAYS_NOTHING
         return TransactionAnswer(verdict=_verdict(read_answer(payload)))
 
+    def current_time(self, payload: bytes) -> str | None:
+        return payloads.current_time(payload)
+
+    def with_time(self, payload: bytes, moment: datetime) -> bytes:
+        return payloads.with_time(payload, moment)
+
     def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes:
         return payloads.answer_boot(answer, now)
 

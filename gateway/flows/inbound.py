@@ -13,7 +13,7 @@ from dataclasses import replace
 from gateway.core.registration import PENDING_APPROVAL, is_heard, local_boot_answer
 from gateway.dialects import quirks
 from gateway.dialects.base import Dialect, Role, Route, UpRule
-from gateway.flows import booking, grace
+from gateway.flows import booking, grace, timing
 from gateway.flows.incoming import Incoming, ask, wait
 from gateway.model.records import Drop, LatestMessage, Put
 from gateway.ports import LinkState
@@ -120,9 +120,11 @@ async def _boot(incoming: Incoming) -> bytes:
     deadline = site.clock.monotonic() if site.uplink.state(station.id) is LinkState.DOWN else incoming.deadline()
     answer = await wait(station.boot_waiter, deadline)
     if answer is None:
-        told = local_boot_answer(station.record)
+        told = timing.unless_time_is_unsure(site, local_boot_answer(station.record))
         await site.commit([Put(replace(station.record, told=told.status))])
-        answer = codec.answer_boot(told, site.clock.now())
+        answer = codec.answer_boot(told, timing.time_for(site, station))
+    else:
+        answer = timing.fitted(site, station, codec, answer)
     grace.open_after(site, station, station.options.min_answer_delay_s + site.options.after_boot_s)
     return answer
 
@@ -132,7 +134,7 @@ async def _heartbeat(incoming: Incoming) -> bytes:
     pass_kept_sends(incoming.site, incoming.station)
     incoming.station.beat_due = True
     incoming.station.wake.set()
-    return incoming.dialect.codec.answer_heartbeat(incoming.site.clock.now())
+    return incoming.dialect.codec.answer_heartbeat(timing.time_for(incoming.site, incoming.station))
 
 
 async def _authorize(incoming: Incoming) -> bytes:
@@ -185,6 +187,7 @@ async def _status(incoming: Incoming) -> bytes:
     """A connector that became free has no transaction any more, even if its Stop never came."""
     site, station = incoming.site, incoming.station
     report = incoming.dialect.codec.status(incoming.call.payload)
+    timing.hear_status(site, station, incoming.call.payload)
     if report:
         place = (report.evse, report.connector)
         tells_its_past = station.options.quirks.history_at_first_connect

@@ -17,7 +17,7 @@ from gateway.core.ledger import Ledger
 from gateway.dialects import registry
 from gateway.dialects.base import Dialect, Role
 from gateway.errors import StoreError
-from gateway.flows import delivery
+from gateway.flows import delivery, timing
 from gateway.model.events import BootAnswer, EventKind, RegistrationStatus
 from gateway.model.records import Change, Drop, LatestMessage, OutboxRow, Put, RowState
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, Unanswered
@@ -145,6 +145,8 @@ async def _send_boot(site: Site, station: Station, dialect: Dialect, payload: by
         return
     waiter, station.boot_waiter = station.boot_waiter, None
     answer = dialect.codec.boot_answer(outcome.payload) if isinstance(outcome, Answered) else None
+    if isinstance(outcome, Answered):
+        timing.hear_csms(site, dialect.codec.current_time(outcome.payload))
     is_told = waiter is not None and not waiter.done()
     if waiter is not None and not waiter.done():
         waiter.set_result(outcome.payload if isinstance(outcome, Answered) else None)
@@ -177,7 +179,9 @@ def _register(site: Site, station: Station, answer: BootAnswer, is_told: bool) -
 
 async def _send_beat(site: Site, station: Station, dialect: Dialect) -> None:
     action = _action(dialect, Role.HEARTBEAT)
-    await site.uplink.call(station.id, site.message_id(), action, b"{}", priority=Priority.STATUS)
+    outcome = await site.uplink.call(station.id, site.message_id(), action, b"{}", priority=Priority.STATUS)
+    if isinstance(outcome, Answered):
+        timing.hear_csms(site, dialect.codec.current_time(outcome.payload))
 
 
 async def _send_latest(site: Site, station: Station, latest: LatestMessage) -> None:

@@ -26,6 +26,7 @@ class OutboxRow(Struct, frozen=True, gc=False):
     """One message on its way to the CSMS, payload as received.
 
     `bound_tx_id` and `offline` are frozen at release. `errors` counts CALLERRORs, not silence.
+    `stamp` (`core.timebase`) is set where `received` is an estimate.
     `fingerprint` recognises the station's retry, also after delivery (the payload of a delivered row is dropped).
     """
 
@@ -45,6 +46,7 @@ class OutboxRow(Struct, frozen=True, gc=False):
     bound_tx_id: int | None = None
     errors: int = 0
     last_error: str | None = None
+    stamp: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,38 @@ class Counter:
     value: int
 
 
-Record = Transaction | OutboxRow | UnknownOutcome | StationRecord | LatestMessage | TokenRecord | RemoteStart | Counter
+@dataclass(frozen=True, slots=True)
+class ClockBase:
+    """The time under one boot of the box: epoch seconds at monotonic 0, its trust, and the latest time seen."""
+
+    boot: str
+    anchor_s: float
+    trust: str
+    last_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StationClock:
+    """The time a station was told last, as an anchor under that boot; `skew_s`: how far its own clock was ahead."""
+
+    station: StationId
+    boot: str
+    anchor_s: float | None = None
+    skew_s: float | None = None
+
+
+Record = (
+    Transaction
+    | OutboxRow
+    | UnknownOutcome
+    | StationRecord
+    | LatestMessage
+    | TokenRecord
+    | RemoteStart
+    | Counter
+    | ClockBase
+    | StationClock
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class Transaction:
     `upstream_tx_id`: the id the CSMS uses, None until known; `other_upstream_ids`: ids of further answers to the same
     Start, listed and never used.
     `status`, `status_reason`, `status_expiry`: the verdict the station was given; `late_status`: one that came later.
+    `received` is the gateway's time beside the station's own; where that was an estimate, `stamp` corrects it later.
     `deauthorized`: the gateway stops it on the CSMS's late verdict, and reports it so.
     """
 
@@ -49,3 +50,4 @@ class Transaction:
     stopped_reason: str | None = None
     received: datetime | None = None
     parked: bool = False
+    stamp: str | None = None

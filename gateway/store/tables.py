@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gateway.model.records import (
     Change,
+    ClockBase,
     Counter,
     Drop,
     LatestMessage,
@@ -22,6 +23,7 @@ from gateway.model.records import (
     Put,
     Record,
     RemoteStart,
+    StationClock,
     StationRecord,
     TokenRecord,
     UnknownOutcome,
@@ -70,6 +72,8 @@ _TABLES: dict[type[Any], _Table] = {
         _Table(TokenRecord, "token", "token"),
         _Table(RemoteStart, "remote_start", "station", "token"),
         _Table(Counter, "counter", "name"),
+        _Table(ClockBase, "clock_base", "boot"),
+        _Table(StationClock, "station_clock", "station"),
     )
 }
 _DELIVERED = Op(
