@@ -153,7 +153,7 @@ def _identity(record: Any) -> tuple[Any, ...]:
     names = {
         Transaction: ("key",), OutboxRow: ("id",), UnknownOutcome: ("row",), StationRecord: ("id",),
         LatestMessage: ("station", "slot"), TokenRecord: ("token",), RemoteStart: ("station", "token"),
-        Counter: ("name",),
+        Counter: ("name",), ClockBase: ("boot",), StationClock: ("station",),
     }[type(record)]  # fmt: skip
     return (type(record), *(getattr(record, name) for name in names))
 
