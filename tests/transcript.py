@@ -194,7 +194,6 @@ class Transcript:
         self._folder = folder
         self._lines = read(path)
         self._known: dict[str, str] = {}
-        self._has_lost_time = False
         self._options = SiteOptions(offline=OfflineMode.KNOWN_ONLY)
         self._version = ""
         self._rig: Rig
@@ -205,8 +204,6 @@ class Transcript:
         for line in head:
             self._configure(line.text.split()[1:] if line.text.startswith("set ") else ["version", line.text[8:]])
         self._rig = Rig(self._folder, self._version, self._options)
-        if self._has_lost_time:
-            self._rig.world.lose_time()
         await self._rig.start()
         try:
             for index, line in enumerate(self._lines):
@@ -231,8 +228,6 @@ class Transcript:
                 self._options = replace(
                     self._options, after_boot_s=float(after_boot_s), after_reconnect_s=float(after_reconnect_s)
                 )
-            case ["clock", "lost"]:
-                self._has_lost_time = True
             case ["answer-delay", seconds]:
                 stations = {STATION: StationOptions(min_answer_delay_s=float(seconds))}
                 self._options = replace(self._options, stations=stations)
@@ -269,7 +264,7 @@ class Transcript:
             "restore uplink": world.csms.mend,
             "kill gateway": world.crash,
             "start gateway": world.start,
-            "sync clock": world.sync_clock,
+            "cut power": world.cut_power,
         }
         if text.startswith("wait "):
             await asyncio.sleep(float(text.split()[1]))

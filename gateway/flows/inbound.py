@@ -124,6 +124,8 @@ async def _boot(incoming: Incoming) -> bytes:
         await site.commit([Put(replace(station.record, told=told.status))])
         answer = codec.answer_boot(told, timing.time_for(site, station))
     else:
+        if (station.record.registration, station.record.told) != (record.registration, record.told):
+            await site.commit([Put(station.record)])
         answer = timing.fitted(site, station, codec, answer)
     grace.open_after(site, station, station.options.min_answer_delay_s + site.options.after_boot_s)
     return answer

@@ -94,6 +94,12 @@ class World:
         self.assembly = assembly
         self._running = asyncio.create_task(assembly.run(), name="gateway")
 
+    async def cut_power(self) -> None:
+        """Of the box: as `crash`, and its clock is lost too."""
+        await self.crash()
+        self.boot += "+1"
+        self.lose_time()
+
     def lose_time(self) -> None:
         """The box begins in 1970, and nobody vouches for its clock."""
         self.vouched, self.step_s = None, -EPOCH.timestamp()
