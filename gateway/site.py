@@ -266,7 +266,7 @@ class Site:
         """A station's socket is there; an older one is closed. The newest proven socket wins."""
         old, station.port = station.port, port
         station.has_booted = False
-        station.calls_from = self.clock.monotonic() + self.options.after_reconnect_s
+        station.settled_at = self.clock.monotonic() + self.options.after_reconnect_s
         if old is not None:
             old.close(1000, "replaced by a newer connection")
         station.attached.set()

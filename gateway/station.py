@@ -90,7 +90,7 @@ class Station:
         self.has_booted = False
         self.boot_waiter: asyncio.Future[bytes | None] | None = None
         self.boot_retry_at = 0.0
-        self.calls_from = 0.0
+        self.settled_at = 0.0
         """From when on (monotonic) the station may be asked something; infinity while its boot waits for an answer."""
         self.calls_wake = asyncio.Event()
         self.called_for: set[str] = set()

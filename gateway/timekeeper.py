@@ -27,7 +27,7 @@ class Timekeeper:
 
     def __init__(self, clock: Clock, options: TimeOptions) -> None:
         self.options = options
-        self.base = Base(clock.wall() - clock.monotonic(), Trust.ESTIMATED, ClockReason.UNSURE)
+        self._base: Base | None = None
         self.bases: dict[str, ClockBase] = {}
         self.stations: dict[StationId, StationClock] = {}
         self._clock = clock
@@ -63,6 +63,14 @@ class Timekeeper:
         return [Put(record) for record in records]
 
     # -- the time ---------------------------------------------------------------------------------------------------
+
+    @property
+    def base(self) -> Base:
+        """The time; the system's, while nothing has been begun."""
+        if self._base is None:
+            clock = self._clock
+            return Base(clock.wall() - clock.monotonic(), Trust.ESTIMATED, ClockReason.UNSURE)
+        return self._base
 
     @property
     def floor(self) -> datetime:
@@ -116,7 +124,7 @@ class Timekeeper:
         return self._save() if is_step or base.trust is not before.trust else []
 
     def _set(self, base: Base) -> None:
-        self.base = base
+        self._base = base
         self._clock.anchor = base.anchor
         if base.trust is Trust.NTP:
             self._floor = max(timebase.BUILT, min(self._floor, self._now()))

@@ -10,13 +10,13 @@ from gateway.station import Station
 
 def open_after(site: Site, station: Station, seconds: float) -> None:
     """From so many seconds on the station may be asked; infinity: not before its boot is answered."""
-    station.calls_from = site.clock.monotonic() + seconds
+    station.settled_at = site.clock.monotonic() + seconds
     station.calls_wake.set()
     site.verdict_wake.set()
 
 
 def is_open(site: Site, station: Station) -> bool:
-    return station.port is not None and site.clock.monotonic() >= station.calls_from
+    return station.port is not None and site.clock.monotonic() >= station.settled_at
 
 
 async def reach(site: Site, station: Station, until: float) -> StationPort | None:
@@ -32,7 +32,7 @@ async def reach(site: Site, station: Station, until: float) -> StationPort | Non
 async def _change(site: Site, station: Station) -> None:
     """Wait until there may be news of the station."""
     await station.attached.wait()
-    pause_s = station.calls_from - site.clock.monotonic()
+    pause_s = station.settled_at - site.clock.monotonic()
     if pause_s <= 0:
         return
     station.calls_wake.clear()

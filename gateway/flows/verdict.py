@@ -37,7 +37,7 @@ async def run(site: Site) -> None:
 def _pause_s(site: Site, due: list[Transaction]) -> float | None:
     """Until when to do nothing: the next attempt, or the end of the grace of a station that is just back."""
     now = site.clock.monotonic()
-    opens = [site.stations[one.station].calls_from - now for one in due]
+    opens = [site.stations[one.station].settled_at - now for one in due]
     return min([RETRY_S, *(pause_s for pause_s in opens if pause_s > 0)]) if due else None
 
 
