@@ -28,6 +28,7 @@ from gateway.model.token import LateRefusal, OfflineMode
 from gateway.site import Site, SiteOptions
 from gateway.station import ModelOptions, StationOptions
 from gateway.store import database
+from gateway.timekeeper import TimeOptions
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import LinkOptions, WebSocketConnector
 from gateway.uplink.per_station import PerStationOptions
@@ -113,6 +114,9 @@ def _site_options(config: Config) -> SiteOptions:
         },
         suspect_s=budgets.suspect_s,
         call_timeout_s=config.uplink.call_timeout_s,
+        after_boot_s=config.grace.after_boot_s,
+        after_reconnect_s=config.grace.after_reconnect_s,
+        time=TimeOptions(requires_sync=config.time.require_sync, trusts_system=config.time.trust_system_clock),
         stations={
             station.id: StationOptions(
                 station.station_timeout_s, station.min_answer_delay_ms / 1000, quirks.of(station.quirks)

@@ -163,6 +163,12 @@ class Codec(Protocol):
     def transaction_answer(self, action: str, payload: bytes) -> TransactionAnswer:
         """Read the CSMS's answer to a transaction message."""
 
+    def current_time(self, payload: bytes) -> str | None:
+        """The time an answer of the CSMS (to a boot, a heartbeat) tells, as it spells it."""
+
+    def with_time(self, payload: bytes, moment: datetime) -> bytes:
+        """The same answer with another time in it."""
+
     def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes: ...
 
     def answer_heartbeat(self, now: datetime) -> bytes: ...
@@ -190,6 +196,9 @@ class Codec(Protocol):
 
     def trigger_status(self) -> tuple[str, bytes]:
         """Action and payload that ask a station for the status of its connectors."""
+
+    def trigger_boot(self) -> tuple[str, bytes]:
+        """Action and payload that ask a station for its BootNotification."""
 
     def transaction_asked(self, payload: bytes) -> str | None:
         """The transaction a status question is about; None if it is about all."""
@@ -258,6 +267,8 @@ class Dialect:
     """One OCPP version. `name` is what is stored and shown; `subprotocol` is what the handshake says.
 
     `csms_gives_tx_ids`: the id of a transaction is the CSMS's to give (1.6), and messages must carry it.
+    `speaks_early`: many stations of this version don't wait for the answer to their boot.
+    `silent_if_rejected`: a rejected station answers no command (1.6, 4.2); else with SecurityError (2.x, B03).
     """
 
     name: str
@@ -268,3 +279,5 @@ class Dialect:
     up: Mapping[str, UpRule] = field(repr=False)
     down: Mapping[str, DownRule] = field(repr=False)
     csms_gives_tx_ids: bool = False
+    speaks_early: bool = False
+    silent_if_rejected: bool = False

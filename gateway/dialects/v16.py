@@ -123,4 +123,6 @@ V16 = Dialect(
     up=MappingProxyType({rule.action: rule for rule in _UP}),
     down=MappingProxyType({rule.action: rule for rule in _DOWN}),
     csms_gives_tx_ids=True,
+    speaks_early=True,
+    silent_if_rejected=True,
 )

@@ -1,17 +1,17 @@
 """Walk 2: a command of the CSMS on its way down, each in a task of its own."""
 
-import asyncio
 import json
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
 from gateway.dialects.base import Dialect, DownRule, Guarded, Role, Route
-from gateway.errors import StoreError
-from gateway.flows import token_commands
+from gateway.dialects.called import called_for
+from gateway.errors import LeftUnanswered, StoreError
+from gateway.flows import grace, token_commands
 from gateway.flows.token_commands import TokenCommand
+from gateway.model.events import RegistrationStatus
 from gateway.model.records import Put, RemoteStart
-from gateway.ports import StationPort
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
 from gateway.rpc.session import Answered, Refused, RefusedResult
@@ -22,7 +22,7 @@ from gateway.station import Station
 log = logging.getLogger(__name__)
 
 GRACE_S = 10.0
-"""How long a command waits for a station that is just away."""
+"""How long a command waits for a station that is just away, or just back."""
 
 _UNKNOWN = DownRule("", Route.RELAY, Route.RELAY)
 
@@ -34,6 +34,7 @@ class _NoSuchTransactionError(Exception):
 @dataclass(frozen=True, slots=True)
 class _Command(TokenCommand):
     rule: DownRule
+    received: float
 
     def rejected(self, why: str) -> bytes:
         """The refusing answer this action has, or a CALLERROR where it has none."""
@@ -46,7 +47,8 @@ class _Command(TokenCommand):
 async def handle(site: Site, station: Station, dialect: Dialect, call: Call, received: float) -> bytes:
     """Handle one CALL of the CSMS; returns the payload of its answer. `received` is monotonic. Raises CallError."""
     rule = dialect.down.get(call.action, _UNKNOWN)
-    command = _Command(site, station, dialect, call, received + site.options.call_timeout_s, rule)
+    command = _Command(site, station, dialect, call, received + site.options.call_timeout_s, rule, received)
+    _check_registration(command)
     try:
         return await _handle(command)
     except StoreError:
@@ -70,6 +72,14 @@ async def _handle(command: _Command) -> bytes:
         return command.rejected("no such transaction on this station")
 
 
+def _check_registration(command: _Command) -> None:
+    """A rejected station is asked nothing (1.6 4.2, 2.x B03). Raises CallError, LeftUnanswered."""
+    if command.station.record.registration is RegistrationStatus.REJECTED:
+        if command.dialect.silent_if_rejected:
+            raise LeftUnanswered
+        raise CallError(ErrorCode.SECURITY_ERROR, "the CSMS has rejected this station")
+
+
 def pass_send(station: Station, dialect: Dialect, send: Send) -> None:
     """A SEND of the CSMS: down at once, or not at all.
 
@@ -90,7 +100,9 @@ def pass_refused_result(station: Station, refused: RefusedResult) -> None:
 
 async def _forward(command: _Command, payload: bytes) -> bytes:
     site, station, rule = command.site, command.station, command.rule
-    port = await _reachable(command)
+    if station.record.registration is RegistrationStatus.PENDING and rule.role in (Role.REMOTE_START, Role.REMOTE_STOP):
+        return command.rejected("the CSMS holds the station as Pending")
+    port = await grace.reach(site, station, min(command.received + GRACE_S, command.deadline))
     if port is None:
         return command.rejected("the station is not connected")
     if port.dialect.name != command.dialect.name:
@@ -99,6 +111,9 @@ async def _forward(command: _Command, payload: bytes) -> bytes:
         payload = _map_tx_id(command, payload, path)
     if rule.role is Role.REMOTE_START:
         await _vouch(command, payload)
+    asked_for = called_for(command.call.action, payload)
+    if asked_for is not None:
+        station.called_for.add(asked_for)
     outcome = await port.call(command.call.action, payload, send_by=command.deadline)
     if isinstance(outcome, Answered):
         if rule.role is Role.QUEUE_STATUS:
@@ -122,18 +137,6 @@ def _is_in_queue(command: _Command) -> bool:
         return bool(rows)
     found = command.site.ledger.by_station_id(command.station.id, asked)
     return found is not None and any(row.transaction == found.key for row in rows)
-
-
-async def _reachable(command: _Command) -> StationPort | None:
-    """The station's port, waiting a little for one that is in a blip."""
-    station = command.station
-    if station.port is None:
-        try:
-            async with asyncio.timeout(GRACE_S):
-                await station.attached.wait()
-        except TimeoutError:
-            return None
-    return station.port
 
 
 def _map_tx_id(command: _Command, payload: bytes, path: Path) -> bytes:

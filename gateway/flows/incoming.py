@@ -55,7 +55,7 @@ def _give_up(waiter: asyncio.Future[Any]) -> None:
 async def ask(incoming: Incoming, late: Callable[[Outcome], None] | None = None) -> Outcome | None:
     """Ask the CSMS within the action's budget. None: no answer in time; one that comes later goes to `late`."""
     site, station, rule, call = incoming.site, incoming.station, incoming.rule, incoming.call
-    if not site.can_ask(station):
+    if not site.can_ask(station) and not (station.is_called_for(call.action) and site.is_linked(station)):
         return None
     deadline = incoming.deadline()
     waiter: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gateway.model.records import (
     Change,
+    ClockBase,
     Counter,
     Drop,
     LatestMessage,
@@ -25,6 +26,7 @@ from gateway.model.records import (
     RemoteStart,
     Reservation,
     StationAuthorization,
+    StationClock,
     StationRecord,
     TokenRecord,
     UnknownOutcome,
@@ -79,6 +81,8 @@ _TABLES: dict[type[Any], _Table] = {
         _Table(LocalList, "local_list", "digest"),
         _Table(StationAuthorization, "station_authorization", "station"),
         _Table(Reservation, "reservation", "station", "id"),
+        _Table(ClockBase, "clock_base", "boot"),
+        _Table(StationClock, "station_clock", "station"),
     )
 }
 _DELIVERED = Op(

@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol
 
 from gateway.clock import Clock
 from gateway.dialects.base import Dialect
-from gateway.errors import ConnectError
+from gateway.errors import ConnectError, LeftUnanswered
 from gateway.pump import Pump
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
@@ -175,6 +175,8 @@ class Link:
             payload = await self._answer(call, received)
         except CallError as error:
             self.pump.refuse(call, error.code, error.description, error.details)
+        except LeftUnanswered:
+            self.pump.forget(call)
         except Exception:
             log.exception("%s: %s of the CSMS failed", self.name, call.action)
             self.pump.refuse(call, ErrorCode.INTERNAL_ERROR, "the gateway failed to handle this")
