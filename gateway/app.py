@@ -162,6 +162,7 @@ def _uplink_options(config: Config) -> PerStationOptions:
         passwords={
             station.id: station.uplink_password.reveal() for station in config.stations if station.uplink_password
         },
+        shows_password=uplink.security_profile > 0,
         backoff=Backoff(uplink.retry_wait_min_s, uplink.retry_random_range_s, uplink.retry_repeat_times),
         grace_s=uplink.grace_s,
     )

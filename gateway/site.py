@@ -15,6 +15,7 @@ from typing import TypeVar
 from msgspec.structs import replace as replaced
 
 from gateway.clock import Clock
+from gateway.columns import SiteColumns
 from gateway.core import idmap
 from gateway.core.authorize import authorize
 from gateway.core.ledger import Ledger
@@ -39,6 +40,7 @@ from gateway.model.records import (
     TokenRecord,
     UnknownOutcome,
 )
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.token import Decision, IdToken, OfflineMode, Verdict
 from gateway.model.transaction import Transaction
 from gateway.ports import LinkState, StationPort, UplinkPort
@@ -78,6 +80,7 @@ class Site:
         self.writer: Writer
         self.uplink: UplinkPort
         self.meters = Meters(options.meters, options.circuits)
+        self.columns = SiteColumns()
         self.stations: dict[StationId, Station] = {}
         self.pending: dict[StationId, Pending] = {}
         self.ledger = Ledger()
@@ -107,6 +110,7 @@ class Site:
         self.tokens.clear()
         self.remote_starts.clear()
         self.unknown_outcomes.clear()
+        self.columns.clear()
         self.rows_of_token.clear()
         self.delivered.clear()
         for station in self.stations.values():
@@ -155,6 +159,8 @@ class Site:
                 self._next_row = max(self._next_row, record.row + 1)
             case Counter():
                 self.counter = record
+            case Setting() | UplinkSecret():
+                self.columns.apply(record, is_put)
 
     def _apply_row(self, row: OutboxRow, is_put: bool) -> None:
         station = self.station(row.station)

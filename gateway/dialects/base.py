@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from gateway.model.events import BootAnswer, StatusReport, TransactionAnswer, TransactionMessage
+from gateway.model.settings import Columns, Learned
 from gateway.model.token import Decision, IdToken, Verdict
 from gateway.rpc.codes import ErrorCode, Framing
 from gateway.rpc.splice import Path
@@ -78,11 +79,13 @@ class Guarded:
     """A command after its guard: what goes down (None: nothing), and how the answer is made of the station's.
 
     If nothing goes down, `finish(None)` is the whole answer. Otherwise `finish` gets the station's CALLRESULT; its
-    CALLERROR, or its silence, is passed on without `finish`.
+    CALLERROR, or its silence, is passed on without `finish`. `learn` gets what `finish` gets, and says what is to be
+    kept of it.
     """
 
     forward: bytes | None
     finish: Callable[[bytes | None], bytes]
+    learn: Callable[[bytes | None], Learned] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ class UpRule:
     offline: bytes | ErrorCode | None = b"{}"
     role: Role | None = None
     slot: Callable[[Json], str] | None = None
-    clean: Callable[[bytes], bytes] | None = None
+    clean: Callable[[bytes, Columns], tuple[bytes, Learned]] | None = None
     is_send: bool = False
 
 
@@ -115,6 +118,7 @@ class DownRule:
     refusing status, and a CALLERROR is sent. `tx_ids`: members that hold a transaction id (upstream -> station's).
     `guard` (routes relay and intercept) keeps credentials, URLs and roots on the leg they belong to; it raises
     CallError for a command it can't read without doubt. Route intercept: answered with `rejected`, nothing goes down.
+    `keeps`: a guard of settings, which knows their two columns.
     """
 
     action: str
@@ -125,6 +129,7 @@ class DownRule:
     role: Role | None = None
     tx_ids: tuple[Path, ...] = ()
     guard: Callable[[bytes], Guarded] | None = None
+    keeps: Callable[[bytes, Columns], Guarded] | None = None
 
 
 class Codec(Protocol):

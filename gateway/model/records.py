@@ -10,6 +10,7 @@ from msgspec.structs import replace as replaced
 
 from gateway.model.events import EventKind
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
 
 
@@ -127,7 +128,18 @@ class Counter:
     value: int
 
 
-Record = Transaction | OutboxRow | UnknownOutcome | StationRecord | LatestMessage | TokenRecord | RemoteStart | Counter
+Record = (
+    Transaction
+    | OutboxRow
+    | UnknownOutcome
+    | StationRecord
+    | LatestMessage
+    | TokenRecord
+    | RemoteStart
+    | Counter
+    | Setting
+    | UplinkSecret
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,9 @@ class AiosqliteRunner(aiosqlite.Connection):
 async def start(path: Path) -> AiosqliteRunner:
     """Open the database, creating or migrating it. Raises StoreError if it can't be used."""
     try:
+        _keep_private(path)
         open_connection(path).close()  # a path that can't be opened fails here, before there is a thread
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{path}: {error}") from error
     runner = AiosqliteRunner(path)
     try:
@@ -51,6 +52,13 @@ async def start(path: Path) -> AiosqliteRunner:
         await runner.close()
         raise
     return runner
+
+
+def _keep_private(path: Path) -> None:
+    """It holds passwords: the file is its owner's alone, and SQLite gives its WAL the same mode. Raises OSError."""
+    path.touch(mode=0o600)
+    for file in (path, *path.parent.glob(f"{path.name}-*")):
+        file.chmod(0o600)
 
 
 def open_connection(path: Path) -> sqlite3.Connection:

@@ -26,6 +26,7 @@ from gateway.model.records import (
     TokenRecord,
     UnknownOutcome,
 )
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
 
 _Getter = Callable[[Any], Sequence[Any]]
@@ -70,6 +71,8 @@ _TABLES: dict[type[Any], _Table] = {
         _Table(TokenRecord, "token", "token"),
         _Table(RemoteStart, "remote_start", "station", "token"),
         _Table(Counter, "counter", "name"),
+        _Table(Setting, "setting", "station", "name"),
+        _Table(UplinkSecret, "uplink_secret", "station"),
     )
 }
 _DELIVERED = Op(

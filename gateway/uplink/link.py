@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 Answer = Callable[[Call, float], Awaitable[bytes]]
 MAX_COMMANDS = 64
+QUIET_STEP_S = 0.2
 
 
 class Connector(Protocol):
@@ -150,6 +151,13 @@ class Link:
     def post(self, request: Request) -> None:
         """Ask the CSMS. The request's `on_done` hears of the outcome."""
         self.pump.post(request)
+
+    async def quiet(self, seconds: float) -> None:
+        """Return when no CALL is under way in either direction, or after that time."""
+        for _ in range(round(seconds / QUIET_STEP_S)):
+            if not self._commands and self.pump.session.is_idle:
+                return
+            await asyncio.sleep(QUIET_STEP_S)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         await self._socket.close(code, reason)
