@@ -18,6 +18,8 @@ class SiteColumns:
         self.configured_password: Callable[[StationId], bytes | None] = lambda _: None
         self.used_password: dict[StationId, bytes | None] = {}
         """What the CSMS accepted each link with last."""
+        self.to_renew: set[StationId] = set()
+        """Whose link was made with another password than the one the CSMS has set since."""
         self.changed = asyncio.Event()
         """Set whenever a column changes; whoever waits for it clears it."""
 
@@ -76,6 +78,11 @@ class SiteColumns:
         configured = self.configured_password(station)
         used = self.used_password.get(station, configured)
         return uplink_secret.changed(self.secrets.get(station), station, configured, secret, used)
+
+    def renew(self, station: StationId, secret: bytes) -> None:
+        """The CSMS has been promised that this is the password from now on."""
+        if self.used_password.get(station) != secret:
+            self.to_renew.add(station)
 
     def stations(self) -> list[StationId]:
         """Stations of which a setting is known."""

@@ -104,7 +104,8 @@ async def _keep(command: _Command, guarded: Guarded, answer: bytes | None) -> No
     elif changes:
         await site.commit(changes)
     if learned.secret is not None:
-        log.warning("%s: the CSMS set a new password for its link; the next connection uses it", station.id)
+        log.warning("%s: the CSMS set the password of its link; the next connection uses it", station.id)
+        site.columns.renew(station.id, learned.secret)
         site.uplink.wake(station.id)
 
 

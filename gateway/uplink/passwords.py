@@ -17,21 +17,20 @@ class Passwords:
         self._station = station
         self._turn = 0
         self._tried: bytes | None = None
-        self._set_when_tried: bytes | None = None
 
     @property
     def is_outdated(self) -> bool:
         """Whether the CSMS has set another password since the last `choose`."""
-        return self._is_shown and self._set_by_csms() != self._set_when_tried
+        return self._is_shown and self._station in self._site.columns.to_renew
 
     def choose(self) -> bytes | None:
         """What to show at the next handshake; None = nothing."""
         if not self._is_shown:
             return None
-        if self.is_outdated:
-            self._turn = 0
-        self._set_when_tried = self._set_by_csms()
         columns = self._site.columns
+        if self.is_outdated:
+            columns.to_renew.discard(self._station)
+            self._turn = 0
         configured = columns.configured_password(self._station)
         found = uplink_secret.candidates(columns.secrets.get(self._station), self._station, configured)
         self._tried = found[self._turn % len(found)]
@@ -51,7 +50,3 @@ class Passwords:
         configured = site.columns.configured_password(station)
         site.note(uplink_secret.proven(site.columns.secrets.get(station), station, configured, self._tried))
         self._turn = 0
-
-    def _set_by_csms(self) -> bytes | None:
-        known = self._site.columns.secrets.get(self._station)
-        return known.secret if known else None

@@ -31,6 +31,7 @@ from gateway.model.records import (
     TokenRecord,
     UnknownOutcome,
 )
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction, TransactionState
 from gateway.store import database, tables
 
@@ -81,6 +82,11 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
     TokenRecord: st.builds(TokenRecord, token=_text, status=_text, group=_maybe, expiry=_maybe, seen=_moment),
     RemoteStart: st.builds(RemoteStart, station=_station, token=_text, until=_moment),
     Counter: st.builds(Counter, name=_text, value=_int64),
+    Setting: st.builds(Setting, station=_station, name=_text, believed=_maybe, held=_maybe),
+    UplinkSecret: st.builds(
+        UplinkSecret, station=_station, secret=st.binary(max_size=30), previous=st.none() | st.binary(max_size=30),
+        origin=_maybe,
+    ),
 }  # fmt: skip
 _any_record = st.one_of(*RECORDS.values())
 
