@@ -62,6 +62,10 @@ class SiteColumns:
         value = self.believed(station, key)
         return int(value) if value is not None and value.strip().isdecimal() else None
 
+    def ping_interval_s(self, station: str) -> float | None:
+        """How often the CSMS wants its link pinged; 0 = never."""
+        return self.believed_number(StationId(station), Key.WEB_SOCKET_PING_INTERVAL)
+
     def changes(self, station: StationId, learned: Learned) -> list[Change]:
         """What is news in it, to be committed."""
         known = self.of(station)

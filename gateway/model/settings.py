@@ -8,7 +8,7 @@ from gateway.model.ids import StationId
 
 
 class Key(StrEnum):
-    """Settings with two columns, by one name in all versions: that of 1.6, or the component and variable of 2.x."""
+    """Settings with two columns, by one name for all versions."""
 
     AUTHORIZATION_KEY = "AuthorizationKey"
     HEARTBEAT_INTERVAL = "HeartbeatInterval"

@@ -54,11 +54,14 @@ class WebSocketConnector:
     def __init__(self, options: LinkOptions) -> None:
         self._options = options
         self._ssl = _client_context(options.ca_file) if options.url.startswith("wss:") else None
+        self.ping_interval_of: Callable[[str], float | None] = lambda _: None
+        """What the CSMS has set for a station's link, in seconds, 0 = off; None: the options count."""
 
     async def connect(self, identity: str, subprotocols: Sequence[str], password: bytes | None) -> Socket:
         options = self._options
         headers = {} if password is None else {"Authorization": basic_auth(identity, password)}
-        interval = options.ping_interval_s or None
+        own = self.ping_interval_of(identity)
+        interval = (options.ping_interval_s if own is None else own) or None
         try:
             connection = await connect(
                 f"{options.url.rstrip('/')}/{quote(identity, safe='')}",

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 import random
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -181,6 +182,15 @@ class _Csms:
         self.port = 0
         self.came: asyncio.Queue[ServerConnection] = asyncio.Queue()
         self.over = asyncio.Event()
+        self.pinged = asyncio.Event()
+        self.logger = logging.Logger("csms", logging.DEBUG)
+        self.logger.addFilter(self._read)
+
+    def _read(self, record: logging.LogRecord) -> bool:
+        """The library tells of control frames in its log only."""
+        if record.getMessage().startswith("< PING"):
+            self.pinged.set()
+        return False
 
     def check(self, connection: ServerConnection, request: Request) -> Response | None:
         expected = "Basic " + base64.b64encode(b"CP-1:" + self.valid).decode()
@@ -196,15 +206,17 @@ class _Csms:
 async def _gateway(folder: Path, csms: _Csms) -> AsyncIterator[int]:
     """A gateway on real parts with a real station connected to it."""
     path = folder / "gateway.db"
+    connector = WebSocketConnector(LinkOptions(f"ws://127.0.0.1:{csms.port}/ocpp"))
     seams = Seams(
         clock=clock.system(),
         source=random.Random(1),
         runner=await database.start(path),
         reopen=lambda: database.reopen(path),
-        connector=WebSocketConnector(LinkOptions(f"ws://127.0.0.1:{csms.port}/ocpp")),
+        connector=connector,
     )
     options = PerStationOptions(versions=("1.6",), password=FIRST, backoff=Backoff(0.05, 0, 0))
     assembly = Assembly(SiteOptions(), options, seams)
+    connector.ping_interval_of = assembly.site.columns.ping_interval_s
     await assembly.load([CP])
     listener = ListenerOptions("127.0.0.1", 0, security_profile=0, unknown_stations=UnknownStations.ACCEPT)
     server = DownlinkServer(assembly.site, listener, {}, {})
@@ -235,6 +247,8 @@ async def test_real_sockets_show_the_new_password(tmp_path: Path) -> None:
                 subprotocols=[Subprotocol("ocpp1.6")],
                 process_request=csms.check,
                 compression=None,
+                logger=csms.logger,
+                ping_interval=None,
             )
         )
         csms.port = next(iter(server.sockets)).getsockname()[1]
@@ -242,10 +256,14 @@ async def test_real_sockets_show_the_new_password(tmp_path: Path) -> None:
         async with _gateway(tmp_path, csms):
             first = await csms.came.get()
             csms.valid = SECOND
+            await first.send('[2,"p1","ChangeConfiguration",{"key":"WebSocketPingInterval","value":"1"}]')
+            assert json.loads(await first.recv()) == [3, "p1", {"status": "Accepted"}]
             await first.send(SET)
             assert json.loads(await first.recv()) == [3, "k1", {"status": "Accepted"}]
             await first.wait_closed()
+            assert not csms.pinged.is_set()
             await csms.came.get()
+            await csms.pinged.wait()
         async with _gateway(tmp_path, csms):
             await csms.came.get()
             assert _modes(tmp_path) == {"gateway.db": 0o600, "gateway.db-shm": 0o600, "gateway.db-wal": 0o600}
