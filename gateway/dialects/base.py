@@ -80,12 +80,13 @@ class Guarded:
 
     If nothing goes down, `finish(None)` is the whole answer. Otherwise `finish` gets the station's CALLRESULT; its
     CALLERROR, or its silence, is passed on without `finish`. `learn` gets what `finish` gets, and says what is to be
-    kept of it.
+    kept of it. `why`: for the log, where the answer has no room for it.
     """
 
     forward: bytes | None
     finish: Callable[[bytes | None], bytes]
     learn: Callable[[bytes | None], Learned] | None = None
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

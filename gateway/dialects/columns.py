@@ -28,11 +28,14 @@ def change_configuration(payload: bytes, columns: Columns) -> Guarded:
         return refuse(REJECTED) if is_kept_key(key) or is_of_the_leg(key) else relay(payload)
     if row.use is Use.SHARED:
         return Guarded(payload, _as_it_is, lambda answer: _accepted(row, value, answer))
-    if value is None or row.use is Use.FIXED or row.wrong(value):
-        return refuse(REJECTED)
+    if value is None or row.use is Use.FIXED:
+        return refuse(REJECTED, f"{row.key} is not set")
     if row.use is Use.CREDENTIAL:
         secret = keys.authorization_key(value)
-        return refuse(REJECTED) if secret is None else promise(ACCEPTED, Learned(secret=secret, is_promise=True))
+        wrong = f"{row.key} takes 32 to 40 hex digits, in pairs"
+        return refuse(REJECTED, wrong) if secret is None else promise(ACCEPTED, Learned(secret=secret, is_promise=True))
+    if problem := row.wrong(value):
+        return refuse(REJECTED, f"{row.key}: {problem}")
     held = columns.get(row.key, NO_COLUMN).held
     return promise(ACCEPTED, Learned({row.key: Column(value, held)}, is_promise=True))
 
@@ -120,9 +123,9 @@ def relay(payload: bytes, finish: Callable[[bytes], bytes] = lambda answer: answ
     return Guarded(payload, lambda answer: b"{}" if answer is None else finish(answer))
 
 
-def refuse(answer: bytes) -> Guarded:
+def refuse(answer: bytes, why: str | None = None) -> Guarded:
     """Nothing goes down."""
-    return Guarded(None, lambda _: answer)
+    return Guarded(None, lambda _: answer, why=why)
 
 
 def promise(answer: bytes, learned: Learned) -> Guarded:

@@ -53,6 +53,8 @@ async def handle(site: Site, station: Station, dialect: Dialect, call: Call, rec
     if rule.route is Route.REFUSE or (rule.route is Route.INTERCEPT and rule.guard is None):
         return command.rejected("the gateway does not pass this on to a station")
     guarded = _guarded(command)
+    if guarded.why:
+        log.info("%s: %s of the CSMS is refused: %s", station.id, call.action, guarded.why)
     try:
         answer = None if guarded.forward is None else await _forward(command, guarded.forward)
         finished = guarded.finish(answer)
@@ -102,7 +104,12 @@ async def _keep(command: _Command, guarded: Guarded, answer: bytes | None) -> No
     if not learned.is_promise:
         site.note(changes)
     elif changes:
-        await site.commit(changes)
+        try:
+            await site.commit(changes)
+        except StoreError:
+            if answer is None:
+                raise
+            raise CallError(ErrorCode.INTERNAL_ERROR, "the station took it, the gateway can't write it down") from None
     if learned.secret is not None:
         log.warning("%s: the CSMS set the password of its link; the next connection uses it", station.id)
         site.columns.renew(station.id, learned.secret)

@@ -216,7 +216,8 @@ class _Keeper:
                 failures += 1
             if self._is_wanted() and not self._was_ours:
                 self._state = LinkState.DOWN
-                await asyncio.sleep(self._options.backoff.delay_s(failures, self._site.random))
+                backoff = self._options.backoff.as_set(self._site.columns, self._station.id)
+                await asyncio.sleep(backoff.delay_s(failures, self._site.random))
 
     async def _open(self) -> tuple[Socket, Dialect] | None:
         station, offers = self._station, self._choose_offers()
