@@ -151,7 +151,7 @@ def _identity(record: Any) -> tuple[Any, ...]:
     names = {
         Transaction: ("key",), OutboxRow: ("id",), UnknownOutcome: ("row",), StationRecord: ("id",),
         LatestMessage: ("station", "slot"), TokenRecord: ("token",), RemoteStart: ("station", "token"),
-        Counter: ("name",),
+        Counter: ("name",), Setting: ("station", "name"), UplinkSecret: ("station",),
     }[type(record)]  # fmt: skip
     return (type(record), *(getattr(record, name) for name in names))
 
