@@ -46,14 +46,16 @@ async def run(config: Config) -> None:
     state = config.site.state_dir
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = state / DATABASE
+    connector = WebSocketConnector(_link_options(config))
     seams = Seams(
         clock=clock.system(),
         source=random.Random(),  # ids need not be unguessable, and SystemRandom is a system call each
         runner=await database.start(path),
         reopen=partial(database.reopen, path),
-        connector=WebSocketConnector(_link_options(config)),
+        connector=connector,
     )
     assembly = Assembly(_site_options(config), _uplink_options(config), seams)
+    connector.ping_interval_of = assembly.site.columns.ping_interval_s
     await assembly.load([station.id for station in config.stations])
     servers = [_server(assembly, config, index) for index in range(len(config.downlinks))]
     metering = Metering(meter_options(config), assembly.site.meters, seams.clock, seams.source)
@@ -200,6 +202,7 @@ def _uplink_options(config: Config) -> PerStationOptions:
         passwords={
             station.id: station.uplink_password.reveal() for station in config.stations if station.uplink_password
         },
+        shows_password=uplink.security_profile > 0,
         backoff=Backoff(uplink.retry_wait_min_s, uplink.retry_random_range_s, uplink.retry_repeat_times),
         grace_s=uplink.grace_s,
     )

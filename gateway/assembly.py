@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.flows import bringup, housekeeping, local_list, replay, timing, verdict
+from gateway.flows import bringup, housekeeping, local_list, pace, replay, timing, verdict
 from gateway.model.ids import StationId
 from gateway.model.records import Approval, Put
 from gateway.site import Site, SiteOptions
@@ -73,6 +73,7 @@ class Assembly:
                 lambda: local_list.run(self.site),
                 lambda: housekeeping.run(self.site),
                 lambda: timing.run(self.site),
+                lambda: pace.run(self.site),
                 self._uplink.run,
             ]
             self._flows = [group.create_task(flow()) for flow in flows]

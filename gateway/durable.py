@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from gateway.columns import SiteColumns
 from gateway.core.ledger import Ledger
 from gateway.core.tokens import Tokens
 from gateway.errors import StoreError
@@ -32,6 +33,7 @@ from gateway.model.records import (
     TokenRecord,
     UnknownOutcome,
 )
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
 from gateway.station import Station, StationOptions
 from gateway.store.writer import Settle, Writer
@@ -47,6 +49,7 @@ class Durable:
     def __init__(self, time: Timekeeper, station_options: Mapping[str, StationOptions], counter: Counter) -> None:
         self._station_options = station_options
         self.writer: Writer
+        self.columns = SiteColumns()
         self.stations: dict[StationId, Station] = {}
         self.time = time
         self.ledger = Ledger()
@@ -66,6 +69,7 @@ class Durable:
         self.ledger = Ledger()
         self.tokens = Tokens()
         self.unknown_outcomes.clear()
+        self.columns.clear()
         self.rows_of_token.clear()
         self.delivered.clear()
         for station in self.stations.values():
@@ -114,6 +118,8 @@ class Durable:
                 self.counter = record
             case ClockBase() | StationClock():
                 self.time.apply(record)
+            case Setting() | UplinkSecret():
+                self.columns.apply(record, is_put)
 
     def _apply_row(self, row: OutboxRow, is_put: bool) -> None:
         station = self.station(row.station)

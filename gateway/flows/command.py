@@ -63,11 +63,14 @@ async def _handle(command: _Command) -> bytes:
         return await token_commands.answer(command, rule.role)
     if rule.route is Route.REFUSE or (rule.route is Route.INTERCEPT and rule.guard is None):
         return command.rejected("the gateway does not pass this on to a station")
-    guarded = rule.guard(call.payload) if rule.guard else Guarded(call.payload, lambda answer: answer or b"{}")
-    if guarded.forward is None:
-        return guarded.finish(None)
+    guarded = _guarded(command)
+    if guarded.why:
+        log.info("%s: %s of the CSMS is refused: %s", command.station.id, call.action, guarded.why)
     try:
-        return guarded.finish(await _forward(command, guarded.forward))
+        answer = None if guarded.forward is None else await _forward(command, guarded.forward)
+        finished = guarded.finish(answer)
+        await _keep(command, guarded, answer)
+        return finished
     except _NoSuchTransactionError:
         return command.rejected("no such transaction on this station")
 
@@ -96,6 +99,36 @@ def pass_refused_result(station: Station, refused: RefusedResult) -> None:
     """The CSMS can't use an answer: the station hears of it, if the answer was its own."""
     if station.port is not None:
         station.port.refuse_result(refused)
+
+
+def _guarded(command: _Command) -> Guarded:
+    """The command after its guard. Raises CallError."""
+    rule, payload = command.rule, command.call.payload
+    if rule.keeps:
+        return rule.keeps(payload, command.site.columns.of(command.station.id))
+    return rule.guard(payload) if rule.guard else Guarded(payload, lambda answer: answer or b"{}")
+
+
+async def _keep(command: _Command, guarded: Guarded, answer: bytes | None) -> None:
+    """What is promised by the answer is on disk before it goes out; what was only heard may follow."""
+    if guarded.learn is None:
+        return
+    site, station = command.site, command.station
+    learned = guarded.learn(answer)
+    changes = site.columns.changes(station.id, learned)
+    if not learned.is_promise:
+        site.note(changes)
+    elif changes:
+        try:
+            await site.commit(changes)
+        except StoreError:
+            if answer is None:
+                raise
+            raise CallError(ErrorCode.INTERNAL_ERROR, "the station took it, the gateway can't write it down") from None
+    if learned.secret is not None:
+        log.warning("%s: the CSMS set the password of its link; the next connection uses it", station.id)
+        site.columns.renew(station.id, learned.secret)
+        site.uplink.wake(station.id)
 
 
 async def _forward(command: _Command, payload: bytes) -> bytes:

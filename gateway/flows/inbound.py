@@ -19,6 +19,7 @@ from gateway.flows import booking, grace, timing
 from gateway.flows.incoming import Incoming, ask, wait
 from gateway.model.events import TransactionMessage
 from gateway.model.records import Change, Drop, LatestMessage, Put
+from gateway.model.settings import Key
 from gateway.model.token import IdToken, Verdict
 from gateway.ports import LinkState
 from gateway.rpc.codes import CallError, ErrorCode
@@ -139,11 +140,14 @@ async def _boot(incoming: Incoming) -> bytes:
 
 
 async def _heartbeat(incoming: Incoming) -> bytes:
-    """Answered here, always, with good time; the CSMS gets its heartbeat at the station's own pace."""
-    pass_kept_sends(incoming.site, incoming.station)
-    incoming.station.beat_due = True
-    incoming.station.wake.set()
-    return incoming.dialect.codec.answer_heartbeat(timing.time_for(incoming.site, incoming.station))
+    """Answered here, always, with good time; the CSMS gets its heartbeat at the station's own pace, or at the one it
+    has set (`flows.pace`)."""
+    site, station = incoming.site, incoming.station
+    pass_kept_sends(site, station)
+    if not site.columns.believed_number(station.id, Key.HEARTBEAT_INTERVAL):
+        station.beat_due = True
+        station.wake.set()
+    return incoming.dialect.codec.answer_heartbeat(timing.time_for(site, station))
 
 
 async def _authorize(incoming: Incoming) -> bytes:

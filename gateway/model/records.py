@@ -10,6 +10,7 @@ from msgspec.structs import replace as replaced
 
 from gateway.model.events import EventKind, RegistrationStatus
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
 
 
@@ -213,6 +214,8 @@ Record = (
     | Reservation
     | ClockBase
     | StationClock
+    | Setting
+    | UplinkSecret
 )
 
 

@@ -31,6 +31,7 @@ from gateway.model.records import (
     TokenRecord,
     UnknownOutcome,
 )
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
 
 _Getter = Callable[[Any], Sequence[Any]]
@@ -83,6 +84,8 @@ _TABLES: dict[type[Any], _Table] = {
         _Table(Reservation, "reservation", "station", "id"),
         _Table(ClockBase, "clock_base", "boot"),
         _Table(StationClock, "station_clock", "station"),
+        _Table(Setting, "setting", "station", "name"),
+        _Table(UplinkSecret, "uplink_secret", "station"),
     )
 }
 _DELIVERED = Op(

@@ -36,6 +36,7 @@ from gateway.model.records import (
     TokenRecord,
     UnknownOutcome,
 )
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction, TransactionState
 from gateway.store import database, tables
 
@@ -103,6 +104,11 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
     StationClock: st.builds(
         StationClock, station=_station, boot=_text, anchor_s=st.none() | _seconds, skew_s=st.none() | _seconds
     ),
+    Setting: st.builds(Setting, station=_station, name=_text, believed=_maybe, held=_maybe),
+    UplinkSecret: st.builds(
+        UplinkSecret, station=_station, secret=st.binary(max_size=30), previous=st.none() | st.binary(max_size=30),
+        origin=_maybe,
+    ),
 }  # fmt: skip
 _any_record = st.one_of(*RECORDS.values())
 
@@ -169,6 +175,7 @@ def _identity(record: Any) -> tuple[Any, ...]:
         LatestMessage: ("station", "slot"), TokenRecord: ("token",), RemoteStart: ("station", "token"),
         Counter: ("name",), LocalList: ("digest",), StationAuthorization: ("station",), Reservation: ("station", "id"),
         ClockBase: ("boot",), StationClock: ("station",),
+        Setting: ("station", "name"), UplinkSecret: ("station",),
     }[type(record)]  # fmt: skip
     return (type(record), *(getattr(record, name) for name in names))
 
