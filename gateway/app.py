@@ -28,6 +28,7 @@ from gateway.model.token import LateRefusal, OfflineMode
 from gateway.site import Site, SiteOptions
 from gateway.station import ModelOptions, StationOptions
 from gateway.store import database
+from gateway.timekeeper import TimeOptions
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import LinkOptions, WebSocketConnector
 from gateway.uplink.per_station import PerStationOptions
@@ -45,14 +46,16 @@ async def run(config: Config) -> None:
     state = config.site.state_dir
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = state / DATABASE
+    connector = WebSocketConnector(_link_options(config))
     seams = Seams(
         clock=clock.system(),
         source=random.Random(),  # ids need not be unguessable, and SystemRandom is a system call each
         runner=await database.start(path),
         reopen=partial(database.reopen, path),
-        connector=WebSocketConnector(_link_options(config)),
+        connector=connector,
     )
     assembly = Assembly(_site_options(config), _uplink_options(config), seams)
+    connector.ping_interval_of = assembly.site.columns.ping_interval_s
     await assembly.load([station.id for station in config.stations])
     servers = [_server(assembly, config, index) for index in range(len(config.downlinks))]
     metering = Metering(meter_options(config), assembly.site.meters, seams.clock, seams.source)
@@ -113,6 +116,9 @@ def _site_options(config: Config) -> SiteOptions:
         },
         suspect_s=budgets.suspect_s,
         call_timeout_s=config.uplink.call_timeout_s,
+        after_boot_s=config.grace.after_boot_s,
+        after_reconnect_s=config.grace.after_reconnect_s,
+        time=TimeOptions(requires_sync=config.time.require_sync, trusts_system=config.time.trust_system_clock),
         stations={
             station.id: StationOptions(
                 station.station_timeout_s, station.min_answer_delay_ms / 1000, quirks.of(station.quirks)
@@ -196,6 +202,7 @@ def _uplink_options(config: Config) -> PerStationOptions:
         passwords={
             station.id: station.uplink_password.reveal() for station in config.stations if station.uplink_password
         },
+        shows_password=uplink.security_profile > 0,
         backoff=Backoff(uplink.retry_wait_min_s, uplink.retry_random_range_s, uplink.retry_repeat_times),
         grace_s=uplink.grace_s,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.flows import bringup, housekeeping, local_list, replay, verdict
+from gateway.flows import bringup, housekeeping, local_list, pace, replay, timing, verdict
 from gateway.model.ids import StationId
 from gateway.model.records import Approval, Put
 from gateway.site import Site, SiteOptions
@@ -47,6 +47,7 @@ class Assembly:
         """Rebuild the site from the store and admit the configured stations. Raises StoreError."""
         site = self.site
         site.load(await load(self._seams.runner))
+        timing.begin(site)
         site.after_restart()
         wanted = set(configured)
         for station_id in wanted:
@@ -71,6 +72,8 @@ class Assembly:
                 lambda: bringup.run(self.site),
                 lambda: local_list.run(self.site),
                 lambda: housekeeping.run(self.site),
+                lambda: timing.run(self.site),
+                lambda: pace.run(self.site),
                 self._uplink.run,
             ]
             self._flows = [group.create_task(flow()) for flow in flows]

@@ -179,6 +179,15 @@ def _show_status(found: dict[str, Any]) -> None:
         f"{queue['rows']} messages on their way to the CSMS, {queue['parked']} set aside, "
         f"{queue['unknown_outcomes']} deliveries of unknown outcome; store {found['store']}"
     )
+    clock = found["clock"]
+    waiting = "; stations that boot have to wait for it" if clock["stations_wait"] else ""
+    console.print(f"time {clock['time']}, {clock['trust']}: {clock['reason']}{waiting}")
+    for one in found["stations"]:
+        if one["clock"]["is_skewed"]:
+            console.print(f"{one['id']}: its clock is {one['clock']['skew_s']:+.0f} s off. Remedy: set its time source")
+        if abs(one["clock"]["given_offset_s"]) > 60:
+            offset = f"{one['clock']['given_offset_s']:+.0f} s"
+            console.print(f"{one['id']}: keeps a time {offset} off until its transaction has ended")
     for one in found["pending"]:
         console.print(
             f"waiting for approval: {one['id']} from {one['address']}, {one['waiting_s']} s. "

@@ -16,13 +16,38 @@ from pydantic import ValidationError
 
 from gateway.config_meters import Circuit, Meter, Read, read_circuits, read_meters
 from gateway.config_mistakes import ConfigError, Mistake, dotted, quoted, translated, unknown
-from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Section, Site, Station, Uplink
+from gateway.config_models import (
+    Authorization,
+    Budgets,
+    Downlink,
+    Grace,
+    Log,
+    Model,
+    Section,
+    Site,
+    Station,
+    Time,
+    Uplink,
+)
 from gateway.config_values import Address, Context
 
 __all__ = ["Config", "ConfigError", "Mistake", "load", "redacted"]
 
 _LARGEST_FILE = 4 * 1024**2
-_SECTIONS = ["site", "downlink", "uplink", "authorization", "station", "model", "meter", "circuit", "budgets", "log"]
+_SECTIONS = [
+    "site",
+    "downlink",
+    "uplink",
+    "authorization",
+    "station",
+    "model",
+    "meter",
+    "circuit",
+    "budgets",
+    "time",
+    "grace",
+    "log",
+]
 _REQUIRED = {"site", "uplink"}
 _NOT_YET = {"web": "open a TCP listener for a web page"}
 _STAND_INS = {"name": "-", "identity": "-", "listen": "localhost:0", "url": "wss://localhost", "id": "-", "vendor": "-"}
@@ -43,6 +68,8 @@ class Config(Section):
     meters: tuple[Meter, ...]
     circuits: tuple[Circuit, ...]
     budgets: Budgets
+    time: Time
+    grace: Grace
     log: Log
     source: Path
     warnings: tuple[str, ...] = ()
@@ -133,6 +160,7 @@ class _Draft:
         site, uplink = self._table(Site, raw, "site"), self._table(Uplink, raw, "uplink")
         authorization = self._table(Authorization, raw, "authorization")
         budgets, log = self._table(Budgets, raw, "budgets"), self._table(Log, raw, "log")
+        time, grace = self._table(Time, raw, "time"), self._table(Grace, raw, "grace")
         downlinks = self._list(Downlink, raw, "downlink")
         stations = self._list(Station, raw, "station")
         models = self._list(Model, raw, "model")
@@ -157,6 +185,8 @@ class _Draft:
                 "meters": tuple(meters.sections.values()),
                 "circuits": tuple(circuits.sections.values()),
                 "budgets": budgets.section,
+                "time": time.section,
+                "grace": grace.section,
                 "log": log.section,
                 "source": source,
                 "warnings": tuple(self.warnings),

@@ -311,6 +311,20 @@ class Budgets(Section):
     suspect_s: Seconds = 0.5
 
 
+class Time(Section):
+    """What is known of the box's own clock."""
+
+    require_sync: bool = Field(default=False, description="Write true or false.")
+    trust_system_clock: bool = Field(default=False, description="Write true or false.")
+
+
+class Grace(Section):
+    """How long a station that comes up is asked nothing."""
+
+    after_boot_s: SecondsOrZero = 1.0
+    after_reconnect_s: SecondsOrZero = 5.0
+
+
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"

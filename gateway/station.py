@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Protocol
 
+from gateway.core import registration
 from gateway.dialects import quirks
 from gateway.dialects.quirks import Quirks
 from gateway.log import Throttle
-from gateway.model.events import RegistrationStatus, StatusReport
+from gateway.model.events import StatusReport
 from gateway.model.ids import RowId, StationId
 from gateway.model.records import LatestMessage, OutboxRow, StationRecord
 from gateway.ports import LinkPort, StationPort
@@ -90,16 +91,15 @@ class Station:
         """Of what it sends that can't be used, over all its connections."""
         self.connectors: dict[tuple[int, int], StatusReport] = {}
         self.has_booted = False
-        self.settled_at = float("inf")
-        """From when on (monotonic) it may be asked of our own accord: a moment after it came, or its boot's answer."""
-        self.list_wake = asyncio.Event()
         self.conflicts: set[str] = set()
         """Tokens of which the CSMS was told that it contradicts its own list."""
         self.metered: dict[str, int | None] = {}
         """Refused transactions that may still take some energy, with the register they last told, in Wh."""
-        self.registration: RegistrationStatus | None = None
         self.boot_waiter: asyncio.Future[bytes | None] | None = None
-        self.boot_retry_at = 0.0
+        self.boot_retry_at, self.settled_at = 0.0, float("inf")
+        """From when on (monotonic) the station may be asked something; infinity while its boot waits for an answer."""
+        self.called_for: set[str] = set()
+        """Messages the CSMS called for while it holds the station as Pending."""
         self.beat_due = False
         self.in_flight: RowId | None = None
         self.outcomes: deque[tuple[OutboxRow, Outcome]] = deque()
@@ -121,7 +121,7 @@ class Station:
         self.hold_until = 0.0
         self.failures = 0
         self.first_row_of_link = RowId(0)
-        self.wake, self.attached = asyncio.Event(), asyncio.Event()
+        self.wake, self.attached, self.calls_wake, self.list_wake = (asyncio.Event() for _ in range(4))
 
     @property
     def id(self) -> StationId:
@@ -134,8 +134,11 @@ class Station:
 
     @property
     def is_held(self) -> bool:
-        """The CSMS has not accepted the station's boot: nothing queued may go up."""
-        return self.registration in (RegistrationStatus.PENDING, RegistrationStatus.REJECTED)
+        return registration.is_held(self.record)
+
+    def is_called_for(self, action: str) -> bool:
+        """Whether the CSMS, which holds the station as Pending, asked for such messages."""
+        return action in self.called_for and registration.may_be_asked_for(self.record)
 
     def forget_troubles(self, row_id: RowId) -> None:
         """The row is delivered, or set aside."""

@@ -34,6 +34,9 @@ retry_random_range_s = 1
 
 [authorization]
 offline = "allow-unknown"
+
+[time]
+trust_system_clock = true
 """
 
 

@@ -237,6 +237,10 @@ class Transcript:
                 self._options = replace(self._options, authorization=changed)
             case ["quirks", *names]:
                 self._options = replace(self._options, stations={STATION: StationOptions(quirks=quirks.of(names))})
+            case ["grace", after_boot_s, after_reconnect_s]:
+                self._options = replace(
+                    self._options, after_boot_s=float(after_boot_s), after_reconnect_s=float(after_reconnect_s)
+                )
             case ["answer-delay", seconds]:
                 stations = {STATION: StationOptions(min_answer_delay_s=float(seconds))}
                 self._options = replace(self._options, stations=stations)
@@ -273,6 +277,7 @@ class Transcript:
             "restore uplink": world.csms.mend,
             "kill gateway": world.crash,
             "start gateway": world.start,
+            "cut power": world.cut_power,
         }
         if text.startswith("wait "):
             await asyncio.sleep(float(text.split()[1]))

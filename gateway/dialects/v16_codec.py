@@ -92,6 +92,12 @@ class Codec16:
         upstream_tx_id = integer(found.get("transactionId")) if action == "StartTransaction" else None
         return TransactionAnswer(upstream_tx_id, read_verdict(found))
 
+    def current_time(self, payload: bytes) -> str | None:
+        return payloads.current_time(payload)
+
+    def with_time(self, payload: bytes, moment: datetime) -> bytes:
+        return payloads.with_time(payload, moment)
+
     def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes:
         return payloads.answer_boot(answer, now)
 
@@ -142,6 +148,9 @@ class Codec16:
 
     def trigger_status(self) -> tuple[str, bytes]:
         return "TriggerMessage", b'{"requestedMessage":"StatusNotification"}'
+
+    def trigger_boot(self) -> tuple[str, bytes]:
+        return payloads.TRIGGER_BOOT
 
     def transaction_asked(self, payload: bytes) -> str | None:
         """1.6 can't ask."""

@@ -98,6 +98,12 @@ class Codec201:
             return SAYS_NOTHING
         return TransactionAnswer(verdict=read_verdict(read_answer(payload)))
 
+    def current_time(self, payload: bytes) -> str | None:
+        return payloads.current_time(payload)
+
+    def with_time(self, payload: bytes, moment: datetime) -> bytes:
+        return payloads.with_time(payload, moment)
+
     def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes:
         return payloads.answer_boot(answer, now)
 
@@ -146,6 +152,9 @@ class Codec201:
     def trigger_status(self) -> tuple[str, bytes]:
         """Asks for the first connector only: 2.0.1 reports one connector a trigger, and refuses one that names none."""
         return "TriggerMessage", b'{"requestedMessage":"StatusNotification","evse":{"id":1,"connectorId":1}}'
+
+    def trigger_boot(self) -> tuple[str, bytes]:
+        return payloads.TRIGGER_BOOT
 
     def transaction_asked(self, payload: bytes) -> str | None:
         """Of a GetTransactionStatus; without an id it asks about the whole queue."""

@@ -12,7 +12,7 @@ from gateway.core.ledger import Seen
 from gateway.core.tokens import Shown
 from gateway.dialects.base import Budget, Commit
 from gateway.errors import StoreError
-from gateway.flows import delivery
+from gateway.flows import delivery, timing
 from gateway.flows.incoming import Incoming, wait
 from gateway.model.events import EventKind, TransactionMessage
 from gateway.model.ids import RowId, StationId
@@ -38,7 +38,8 @@ async def transaction(incoming: Incoming, message: TransactionMessage) -> bytes:
     elif message.samples_only and message.fingerprint in station.answers:
         return station.answers[message.fingerprint]
     else:
-        booked, changes = site.ledger.book(station.id, station.record.boots, message, site.clock.now())
+        timing.hear_message(site, station, message.timestamp)
+        booked, changes = _book(site, station, message)
         row = _row(incoming, message.fingerprint, booked, message.kind)
         payload = await _forward(incoming, row, changes, is_lazy=message.samples_only and not changes)
         seen = Seen(row.id, booked.key if booked else None)
@@ -47,6 +48,16 @@ async def transaction(incoming: Incoming, message: TransactionMessage) -> bytes:
     own = site.ledger.transactions.get(seen.transaction) if seen.transaction is not None else None
     _use_up(site, station, message)
     return incoming.dialect.codec.rebind_answer(incoming.call.action, payload, own.station_tx_id if own else None)
+
+
+def _book(site: Site, station: Station, message: TransactionMessage) -> tuple[Transaction | None, list[Change]]:
+    """Into the ledger; a transaction first heard of on estimated time is dated later."""
+    booked, changes = site.ledger.book(station.id, station.record.boots, message, site.clock.now())
+    stamp = site.time.stamp()
+    if booked is None or stamp is None or booked.key in site.ledger.transactions:
+        return booked, changes
+    dated = replace(booked, stamp=stamp)
+    return dated, [Put(dated) if change.record is booked else change for change in changes]
 
 
 async def message(incoming: Incoming) -> bytes:
@@ -119,6 +130,7 @@ def new_row(
         booked.token if booked else None,
         RowState.RELEASED,
         bound_tx_id=booked.upstream_tx_id if booked else None,
+        stamp=site.time.stamp(),
     )
 
 

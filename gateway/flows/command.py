@@ -1,17 +1,17 @@
 """Walk 2: a command of the CSMS on its way down, each in a task of its own."""
 
-import asyncio
 import json
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
 from gateway.dialects.base import Dialect, DownRule, Guarded, Role, Route
-from gateway.errors import StoreError
-from gateway.flows import token_commands
+from gateway.dialects.called import called_for
+from gateway.errors import LeftUnanswered, StoreError
+from gateway.flows import grace, token_commands
 from gateway.flows.token_commands import TokenCommand
+from gateway.model.events import RegistrationStatus
 from gateway.model.records import Put, RemoteStart
-from gateway.ports import StationPort
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
 from gateway.rpc.session import Answered, Refused, RefusedResult
@@ -22,7 +22,7 @@ from gateway.station import Station
 log = logging.getLogger(__name__)
 
 GRACE_S = 10.0
-"""How long a command waits for a station that is just away."""
+"""How long a command waits for a station that is just away, or just back."""
 
 _UNKNOWN = DownRule("", Route.RELAY, Route.RELAY)
 
@@ -34,6 +34,7 @@ class _NoSuchTransactionError(Exception):
 @dataclass(frozen=True, slots=True)
 class _Command(TokenCommand):
     rule: DownRule
+    received: float
 
     def rejected(self, why: str) -> bytes:
         """The refusing answer this action has, or a CALLERROR where it has none."""
@@ -46,7 +47,8 @@ class _Command(TokenCommand):
 async def handle(site: Site, station: Station, dialect: Dialect, call: Call, received: float) -> bytes:
     """Handle one CALL of the CSMS; returns the payload of its answer. `received` is monotonic. Raises CallError."""
     rule = dialect.down.get(call.action, _UNKNOWN)
-    command = _Command(site, station, dialect, call, received + site.options.call_timeout_s, rule)
+    command = _Command(site, station, dialect, call, received + site.options.call_timeout_s, rule, received)
+    _check_registration(command)
     try:
         return await _handle(command)
     except StoreError:
@@ -61,13 +63,24 @@ async def _handle(command: _Command) -> bytes:
         return await token_commands.answer(command, rule.role)
     if rule.route is Route.REFUSE or (rule.route is Route.INTERCEPT and rule.guard is None):
         return command.rejected("the gateway does not pass this on to a station")
-    guarded = rule.guard(call.payload) if rule.guard else Guarded(call.payload, lambda answer: answer or b"{}")
-    if guarded.forward is None:
-        return guarded.finish(None)
+    guarded = _guarded(command)
+    if guarded.why:
+        log.info("%s: %s of the CSMS is refused: %s", command.station.id, call.action, guarded.why)
     try:
-        return guarded.finish(await _forward(command, guarded.forward))
+        answer = None if guarded.forward is None else await _forward(command, guarded.forward)
+        finished = guarded.finish(answer)
+        await _keep(command, guarded, answer)
+        return finished
     except _NoSuchTransactionError:
         return command.rejected("no such transaction on this station")
+
+
+def _check_registration(command: _Command) -> None:
+    """A rejected station is asked nothing (1.6 4.2, 2.x B03). Raises CallError, LeftUnanswered."""
+    if command.station.record.registration is RegistrationStatus.REJECTED:
+        if command.dialect.silent_if_rejected:
+            raise LeftUnanswered
+        raise CallError(ErrorCode.SECURITY_ERROR, "the CSMS has rejected this station")
 
 
 def pass_send(station: Station, dialect: Dialect, send: Send) -> None:
@@ -88,9 +101,41 @@ def pass_refused_result(station: Station, refused: RefusedResult) -> None:
         station.port.refuse_result(refused)
 
 
+def _guarded(command: _Command) -> Guarded:
+    """The command after its guard. Raises CallError."""
+    rule, payload = command.rule, command.call.payload
+    if rule.keeps:
+        return rule.keeps(payload, command.site.columns.of(command.station.id))
+    return rule.guard(payload) if rule.guard else Guarded(payload, lambda answer: answer or b"{}")
+
+
+async def _keep(command: _Command, guarded: Guarded, answer: bytes | None) -> None:
+    """What is promised by the answer is on disk before it goes out; what was only heard may follow."""
+    if guarded.learn is None:
+        return
+    site, station = command.site, command.station
+    learned = guarded.learn(answer)
+    changes = site.columns.changes(station.id, learned)
+    if not learned.is_promise:
+        site.note(changes)
+    elif changes:
+        try:
+            await site.commit(changes)
+        except StoreError:
+            if answer is None:
+                raise
+            raise CallError(ErrorCode.INTERNAL_ERROR, "the station took it, the gateway can't write it down") from None
+    if learned.secret is not None:
+        log.warning("%s: the CSMS set the password of its link; the next connection uses it", station.id)
+        site.columns.renew(station.id, learned.secret)
+        site.uplink.wake(station.id)
+
+
 async def _forward(command: _Command, payload: bytes) -> bytes:
     site, station, rule = command.site, command.station, command.rule
-    port = await _reachable(command)
+    if station.record.registration is RegistrationStatus.PENDING and rule.role in (Role.REMOTE_START, Role.REMOTE_STOP):
+        return command.rejected("the CSMS holds the station as Pending")
+    port = await grace.reach(site, station, min(command.received + GRACE_S, command.deadline))
     if port is None:
         return command.rejected("the station is not connected")
     if port.dialect.name != command.dialect.name:
@@ -99,6 +144,9 @@ async def _forward(command: _Command, payload: bytes) -> bytes:
         payload = _map_tx_id(command, payload, path)
     if rule.role is Role.REMOTE_START:
         await _vouch(command, payload)
+    asked_for = called_for(command.call.action, payload)
+    if asked_for is not None:
+        station.called_for.add(asked_for)
     outcome = await port.call(command.call.action, payload, send_by=command.deadline)
     if isinstance(outcome, Answered):
         if rule.role is Role.QUEUE_STATUS:
@@ -122,18 +170,6 @@ def _is_in_queue(command: _Command) -> bool:
         return bool(rows)
     found = command.site.ledger.by_station_id(command.station.id, asked)
     return found is not None and any(row.transaction == found.key for row in rows)
-
-
-async def _reachable(command: _Command) -> StationPort | None:
-    """The station's port, waiting a little for one that is in a blip."""
-    station = command.station
-    if station.port is None:
-        try:
-            async with asyncio.timeout(GRACE_S):
-                await station.attached.wait()
-        except TimeoutError:
-            return None
-    return station.port
 
 
 def _map_tx_id(command: _Command, payload: bytes, path: Path) -> bytes:

@@ -12,7 +12,7 @@ from functools import partial
 from gateway.core.ledger import Seen
 from gateway.dialects.base import Budget, Dialect, Role, UpRule
 from gateway.errors import StoreError
-from gateway.flows import booking, delivery
+from gateway.flows import booking, delivery, timing
 from gateway.flows.incoming import Incoming
 from gateway.model.events import TransactionMessage
 from gateway.model.records import OutboxRow
@@ -69,7 +69,9 @@ class Lane:
             return False
         if station.metered:  # `inbound` looks at every sample of a session that may take little more energy.
             return False
-        if record.boot_due or station.is_held or received < station.hold_until or not site.writer.is_ready:
+        if record.boot_due or station.is_held or received < station.hold_until:
+            return False
+        if not (record.was_accepted and site.writer.is_ready):
             return False
         try:
             message = self._read(call.action, call.payload)
@@ -83,6 +85,7 @@ class Lane:
         booked, changes = site.ledger.book(record.id, record.boots, message, now)
         if changes or (booked is not None and booked.parked):
             return False
+        timing.hear_message(site, station, message.timestamp)
         fingerprint, kind = message.fingerprint, message.kind
         name = self._dialect.name
         row = booking.new_row(site, name, record.id, call, fingerprint=fingerprint, kind=kind, booked=booked, now=now)

@@ -17,7 +17,7 @@ from gateway.core.ledger import Ledger
 from gateway.dialects import registry
 from gateway.dialects.base import Dialect, Role
 from gateway.errors import StoreError
-from gateway.flows import delivery
+from gateway.flows import delivery, timing
 from gateway.model.events import BootAnswer, EventKind, RegistrationStatus
 from gateway.model.records import Change, Drop, LatestMessage, OutboxRow, Put, RowState
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, Unanswered
@@ -74,7 +74,7 @@ async def _step(site: Site, station: Station) -> float | None:
     record = station.record
     head = next(iter(station.queue.values()), None)
     drains_old_version = head is not None and head.dialect == dialect.name != record.dialect
-    if record.boot_due and record.boot is not None and not drains_old_version:
+    if _is_boot_due(station) and record.boot is not None and not drains_old_version:
         if record.dialect != dialect.name:
             site.uplink.wake(station.id)
             return float("inf")
@@ -82,19 +82,30 @@ async def _step(site: Site, station: Station) -> float | None:
             return station.boot_retry_at
         await _send_boot(site, station, dialect, record.boot)
         return None
-    if station.beat_due:
+    if station.beat_due and (not station.is_held or station.is_called_for(_action(dialect, Role.HEARTBEAT))):
         station.beat_due = False
         await _send_beat(site, station, dialect)
         return None
+    if station.is_held:
+        return max(station.boot_retry_at, now + BOOT_RETRY_S)
     for latest in station.latest.values():
         if latest.dialect == dialect.name:
             await _send_latest(site, station, latest)
             return None
-    if station.is_held or station.in_flight is not None:
+    if station.in_flight is not None:
         return float("inf")
     if now < station.hold_until:
         return station.hold_until
     return await _step_outbox(site, station, dialect, now)
+
+
+def _is_boot_due(station: Station) -> bool:
+    """A station that was refused boots again by itself, unless it is gone: then its queue needs a boot."""
+    return station.record.boot_due or (station.is_held and station.port is None and bool(station.queue))
+
+
+def _action(dialect: Dialect, role: Role) -> str:
+    return next(rule.action for rule in dialect.up.values() if rule.role is role)
 
 
 async def _step_outbox(site: Site, station: Station, dialect: Dialect, now: float) -> float | None:
@@ -128,12 +139,14 @@ async def _step_outbox(site: Site, station: Station, dialect: Dialect, now: floa
 
 
 async def _send_boot(site: Site, station: Station, dialect: Dialect, payload: bytes) -> None:
-    action = next(rule.action for rule in dialect.up.values() if rule.role is Role.BOOT)
+    action = _action(dialect, Role.BOOT)
     outcome = await site.uplink.call(station.id, site.message_id(), action, payload, priority=Priority.BOOT)
     if station.record.boot != payload:
         return
     waiter, station.boot_waiter = station.boot_waiter, None
     answer = dialect.codec.boot_answer(outcome.payload) if isinstance(outcome, Answered) else None
+    if isinstance(outcome, Answered):
+        timing.hear_csms(site, dialect.codec.current_time(outcome.payload))
     is_told = waiter is not None and not waiter.done()
     if waiter is not None and not waiter.done():
         waiter.set_result(outcome.payload if isinstance(outcome, Answered) else None)
@@ -147,7 +160,7 @@ async def _send_boot(site: Site, station: Station, dialect: Dialect, payload: by
 
 def _register(site: Site, station: Station, answer: BootAnswer, is_told: bool) -> None:
     """A station that heard Pending or Rejected boots again by itself; one we accepted does not: we ask again for it."""
-    station.registration = answer.status
+    station.called_for.clear()
     is_accepted = answer.status is RegistrationStatus.ACCEPTED
     if not is_accepted:
         station.boot_retry_at = site.clock.monotonic() + (answer.interval_s or BOOT_RETRY_S)
@@ -155,6 +168,9 @@ def _register(site: Site, station: Station, answer: BootAnswer, is_told: bool) -
     record = replace(
         station.record,
         boot_due=not is_accepted and not is_told,
+        registration=answer.status,
+        told=answer.status if is_told else station.record.told,
+        wait_s=0 if is_accepted else answer.interval_s,
         was_accepted=station.record.was_accepted or is_accepted,
         interval_s=answer.interval_s if is_accepted and answer.interval_s > 0 else station.record.interval_s,
     )
@@ -163,8 +179,10 @@ def _register(site: Site, station: Station, answer: BootAnswer, is_told: bool) -
 
 
 async def _send_beat(site: Site, station: Station, dialect: Dialect) -> None:
-    action = next(rule.action for rule in dialect.up.values() if rule.role is Role.HEARTBEAT)
-    await site.uplink.call(station.id, site.message_id(), action, b"{}", priority=Priority.STATUS)
+    action = _action(dialect, Role.HEARTBEAT)
+    outcome = await site.uplink.call(station.id, site.message_id(), action, b"{}", priority=Priority.STATUS)
+    if isinstance(outcome, Answered):
+        timing.hear_csms(site, dialect.codec.current_time(outcome.payload))
 
 
 async def _send_latest(site: Site, station: Station, latest: LatestMessage) -> None:

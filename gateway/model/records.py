@@ -8,8 +8,9 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace as replaced
 
-from gateway.model.events import EventKind
+from gateway.model.events import EventKind, RegistrationStatus
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
 
 
@@ -26,6 +27,7 @@ class OutboxRow(Struct, frozen=True, gc=False):
     """One message on its way to the CSMS, payload as received.
 
     `bound_tx_id` and `offline` are frozen at release. `errors` counts CALLERRORs, not silence.
+    `stamp` (`core.timebase`) is set where `received` is an estimate.
     `fingerprint` recognises the station's retry, also after delivery (the payload of a delivered row is dropped).
     """
 
@@ -45,6 +47,7 @@ class OutboxRow(Struct, frozen=True, gc=False):
     bound_tx_id: int | None = None
     errors: int = 0
     last_error: str | None = None
+    stamp: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ class StationRecord:
     """What is remembered of a station.
 
     `boot`: the last BootNotification's payload; `boot_due`: it has not reached the CSMS yet.
-    `was_accepted`: a CSMS has accepted it at least once. `boots` counts boots.
+    `was_accepted`: a CSMS has accepted it at least once. `boots` counts boots. `registration`: the CSMS's last word on
+    a boot of it, `wait_s` the interval that came with Pending or Rejected; `told`: what the station itself last heard.
     `upstream_dialect`: the version the CSMS picked. `credential`: salted hash pinned at approval.
     """
 
@@ -88,6 +92,9 @@ class StationRecord:
     boots: int = 0
     was_accepted: bool = False
     interval_s: int = 300
+    registration: RegistrationStatus | None = None
+    told: RegistrationStatus | None = None
+    wait_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +180,26 @@ class Counter:
     value: int
 
 
+@dataclass(frozen=True, slots=True)
+class ClockBase:
+    """The time under one boot of the box: epoch seconds at monotonic 0, its trust, and the latest time seen."""
+
+    boot: str
+    anchor_s: float
+    trust: str
+    last_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StationClock:
+    """The time a station was told last, as an anchor under that boot; `skew_s`: how far its own clock was ahead."""
+
+    station: StationId
+    boot: str
+    anchor_s: float | None = None
+    skew_s: float | None = None
+
+
 Record = (
     Transaction
     | OutboxRow
@@ -185,6 +212,10 @@ Record = (
     | LocalList
     | StationAuthorization
     | Reservation
+    | ClockBase
+    | StationClock
+    | Setting
+    | UplinkSecret
 )
 
 

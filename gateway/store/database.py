@@ -1,6 +1,7 @@
 """The database file: opened so that a commit survives a power cut, and brought to the newest schema."""
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from importlib.resources import files
@@ -37,6 +38,7 @@ class AiosqliteRunner(aiosqlite.Connection):
 async def start(path: Path) -> AiosqliteRunner:
     """Open the database, creating or migrating it. Raises StoreError if it can't be used."""
     try:
+        _keep_private(path)
         open_connection(path).close()  # a path that can't be opened fails here, before there is a thread
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
@@ -51,6 +53,17 @@ async def start(path: Path) -> AiosqliteRunner:
         await runner.close()
         raise
     return runner
+
+
+def _keep_private(path: Path) -> None:
+    """It holds passwords: the file is its owner's alone, and SQLite gives its WAL the same mode.
+
+    Where that can't be had, SQLite says itself whether the file is of use.
+    """
+    with contextlib.suppress(OSError):
+        path.touch(mode=0o600)
+        for file in (path, *path.parent.glob(f"{path.name}-*")):
+            file.chmod(0o600)
 
 
 def open_connection(path: Path) -> sqlite3.Connection:

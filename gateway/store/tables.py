@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gateway.model.records import (
     Change,
+    ClockBase,
     Counter,
     Drop,
     LatestMessage,
@@ -25,10 +26,12 @@ from gateway.model.records import (
     RemoteStart,
     Reservation,
     StationAuthorization,
+    StationClock,
     StationRecord,
     TokenRecord,
     UnknownOutcome,
 )
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
 
 _Getter = Callable[[Any], Sequence[Any]]
@@ -79,6 +82,10 @@ _TABLES: dict[type[Any], _Table] = {
         _Table(LocalList, "local_list", "digest"),
         _Table(StationAuthorization, "station_authorization", "station"),
         _Table(Reservation, "reservation", "station", "id"),
+        _Table(ClockBase, "clock_base", "boot"),
+        _Table(StationClock, "station_clock", "station"),
+        _Table(Setting, "setting", "station", "name"),
+        _Table(UplinkSecret, "uplink_secret", "station"),
     )
 }
 _DELIVERED = Op(

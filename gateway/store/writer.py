@@ -56,6 +56,8 @@ class Writer:
         self.ready.set()
         self.commits = 0
         """Transactions committed since start."""
+        self.rider: Callable[[], Sequence[Change]] = lambda: ()
+        """Asked before each commit for what may ride along and is worth no commit of its own."""
 
     @property
     def is_ready(self) -> bool:
@@ -106,6 +108,8 @@ class Writer:
     async def _commit(self) -> bool:
         """Commit what is queued. False: the store is bad, and there is no time left to wait for a good one."""
         entries, self._entries = self._entries, []
+        if riding := self.rider():
+            entries.append(_Entry(riding, tables.statements(riding)))
         if self._timer:
             self._timer.cancel()
             self._timer = None

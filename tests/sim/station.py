@@ -45,6 +45,7 @@ class SimStation:
         self.commands: list[tuple[str, Any]] = []
         self.wire: Wire | None = None
         self.boot_answers: list[Any] = []
+        self.clock_error_s = 0.0
         self._dial = dial
         self._source = source
         self._queue: list[_Message] = []
@@ -277,5 +278,5 @@ class SimStation:
         return asyncio.get_running_loop().time()
 
     def _now(self) -> str:
-        moment = EPOCH + timedelta(seconds=self._time())
+        moment = EPOCH + timedelta(seconds=self._time() + self.clock_error_s)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

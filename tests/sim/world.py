@@ -65,6 +65,10 @@ class World:
         self.assembly: Assembly | None = None
         self.runner: SimRunner
         self.commit_delay_s = lambda: 0.005
+        self.step_s = 0.0
+        """How far the box's own clock is off."""
+        self.vouched: str | None = "ntp"
+        self.boot = "boot-1"
         self._running: asyncio.Task[None] | None = None
         self._served: set[asyncio.Task[None]] = set()
         self._sockets: list[SimSocket] = []
@@ -77,7 +81,9 @@ class World:
         self.runner = SimRunner(self.path, self.commit_delay_s)
         loop = asyncio.get_running_loop()
         seams = Seams(
-            clock=Clock(wall=lambda: EPOCH.timestamp() + loop.time()),
+            clock=Clock(
+                lambda: EPOCH.timestamp() + loop.time() + self.step_s, loop.time, lambda: self.vouched, self.boot
+            ),
             source=random.Random(self.random.random()),
             runner=self.runner,
             reopen=self._reopen,
@@ -87,6 +93,20 @@ class World:
         await assembly.load([])
         self.assembly = assembly
         self._running = asyncio.create_task(assembly.run(), name="gateway")
+
+    async def cut_power(self) -> None:
+        """Of the box: as `crash`, and its clock is lost too."""
+        await self.crash()
+        self.boot += "+1"
+        self.lose_time()
+
+    def lose_time(self) -> None:
+        """The box begins in 1970, and nobody vouches for its clock."""
+        self.vouched, self.step_s = None, -EPOCH.timestamp()
+
+    def sync_clock(self) -> None:
+        """NTP has come."""
+        self.vouched, self.step_s = "ntp", 0.0
 
     async def _reopen(self) -> SimRunner:
         if self.runner.fails:

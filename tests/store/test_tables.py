@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as replaced
 
 from gateway.dialects import payloads
-from gateway.model.events import EventKind
+from gateway.model.events import EventKind, RegistrationStatus
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
 from gateway.model.records import (
     Approval,
     Change,
+    ClockBase,
     Counter,
     Delivered,
     Drop,
@@ -30,10 +31,12 @@ from gateway.model.records import (
     Reservation,
     RowState,
     StationAuthorization,
+    StationClock,
     StationRecord,
     TokenRecord,
     UnknownOutcome,
 )
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction, TransactionState
 from gateway.store import database, tables
 
@@ -46,6 +49,7 @@ _int64 = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, -1, 2**31, 2**63
 _maybe_int = st.none() | _int64
 _key = st.integers(0, 2**63 - 1)
 _moment = st.integers(0, 10**16).map(lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us))
+_seconds = st.floats(-1e10, 1e10)
 _station = _text.map(StationId)
 _transaction_key = _key.map(TransactionKey)
 
@@ -57,7 +61,7 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
         other_upstream_ids=st.lists(st.integers(), max_size=3).map(tuple), token=_maybe, group=_maybe,
         state=st.sampled_from(TransactionState), status=_maybe, status_reason=_maybe, late_status=_maybe,
         deauthorized=st.booleans(), started=_text, meter_start_wh=_maybe_int, ended=_maybe, meter_stop_wh=_maybe_int,
-        stopped_reason=_maybe, received=st.none() | _moment, parked=st.booleans(),
+        stopped_reason=_maybe, received=st.none() | _moment, parked=st.booleans(), stamp=_maybe,
     ),
     OutboxRow: st.builds(
         OutboxRow,
@@ -65,7 +69,7 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
         payload=st.binary(max_size=30), fingerprint=_text, received=_moment,
         kind=st.none() | st.sampled_from(EventKind), transaction=st.none() | _transaction_key, token=_maybe,
         state=st.sampled_from(RowState), offline=st.booleans(),
-        bound_tx_id=_maybe_int, errors=_int64, last_error=_maybe,
+        bound_tx_id=_maybe_int, errors=_int64, last_error=_maybe, stamp=_maybe,
     ),
     UnknownOutcome: st.builds(
         UnknownOutcome,
@@ -76,7 +80,8 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
         StationRecord,
         id=_station, approval=st.sampled_from(Approval), credential=_maybe, dialect=_maybe, upstream_dialect=_maybe,
         boot=st.none() | st.binary(max_size=30), boot_due=st.booleans(), boots=_int64, was_accepted=st.booleans(),
-        interval_s=_int64,
+        interval_s=_int64, registration=st.none() | st.sampled_from(RegistrationStatus),
+        told=st.none() | st.sampled_from(RegistrationStatus), wait_s=_int64,
     ),
     LatestMessage: st.builds(
         LatestMessage, station=_station, slot=_text, dialect=_text, action=_text, payload=st.binary(max_size=30)
@@ -95,6 +100,15 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
     ),
     RemoteStart: st.builds(RemoteStart, station=_station, token=_text, until=_moment),
     Counter: st.builds(Counter, name=_text, value=_int64),
+    ClockBase: st.builds(ClockBase, boot=_text, anchor_s=_seconds, trust=_text, last_s=_seconds),
+    StationClock: st.builds(
+        StationClock, station=_station, boot=_text, anchor_s=st.none() | _seconds, skew_s=st.none() | _seconds
+    ),
+    Setting: st.builds(Setting, station=_station, name=_text, believed=_maybe, held=_maybe),
+    UplinkSecret: st.builds(
+        UplinkSecret, station=_station, secret=st.binary(max_size=30), previous=st.none() | st.binary(max_size=30),
+        origin=_maybe,
+    ),
 }  # fmt: skip
 _any_record = st.one_of(*RECORDS.values())
 
@@ -160,6 +174,8 @@ def _identity(record: Any) -> tuple[Any, ...]:
         Transaction: ("key",), OutboxRow: ("id",), UnknownOutcome: ("row",), StationRecord: ("id",),
         LatestMessage: ("station", "slot"), TokenRecord: ("token",), RemoteStart: ("station", "token"),
         Counter: ("name",), LocalList: ("digest",), StationAuthorization: ("station",), Reservation: ("station", "id"),
+        ClockBase: ("boot",), StationClock: ("station",),
+        Setting: ("station", "name"), UplinkSecret: ("station",),
     }[type(record)]  # fmt: skip
     return (type(record), *(getattr(record, name) for name in names))
 
