@@ -37,6 +37,8 @@ class SimCsms:
     def __init__(self, source: random.Random) -> None:
         self.history: HistoryLog[CsmsRecord] = HistoryLog()
         self.calls: list[tuple[str, str, Any]] = []
+        self.times: list[tuple[str, str, Any, float]] = []
+        """The calls, each with its moment."""
         self.verdicts: dict[str, str] = {}
         self.delay_s: Callable[[str], float] = lambda action: source.uniform(0.01, 0.2)
         self.script: Script = lambda station, action, payload: "answer"
@@ -97,6 +99,7 @@ class SimCsms:
 
     async def _handle(self, connection: _Connection, message_id: str, action: str, payload: Any) -> Any:
         self.calls.append((connection.station, action, payload))
+        self.times.append((connection.station, action, payload, self._time()))
         is_kept = action in TRANSACTION_ACTIONS
         order = self._order = self._order + 1
         version = "2.0.1" if connection.wire.socket.subprotocol == "ocpp2.0.1" else "1.6"

@@ -1,6 +1,7 @@
 """A scripted station for the simulation: keeps its messages until they are answered, in order, across cuts."""
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import Awaitable, Callable
@@ -118,17 +119,21 @@ class SimStation:
         self._may_send.set()
         await self._tell_status(wire, "Charging" if self._running else "Available")
 
-    async def _tell_status(self, wire: Wire, status: str) -> None:
+    async def tell_status(self, status: str) -> str:
+        """Tell a status outside of any session; its timestamp."""
+        assert self.wire
+        return await self._tell_status(self.wire, status)
+
+    async def _tell_status(self, wire: Wire, status: str) -> str:
         now = self._now()
         if self.version == "1.6":
             payload: dict[str, Any] = {"connectorId": 1, "errorCode": "NoError", "status": status, "timestamp": now}
         else:
             status = "Occupied" if status == "Charging" else status
             payload = {"evseId": 1, "connectorId": 1, "connectorStatus": status, "timestamp": now}
-        try:
+        with contextlib.suppress(NoAnswer):
             await wire.call(self._id(), "StatusNotification", payload)
-        except NoAnswer:
-            return
+        return now
 
     # -- sessions --------------------------------------------------------------------------------------------------
 
