@@ -42,7 +42,6 @@ class World:
         self.assembly: Assembly | None = None
         self.runner: SimRunner
         self.commit_delay_s = lambda: 0.005
-        self.is_stormy = True
         self.gets_sick = False
         self.shared_token: str | None = None
         self.power_cuts = 0
