@@ -29,7 +29,8 @@ async def main(path: Path, synchronous: str) -> None:
 async def _write(writer: Writer, number: int) -> None:
     while True:
         number += 1
-        record = TokenRecord(str(number), "Accepted", None, None, datetime(2026, 3, 1, tzinfo=UTC))
+        at = datetime(2026, 3, 1, tzinfo=UTC)
+        record = TokenRecord(str(number), "Accepted", None, None, at, at)
         await writer.append([Put(record)])
         os.write(1, b"%d\n" % number)
 
