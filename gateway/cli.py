@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 import gateway
-from gateway import app, log
-from gateway.cli_base import TROUBLE, ask, config_option, fail, json_option, load_config
+from gateway import app, cli_queue, log
+from gateway.cli_base import CONFIG, TROUBLE, ask, config_option, fail, json_option, load_config
 from gateway.cli_meter import circuit_lines, meter, meter_lines
 from gateway.config import redacted
 from gateway.demo import commands as demo_commands
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, SchemaTooNewError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,6 +37,8 @@ def run(path: Path | None) -> None:
     log.setup(config.log.level, config.log.format)
     try:
         asyncio.run(app.run(config))
+    except SchemaTooNewError as error:
+        fail(CONFIG, f"cannot run: {error}")
     except GatewayError as error:
         fail(TROUBLE, f"cannot run: {error}")
 
@@ -67,7 +69,8 @@ def status(path: Path | None, as_json: bool) -> None:
     else:
         _show_status(found)
     are_read = all(one["freshness"] in ("fresh", "late") for one in found["meters"])
-    if found["store"] != "ok" or found["queue"]["parked"] or found["pending"] or not are_read:
+    is_troubled = found["store"] != "ok" or found["alarms"] or found["queue"]["parked"] or found["pending"]
+    if is_troubled or not are_read:
         sys.exit(TROUBLE)
 
 
@@ -129,6 +132,8 @@ def authorize(*, token: str, station: str, evse: int | None, kind: str, path: Pa
         sys.exit(TROUBLE)
 
 
+main.add_command(cli_queue.queue)
+main.add_command(cli_queue.transactions)
 main.add_command(demo_commands.simulate)
 main.add_command(demo_commands.demo)
 
@@ -188,6 +193,10 @@ def _show_status(found: dict[str, Any]) -> None:
         if abs(one["clock"]["given_offset_s"]) > 60:
             offset = f"{one['clock']['given_offset_s']:+.0f} s"
             console.print(f"{one['id']}: keeps a time {offset} off until its transaction has ended")
+    for alarm in found["alarms"]:
+        console.print(f"ALARM {alarm['kind']} since {alarm['since']}: {alarm['text']}", style="bold red")
+    if queue["parked"]:
+        console.print("Messages are set aside. Remedy: ocpp-gateway queue list --parked says which and why")
     for one in found["pending"]:
         console.print(
             f"waiting for approval: {one['id']} from {one['address']}, {one['waiting_s']} s. "

@@ -23,12 +23,13 @@ from gateway.config_models import (
     Grace,
     Log,
     Model,
-    Section,
     Site,
     Station,
     Time,
     Uplink,
 )
+from gateway.config_queue import Replay, Storage
+from gateway.config_section import Section
 from gateway.config_values import Address, Context
 
 __all__ = ["Config", "ConfigError", "Mistake", "load", "redacted"]
@@ -46,6 +47,8 @@ _SECTIONS = [
     "budgets",
     "time",
     "grace",
+    "storage",
+    "replay",
     "log",
 ]
 _REQUIRED = {"site", "uplink"}
@@ -70,6 +73,8 @@ class Config(Section):
     budgets: Budgets
     time: Time
     grace: Grace
+    storage: Storage
+    replay: Replay
     log: Log
     source: Path
     warnings: tuple[str, ...] = ()
@@ -161,6 +166,7 @@ class _Draft:
         authorization = self._table(Authorization, raw, "authorization")
         budgets, log = self._table(Budgets, raw, "budgets"), self._table(Log, raw, "log")
         time, grace = self._table(Time, raw, "time"), self._table(Grace, raw, "grace")
+        storage, replay = self._table(Storage, raw, "storage"), self._table(Replay, raw, "replay")
         downlinks = self._list(Downlink, raw, "downlink")
         stations = self._list(Station, raw, "station")
         models = self._list(Model, raw, "model")
@@ -187,6 +193,8 @@ class _Draft:
                 "budgets": budgets.section,
                 "time": time.section,
                 "grace": grace.section,
+                "storage": storage.section,
+                "replay": replay.section,
                 "log": log.section,
                 "source": source,
                 "warnings": tuple(self.warnings),

@@ -14,7 +14,7 @@ from pydantic import Field, SerializeAsAny, ValidationError
 from drivers import registry
 from drivers.options import Options, OptionsError, Places
 from gateway.config_mistakes import Mistake, dotted, quoted, translated
-from gateway.config_models import Section
+from gateway.config_section import Section
 from gateway.config_values import Context
 from gateway.model.ids import CircuitId, MeterId
 

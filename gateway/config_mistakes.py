@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pydantic_core import ErrorDetails
 
-from gateway.config_models import Section
+from gateway.config_section import Section
 from gateway.errors import GatewayError
 
 

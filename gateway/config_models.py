@@ -7,11 +7,12 @@ import ipaddress
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from gateway.config_section import Clash, Section
 from gateway.config_tags import TagsFileOption
 from gateway.config_values import (
     INSECURE_REMEDY,
@@ -42,30 +43,6 @@ from gateway.config_values import (
     no_repeats,
 )
 from gateway.model.ids import StationId
-
-
-class Clash(NamedTuple):
-    """Keys of one section that do not go together; the first is the one named to the installer."""
-
-    keys: tuple[str, ...]
-    problem: str
-    remedy: str
-
-
-class Section(BaseModel):
-    """A table of the file. `clashes` and `cautions` judge its keys against each other."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
-    )
-    not_yet: ClassVar[dict[str, str]] = {}
-    """Keys of a later version, and what this one does not do without them."""
-
-    def clashes(self) -> Iterator[Clash]:
-        yield from ()
-
-    def cautions(self) -> Iterator[str]:
-        yield from ()
 
 
 def _both(section: Section, name: str) -> Iterator[Clash]:

@@ -15,6 +15,7 @@ from gateway.errors import StoreError
 from gateway.model.events import EventKind
 from gateway.model.ids import RowId, StationId
 from gateway.model.records import (
+    AuditEntry,
     Change,
     ClockBase,
     Counter,
@@ -38,6 +39,7 @@ from gateway.model.transaction import Transaction
 from gateway.station import Station, StationOptions
 from gateway.store.writer import Settle, Writer
 from gateway.timekeeper import Timekeeper
+from gateway.upkeep import Upkeep
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -46,12 +48,15 @@ V = TypeVar("V")
 class Durable:
     """What survives a power cut. `writer` is given before the first turn."""
 
-    def __init__(self, time: Timekeeper, station_options: Mapping[str, StationOptions], counter: Counter) -> None:
+    def __init__(
+        self, time: Timekeeper, upkeep: Upkeep, station_options: Mapping[str, StationOptions], counter: Counter
+    ) -> None:
         self._station_options = station_options
         self.writer: Writer
         self.columns = SiteColumns()
         self.stations: dict[StationId, Station] = {}
         self.time = time
+        self.upkeep = upkeep
         self.ledger = Ledger()
         self.tokens = Tokens()
         self.unknown_outcomes: dict[RowId, UnknownOutcome] = {}
@@ -72,6 +77,7 @@ class Durable:
         self.columns.clear()
         self.rows_of_token.clear()
         self.delivered.clear()
+        self.upkeep.audit.clear()
         for station in self.stations.values():
             for durable in (station.queue, station.parked, station.latest, station.lazy, station.uncommitted):
                 durable.clear()
@@ -120,13 +126,15 @@ class Durable:
                 self.time.apply(record)
             case Setting() | UplinkSecret():
                 self.columns.apply(record, is_put)
+            case AuditEntry():
+                self.upkeep.apply(record, is_put)
 
     def _apply_row(self, row: OutboxRow, is_put: bool) -> None:
         station = self.station(row.station)
         self._next_row = max(self._next_row, row.id + 1)
         is_open = is_put and row.state in (RowState.QUEUED, RowState.RELEASED)
         _set(station.parked, row.id, row, is_put and row.state is RowState.PARKED)
-        if is_open and row.id not in station.queue and any(other > row.id for other in reversed(station.queue)):
+        if is_open and row.id not in station.queue and next(reversed(station.queue), 0) > row.id:
             station.queue[row.id] = row
             station.queue = dict(sorted(station.queue.items()))
         else:

@@ -7,15 +7,14 @@ how, is in `durable`; here is what lives as long as the process.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from msgspec.structs import replace as replaced
-
 from gateway.clock import Clock
-from gateway.core import idmap
+from gateway.core import idmap, outbox
 from gateway.core.authorize import AuthorizationOptions, Facts, authorize
+from gateway.core.space import Level, level
 from gateway.core.tokens import Shown
 from gateway.dialects.base import Budget
 from gateway.durable import Durable
@@ -27,12 +26,13 @@ from gateway.model.records import (
     Change,
     OutboxRow,
     Put,
-    RowState,
 )
+from gateway.model.space import StorageLimits
 from gateway.model.token import Decision, IdToken, OfflineMode, Verdict
 from gateway.ports import LinkState, StationPort, UplinkPort
 from gateway.station import ModelOptions, Pending, Station, StationOptions
 from gateway.timekeeper import Timekeeper, TimeOptions
+from gateway.upkeep import Upkeep
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -45,6 +45,8 @@ class SiteOptions:
 
     `after_boot_s`, `after_reconnect_s`: how long a station is asked nothing after the answer to its boot, or after it
     came back without one.
+    `retry`: by dialect name, else `RetryRule()`. `messages_per_s`: of the site's backlog; 0 = no limit.
+    `kept_days`: of a transaction that is over and delivered, in the file.
     """
 
     name: str = "site"
@@ -62,13 +64,18 @@ class SiteOptions:
     models: Sequence[ModelOptions] = ()
     meters: Sequence[MeterId] = ()
     circuits: Sequence[Circuit] = ()
+    retry: Mapping[str, outbox.RetryRule] = field(default_factory=dict)
+    messages_per_s: float = 50.0
+    limits: StorageLimits = field(default_factory=StorageLimits)
+    kept_days: int = 90
 
 
 class Site(Durable):
     """Everything the flows work on."""
 
     def __init__(self, options: SiteOptions, clock: Clock, source: random.Random) -> None:
-        super().__init__(Timekeeper(clock, options.time), options.stations, idmap.first_counter(source))
+        time, upkeep = Timekeeper(clock, options.time), Upkeep(options.messages_per_s, source)
+        super().__init__(time, upkeep, options.stations, idmap.first_counter(source))
         self.options = options
         self.clock = clock
         self.random = source
@@ -150,16 +157,25 @@ class Site(Durable):
         station.first_row_of_link = RowId(self._next_row)
         if not station.is_held:
             station.boot_retry_at = 0.0
-        parked = [row for row in station.parked.values() if row.dialect == dialect]
-        unparked = [replaced(row, state=_before_parking(row)) for row in parked]
-        self.note([Put(row) for row in unparked])
-        station.second_chance.update(row.id for row in unparked)
+        self.unpark(station, outbox.to_try_again(station.parked.values(), dialect))
         station.wake.set()
+
+    def unpark(self, station: Station, rows: Collection[OutboxRow]) -> None:
+        """Rows set aside go again; one more refusal sets them aside again."""
+        changes = outbox.unpark(rows, station.parked.values(), self.ledger.transactions, self.unknown_outcomes)
+        again = [change.record for change in changes if isinstance(change.record, OutboxRow)]
+        station.second_chance.update(row.id for row in again if row.errors)
+        self.note(changes)
 
     def link_failed(self, station: Station) -> None:
         """An attempt failed: nobody need wait for the CSMS's own answer to the station's boot."""
         if station.boot_waiter and not station.boot_waiter.done():
             station.boot_waiter.set_result(None)
+
+    def level(self, before: Level = Level.OK) -> Level:
+        """How full the queue and its file are."""
+        rows = sum(len(station.queue) + len(station.parked) for station in self.stations.values())
+        return level(self.writer.space, rows, self.options.limits, before)
 
     # -- messages ---------------------------------------------------------------------------------------------------
 
@@ -187,8 +203,3 @@ class Site(Durable):
         """What the CSMS said of a token in an answer, in time or late."""
         size = self.options.authorization.cache_entries
         return self.tokens.learn(station.id, token, verdict, size=size, now=self.clock.now())
-
-
-def _before_parking(row: OutboxRow) -> RowState:
-    """A row that was refused has been sent: it stays as it was frozen."""
-    return RowState.RELEASED if row.errors else RowState.QUEUED

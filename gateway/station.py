@@ -118,8 +118,9 @@ class Station:
         """Rows refused too often, to be judged: is it the row, or the CSMS?"""
         self.second_chance: set[RowId] = set()
         """Rows set aside before, sent again since: one more refusal is enough."""
-        self.hold_until = 0.0
-        self.failures = 0
+        self.hold_until, self.failures = 0.0, 0
+        self.turn_at: float | None = None
+        """When it may send the next message of its backlog; the site gives the turns."""
         self.first_row_of_link = RowId(0)
         self.wake, self.attached, self.calls_wake, self.list_wake = (asyncio.Event() for _ in range(4))
 

@@ -9,7 +9,9 @@ from cryptography.hazmat.primitives import serialization
 
 from gateway.config import Config, ConfigError, Mistake, load
 from gateway.config_meters import CircuitKeys
-from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Section, Site, Station, Uplink
+from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Site, Station, Uplink
+from gateway.config_queue import Replay, Storage
+from gateway.config_section import Section
 
 SECTIONS: dict[str, type[Section]] = {
     "site": Site,
@@ -20,6 +22,8 @@ SECTIONS: dict[str, type[Section]] = {
     "model": Model,
     "circuit": CircuitKeys,
     "budgets": Budgets,
+    "storage": Storage,
+    "replay": Replay,
     "log": Log,
 }
 

@@ -212,6 +212,9 @@ class Codec(Protocol):
     def queue_status(self, payload: bytes, in_queue: bool) -> bytes:
         """A transaction status answer that also tells of messages in the gateway's queue (2.x E14)."""
 
+    def answer_queue_status(self, is_running: bool | None, in_queue: bool) -> bytes:
+        """The gateway's own answer; `is_running` None: no transaction was asked about (2.x E14)."""
+
 
 class TokenCodec(Protocol):
     """Lists, reservations and invalid tokens. Readers are as lenient as those of `Codec`.

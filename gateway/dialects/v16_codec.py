@@ -160,6 +160,10 @@ class Codec16:
         """1.6 can't ask for it."""
         return payload
 
+    def answer_queue_status(self, is_running: bool | None, in_queue: bool) -> bytes:
+        """1.6 can't ask for it."""
+        return b"{}"
+
 
 def meter_slot(found: Json) -> str:
     """What newer MeterValues outside of a transaction replace."""

@@ -12,6 +12,7 @@ from gateway.flows import grace, token_commands
 from gateway.flows.token_commands import TokenCommand
 from gateway.model.events import RegistrationStatus
 from gateway.model.records import Put, RemoteStart
+from gateway.model.transaction import TransactionState
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
 from gateway.rpc.session import Answered, Refused, RefusedResult
@@ -137,7 +138,8 @@ async def _forward(command: _Command, payload: bytes) -> bytes:
         return command.rejected("the CSMS holds the station as Pending")
     port = await grace.reach(site, station, min(command.received + GRACE_S, command.deadline))
     if port is None:
-        return command.rejected("the station is not connected")
+        answer = _queue_status(command) if rule.role is Role.QUEUE_STATUS else None
+        return command.rejected("the station is not connected") if answer is None else answer
     if port.dialect.name != command.dialect.name:
         return command.rejected("the station speaks another OCPP version")
     for path in rule.tx_ids:
@@ -150,7 +152,8 @@ async def _forward(command: _Command, payload: bytes) -> bytes:
     outcome = await port.call(command.call.action, payload, send_by=command.deadline)
     if isinstance(outcome, Answered):
         if rule.role is Role.QUEUE_STATUS:
-            return command.dialect.codec.queue_status(outcome.payload, _is_in_queue(command))
+            asked = command.dialect.codec.transaction_asked(command.call.payload)
+            return command.dialect.codec.queue_status(outcome.payload, _is_in_queue(command, asked))
         if rule.role in (Role.RESERVE, Role.CANCEL_RESERVATION):
             await token_commands.note_answer(command, rule.role, outcome.payload)
         return outcome.payload
@@ -162,14 +165,26 @@ async def _forward(command: _Command, payload: bytes) -> bytes:
     return command.rejected(f"the station did not get the command: {outcome.why}")
 
 
-def _is_in_queue(command: _Command) -> bool:
-    """Whether the outbox holds messages of the transaction that is asked about, or any at all."""
-    asked = command.dialect.codec.transaction_asked(command.call.payload)
-    rows = (*command.station.queue.values(), *command.station.parked.values())
-    if asked is None:
-        return bool(rows)
-    found = command.site.ledger.by_station_id(command.station.id, asked)
-    return found is not None and any(row.transaction == found.key for row in rows)
+def _is_in_queue(command: _Command, asked: str | None) -> bool:
+    """Whether the gateway holds messages of the transaction asked about; without an id, of any transaction."""
+    transactions = command.site.ledger.transactions
+    for row in (*command.station.queue.values(), *command.station.parked.values()):
+        own = transactions.get(row.transaction) if row.transaction is not None else None
+        if row.kind is not None and (asked is None or (own is not None and own.station_tx_id == asked)):
+            return True
+    return False
+
+
+def _queue_status(command: _Command) -> bytes | None:
+    """The answer for a station that is away, from ledger and queue; None where the station itself may hold messages."""
+    codec = command.dialect.codec
+    asked = codec.transaction_asked(command.call.payload)
+    known = command.site.ledger.by_station_id(command.station.id, asked) if asked is not None else None
+    is_in_queue = _is_in_queue(command, asked)
+    if not is_in_queue and (known is None or known.state is not TransactionState.ENDED):
+        return None
+    is_running = None if known is None else known.state is TransactionState.RUNNING
+    return codec.answer_queue_status(is_running, is_in_queue)
 
 
 def _map_tx_id(command: _Command, payload: bytes, path: Path) -> bytes:

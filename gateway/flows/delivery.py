@@ -207,8 +207,9 @@ def _refused(site: Site, station: Station, row: OutboxRow, outcome: Refused) -> 
     now = site.clock.monotonic()
     errors = row.errors + 1
     station.first_error_at.setdefault(row.id, now)
-    station.retry_at[row.id] = now + outbox.retry_delay_s(min(errors, outbox.ERRORS_TO_POISON))
-    if errors >= outbox.ERRORS_TO_POISON:
+    rule = site.options.retry.get(row.dialect, outbox.RetryRule())
+    station.retry_at[row.id] = now + rule.delay_s(errors)
+    if errors >= rule.attempts or row.id in station.second_chance:
         station.accused.add(row.id)
     station.sent.discard(row.id)
     refused = replaced(row, errors=errors, last_error=f"{outcome.code}: {outcome.description}"[:300])

@@ -35,6 +35,8 @@ MAX_CONNECTORS = 256
 """Of one station, whose status is remembered or kept for a CSMS that is away: nobody has more."""
 
 MAX_KEPT_BYTES = 256 * 1024
+MAX_PLACES = 256
+"""Connectors, and messages of route latest, that are remembered of one station; the oldest give way."""
 _UNKNOWN = UpRule("", Route.RELAY, Route.RELAY, offline=ErrorCode.NOT_IMPLEMENTED)
 """An action no table knows (a vendor's, a signed one) is relayed as it is."""
 
@@ -223,6 +225,12 @@ async def _latest(incoming: Incoming) -> bytes:
     return incoming.offline_answer()
 
 
+def _keep(station: Station, kept: LatestMessage) -> list[Change]:
+    """A station that makes up a new connector for every message does not fill the memory."""
+    is_one_more = kept.slot not in station.latest and len(station.latest) >= MAX_PLACES
+    return [Put(kept), *([Drop(next(iter(station.latest.values())))] if is_one_more else [])]
+
+
 def _slot(incoming: Incoming) -> str:
     slot, call = incoming.rule.slot, incoming.call
     try:
@@ -259,7 +267,7 @@ def _past(incoming: Incoming, *, is_known: bool) -> bytes:
     kept = LatestMessage(station.id, _slot(incoming), incoming.dialect.name, call.action, call.payload)
     waiting = station.latest.get(kept.slot)
     if not is_known and (waiting is None or quirks.is_not_newer(waiting.payload, kept.payload)):
-        site.note([Put(kept)])
+        site.note(_keep(station, kept))
         station.wake.set()
     return incoming.offline_answer()
 

@@ -88,7 +88,17 @@ class Lane:
         timing.hear_message(site, station, message.timestamp)
         fingerprint, kind = message.fingerprint, message.kind
         name = self._dialect.name
-        row = booking.new_row(site, name, record.id, call, fingerprint=fingerprint, kind=kind, booked=booked, now=now)
+        row = booking.new_row(
+            site,
+            name,
+            record.id,
+            call,
+            fingerprint=fingerprint,
+            kind=kind,
+            booked=booked,
+            now=now,
+            is_samples=message.samples_only,
+        )
         self._call, self._rule, self._message, self._row, self._received = call, rule, message, row, received
         if self._timer is None:
             self._arm()

@@ -10,6 +10,7 @@ from msgspec.structs import replace as replaced
 
 from gateway.model.events import EventKind, RegistrationStatus
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
+from gateway.model.reasons import AuditKind, ParkReason
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
 
@@ -29,6 +30,7 @@ class OutboxRow(Struct, frozen=True, gc=False):
     `bound_tx_id` and `offline` are frozen at release. `errors` counts CALLERRORs, not silence.
     `stamp` (`core.timebase`) is set where `received` is an estimate.
     `fingerprint` recognises the station's retry, also after delivery (the payload of a delivered row is dropped).
+    `samples`: nothing but meter samples, which may be thinned. `parked`: why, while the state is parked.
     """
 
     id: RowId
@@ -48,6 +50,8 @@ class OutboxRow(Struct, frozen=True, gc=False):
     errors: int = 0
     last_error: str | None = None
     stamp: str | None = None
+    samples: bool = False
+    parked: ParkReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +204,18 @@ class StationClock:
     skew_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """What was done to the queue or the database. `detail` is JSON: a dropped message is kept here."""
+
+    id: int
+    at: datetime
+    kind: AuditKind
+    station: StationId | None
+    text: str
+    detail: bytes | None = None
+
+
 Record = (
     Transaction
     | OutboxRow
@@ -216,6 +232,7 @@ Record = (
     | StationClock
     | Setting
     | UplinkSecret
+    | AuditEntry
 )
 
 

@@ -26,6 +26,7 @@ class Transaction:
     `status`, `status_reason`, `status_expiry`: the verdict the station was given; `late_status`: one that came later.
     `received` is the gateway's time beside the station's own; where that was an estimate, `stamp` corrects it later.
     `deauthorized`: the gateway stops it on the CSMS's late verdict, and reports it so.
+    `parked`: its Start is set aside. `thinned`: meter values dropped from the queue to save room.
     """
 
     key: TransactionKey
@@ -53,3 +54,4 @@ class Transaction:
     received: datetime | None = None
     parked: bool = False
     stamp: str | None = None
+    thinned: int = 0

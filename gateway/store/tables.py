@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from gateway.errors import DamagedError
 from gateway.model.records import (
+    AuditEntry,
     Change,
     ClockBase,
     Counter,
@@ -25,6 +27,7 @@ from gateway.model.records import (
     Record,
     RemoteStart,
     Reservation,
+    RowState,
     StationAuthorization,
     StationClock,
     StationRecord,
@@ -33,6 +36,7 @@ from gateway.model.records import (
 )
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
+from gateway.store.packing import is_ambiguous, pack, unpack
 
 _Getter = Callable[[Any], Sequence[Any]]
 _AS_IT_IS = frozenset((bytes, bool, float, type(None)))
@@ -49,43 +53,71 @@ class Op:
         self.most = most
 
 
-class _Table:
-    """SQL of one record type."""
+class Table:
+    """SQL of one record type. `packed`: the column with a packed payload. `has_number`: its key is a rowid."""
 
-    def __init__(self, record: type[Any], name: str, *key: str) -> None:
+    def __init__(
+        self, record: type[Any], name: str, *key: str, packed: str | None = None, has_number: bool = False
+    ) -> None:
         self.record = record
         self.columns: Sequence[str] = getattr(record, "__struct_fields__", None) or [f.name for f in fields(record)]
         self.arrays: Sequence[str] = (
             [f.name for f in fields(record) if isinstance(f.default, tuple)] if is_dataclass(record) else []
         )
-        self.key: _Getter = attrgetter(*key) if len(key) > 1 else lambda record: (getattr(record, key[0]),)
+        self.name = name
+        self.key: Sequence[str] = key
+        self.packed = self.columns.index(packed) if packed else None
+        self.has_number = has_number
+        self.key_values: _Getter = attrgetter(*key) if len(key) > 1 else lambda record: (getattr(record, key[0]),)
         names = ", ".join(f'"{column}"' for column in self.columns)
         marks = f"({', '.join('?' * len(self.columns))})"
         where = " AND ".join(f'"{column}" = ?' for column in key)
         insert = f'INSERT OR REPLACE INTO "{name}" ({names}) VALUES '
         self.put = Op(lambda count: insert + ", ".join([marks] * count), attrgetter(*self.columns), MOST)
-        self.drop = Op(lambda count: f'DELETE FROM "{name}" WHERE {where}', self.key, 1)
+        self.drop = Op(lambda count: f'DELETE FROM "{name}" WHERE {where}', self.key_values, 1)
         self.select = f'SELECT {names} FROM "{name}" ORDER BY {", ".join(key)}'
 
+    def parameters(self, record: Any) -> list[Any]:
+        """The record's values as SQLite takes them."""
+        values = [value if type(value) in _AS_IT_IS else _plain(value) for value in self.put.values(record)]
+        if self.packed is not None and (record.state is not RowState.RELEASED or is_ambiguous(values[self.packed])):
+            values[self.packed] = pack(values[self.packed])
+        return values
 
-_TABLES: dict[type[Any], _Table] = {
+    def record_of(self, row: Sequence[Any], columns: Sequence[str] | None = None) -> Any:
+        """The record a row holds; what `columns` lacks has its default. Raises DamagedError."""
+        try:
+            values = dict(zip(columns or self.columns, row, strict=True))
+            if self.packed is not None:
+                name = self.columns[self.packed]
+                values[name] = unpack(values[name])
+            for column in self.arrays:
+                if column in values:
+                    values[column] = json.loads(values[column])
+            return msgspec.convert(values, self.record, strict=False, builtin_types=(bytes,))
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+            raise DamagedError(f"a row of {self.name} can't be read: {error}") from error
+
+
+TABLES: dict[type[Any], Table] = {
     table.record: table
     for table in (
-        _Table(StationRecord, "station", "id"),
-        _Table(Transaction, "transaction", "key"),
-        _Table(OutboxRow, "outbox", "id"),
-        _Table(UnknownOutcome, "unknown_outcome", "row"),
-        _Table(LatestMessage, "latest", "station", "slot"),
-        _Table(TokenRecord, "token", "token"),
-        _Table(RemoteStart, "remote_start", "station", "token"),
-        _Table(Counter, "counter", "name"),
-        _Table(LocalList, "local_list", "digest"),
-        _Table(StationAuthorization, "station_authorization", "station"),
-        _Table(Reservation, "reservation", "station", "id"),
-        _Table(ClockBase, "clock_base", "boot"),
-        _Table(StationClock, "station_clock", "station"),
-        _Table(Setting, "setting", "station", "name"),
-        _Table(UplinkSecret, "uplink_secret", "station"),
+        Table(StationRecord, "station", "id"),
+        Table(Transaction, "transaction", "key", has_number=True),
+        Table(OutboxRow, "outbox", "id", packed="payload", has_number=True),
+        Table(UnknownOutcome, "unknown_outcome", "row", has_number=True),
+        Table(LatestMessage, "latest", "station", "slot"),
+        Table(TokenRecord, "token", "token"),
+        Table(RemoteStart, "remote_start", "station", "token"),
+        Table(Counter, "counter", "name"),
+        Table(LocalList, "local_list", "digest"),
+        Table(StationAuthorization, "station_authorization", "station"),
+        Table(Reservation, "reservation", "station", "id"),
+        Table(ClockBase, "clock_base", "boot"),
+        Table(StationClock, "station_clock", "station"),
+        Table(Setting, "setting", "station", "name"),
+        Table(UplinkSecret, "uplink_secret", "station"),
+        Table(AuditEntry, "audit", "id", has_number=True),
     )
 }
 _DELIVERED = Op(
@@ -108,11 +140,19 @@ def statements(changes: Iterable[Change]) -> list[Statement]:
     made: list[Statement] = []
     for change in changes:
         record = change.record
-        table = _TABLES[type(record)]
-        op = table.put if isinstance(change, Put) else table.drop if isinstance(change, Drop) else _DELIVERED
-        values = [value if type(value) in _AS_IT_IS else _plain(value) for value in op.values(record)]
-        made.append(Statement(op, (table.record, *table.key(record)), values))
+        table = TABLES[type(record)]
+        if isinstance(change, Put):
+            op, values = table.put, table.parameters(record)
+        else:
+            op = table.drop if isinstance(change, Drop) else _DELIVERED
+            values = [value if type(value) in _AS_IT_IS else _plain(value) for value in op.values(record)]
+        made.append(Statement(op, (table.record, *table.key_values(record)), values))
     return made
+
+
+def key_of(change: Change) -> tuple[Any, ...]:
+    """Which record a change is about: of two changes of one record only the later counts."""
+    return type(change.record), *TABLES[type(change.record)].key_values(change.record)
 
 
 def batches(made: Iterable[Statement]) -> Iterator[tuple[str, list[Any]]]:
@@ -156,14 +196,34 @@ def _plain(value: Any) -> Any:
 
 
 def read(connection: sqlite3.Connection) -> list[Record]:
-    """Every record, transactions before the rows that belong to them."""
-    return [record for record_type in _TABLES for record in _read(connection, record_type)]
+    """Every record, transactions before the rows that belong to them. Raises DamagedError."""
+    try:
+        return [record for table in TABLES.values() for record in _read(connection, table)]
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            raise DamagedError(f"the database file is damaged: {error}") from error
+        raise
 
 
-def _read(connection: sqlite3.Connection, record_type: type[Any]) -> Iterator[Record]:
-    table = _TABLES[record_type]
+def is_damage(error: BaseException) -> bool:
+    """Whether an error means that the file itself is damaged, and not that the disk can't be used just now."""
+    if not isinstance(error, sqlite3.DatabaseError):
+        return False
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "Could not decode" in str(error)
+
+
+def _read(connection: sqlite3.Connection, table: Table) -> Iterator[Record]:
     for row in connection.execute(table.select):
-        values = dict(zip(table.columns, row, strict=True))
-        for column in table.arrays:
-            values[column] = json.loads(values[column])
-        yield msgspec.convert(values, record_type, strict=False, builtin_types=(bytes,))
+        yield table.record_of(row)
+
+
+def forget_transactions(connection: sqlite3.Connection, before: datetime) -> int:
+    """Delete from the ledger what is over, delivered and older (an estimated time proves nothing). Returns how many."""
+    return connection.execute(
+        """
+        DELETE FROM "transaction" WHERE state != 'running' AND received < ?
+        AND stamp IS NULL AND key NOT IN (SELECT "transaction" FROM outbox WHERE "transaction" IS NOT NULL)
+        """,
+        (before.isoformat(),),
+    ).rowcount

@@ -18,6 +18,7 @@ from gateway.dialects.base import Dialect
 from gateway.errors import ConnectError
 from gateway.flows import command, inbound
 from gateway.model.ids import StationId
+from gateway.model.reasons import ParkReason
 from gateway.model.records import Put, RowState
 from gateway.ports import LinkState
 from gateway.rpc.frame import Call
@@ -254,10 +255,8 @@ class _Keeper:
         return self.offers or [registry.by_name(name) for name in names]
 
     def _version_refused(self, offers: list[Dialect]) -> None:
-        """Messages of a version the CSMS no longer takes are set aside if the station itself speaks another one.
-
-        If it is the version of the station, its other offers are tried next.
-        """
+        """Messages of a version the CSMS no longer takes are set aside if the station itself speaks another one; if it
+        is the version of the station, its other offers are tried next."""
         station, refused = self._station, offers[0].name
         if len(offers) > 1 or station.port is None:
             return
@@ -265,7 +264,8 @@ class _Keeper:
             self._refused = refused
             return
         rows = [row for row in station.queue.values() if row.dialect == refused]
-        self._site.note([Put(replaced(row, state=RowState.PARKED)) for row in rows])
+        reason = ParkReason.VERSION_REFUSED
+        self._site.note([Put(replaced(row, state=RowState.PARKED, parked=reason)) for row in rows])
         log.error("%s: %d messages of a version the CSMS refuses are set aside", station.id, len(rows))
 
     async def _hold(self, socket: Socket, dialect: Dialect) -> None:

@@ -7,7 +7,7 @@ from gateway.core.timebase import is_skewed
 from gateway.model.token import AuthorizationStatus
 from gateway.site import Site
 from gateway.station import Station
-from gateway.web import meter_snapshot
+from gateway.web import meter_snapshot, queue_view
 
 
 def status(site: Site) -> dict[str, Any]:
@@ -17,6 +17,8 @@ def status(site: Site) -> dict[str, Any]:
         "site": site.options.name,
         "store": "ok" if site.writer.is_ready else "recovering",
         "clock": _clock(site),
+        "storage": storage(site),
+        "alarms": queue_view.alarms(site),
         "authorization": {"offline": site.options.offline.value},
         "queue": {
             "rows": sum(len(station.queue) for station in stations),
@@ -43,6 +45,19 @@ def _clock(site: Site) -> dict[str, Any]:
 
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="seconds") if moment else None
+
+
+def storage(site: Site) -> dict[str, Any]:
+    """How full the database and the queue are. Bytes; None before the first commit."""
+    space, limits = site.writer.space, site.options.limits
+    return {
+        "level": site.level().name.lower(),
+        "used": space.used if space else None,
+        "budget": limits.budget_bytes,
+        "disk_free": space.disk_free if space else None,
+        "queue_rows": sum(len(station.queue) + len(station.parked) for station in site.stations.values()),
+        "queue_rows_budget": limits.queue_rows,
+    }
 
 
 def pending(site: Site) -> list[dict[str, Any]]:

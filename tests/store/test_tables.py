@@ -15,8 +15,10 @@ from msgspec.structs import replace as replaced
 from gateway.dialects import payloads
 from gateway.model.events import EventKind, RegistrationStatus
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
+from gateway.model.reasons import AuditKind, ParkReason
 from gateway.model.records import (
     Approval,
+    AuditEntry,
     Change,
     ClockBase,
     Counter,
@@ -38,7 +40,7 @@ from gateway.model.records import (
 )
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction, TransactionState
-from gateway.store import database, tables
+from gateway.store import database, packing, tables
 
 NOW = datetime(2026, 3, 1, 8, 0, 0, 123456, tzinfo=UTC)
 _ODD = ["", "null", "NULL", "true", "1", "1.0", "0x10", "nan", "'; DROP TABLE station; --", "ä€😀", "\x00", "a\x00b",
@@ -52,6 +54,10 @@ _moment = st.integers(0, 10**16).map(lambda us: datetime(1970, 1, 1, tzinfo=UTC)
 _seconds = st.floats(-1e10, 1e10)
 _station = _text.map(StationId)
 _transaction_key = _key.map(TransactionKey)
+_PAYLOADS = st.sampled_from(
+    [b"", b"\x01", b"\x01" * 60, b'{"eventType":"Updated","seqNo":1}' * 3, packing.DICTIONARY, b" {}" * 40_000]
+)
+"""What packing might stumble over: its own mark, its own dictionary, what it can't make smaller."""
 
 RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
     Transaction: st.builds(
@@ -62,14 +68,16 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
         state=st.sampled_from(TransactionState), status=_maybe, status_reason=_maybe, late_status=_maybe,
         deauthorized=st.booleans(), started=_text, meter_start_wh=_maybe_int, ended=_maybe, meter_stop_wh=_maybe_int,
         stopped_reason=_maybe, received=st.none() | _moment, parked=st.booleans(), stamp=_maybe,
+        thinned=_int64,
     ),
     OutboxRow: st.builds(
         OutboxRow,
         id=_key.map(RowId), station=_station, dialect=_text, message_id=_text.map(MessageId), action=_text,
-        payload=st.binary(max_size=30), fingerprint=_text, received=_moment,
+        payload=st.binary(max_size=90) | _PAYLOADS, fingerprint=_text, received=_moment,
         kind=st.none() | st.sampled_from(EventKind), transaction=st.none() | _transaction_key, token=_maybe,
         state=st.sampled_from(RowState), offline=st.booleans(),
-        bound_tx_id=_maybe_int, errors=_int64, last_error=_maybe, stamp=_maybe,
+        bound_tx_id=_maybe_int, errors=_int64, last_error=_maybe, stamp=_maybe, samples=st.booleans(),
+        parked=st.none() | st.sampled_from(ParkReason),
     ),
     UnknownOutcome: st.builds(
         UnknownOutcome,
@@ -108,6 +116,11 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
     UplinkSecret: st.builds(
         UplinkSecret, station=_station, secret=st.binary(max_size=30), previous=st.none() | st.binary(max_size=30),
         origin=_maybe,
+    ),
+    AuditEntry: st.builds(
+        AuditEntry,
+        id=_key, at=_moment, kind=st.sampled_from(AuditKind), station=st.none() | _station, text=_text,
+        detail=st.none() | st.binary(max_size=30),
     ),
 }  # fmt: skip
 _any_record = st.one_of(*RECORDS.values())
@@ -176,6 +189,7 @@ def _identity(record: Any) -> tuple[Any, ...]:
         Counter: ("name",), LocalList: ("digest",), StationAuthorization: ("station",), Reservation: ("station", "id"),
         ClockBase: ("boot",), StationClock: ("station",),
         Setting: ("station", "name"), UplinkSecret: ("station",),
+        AuditEntry: ("id",),
     }[type(record)]  # fmt: skip
     return (type(record), *(getattr(record, name) for name in names))
 
