@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from gateway.clock import timestamp
+from msgspec.structs import replace as replaced
+
 from gateway.core.ledger import Ledger
 from gateway.dialects import registry
 from gateway.model.ids import MessageId, RowId, StationId
@@ -119,7 +120,7 @@ def _turns(version: str, delivered: bool, sessions: int, seed: int) -> Iterator[
             )  # fmt: skip
             yield [*changes, Put(told), Put(row)]
             if delivered:
-                done = replace(row, state=RowState.DELIVERED, payload=b"")
+                done = replaced(row, state=RowState.DELIVERED, payload=b"")
                 kept.append(done)
                 over = []
                 while session.begin - kept[0].received > _ROWS_KEPT:
@@ -144,7 +145,7 @@ def _sessions(source: random.Random, version: str, count: int) -> Iterator[_Sess
 
 
 def _messages(version: str, session: _Session) -> list[tuple[str, bytes]]:
-    begin, end = timestamp(session.begin), timestamp(session.end)
+    begin, end = (f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (session.begin, session.end))
     stop_wh = session.meter_wh + session.energy_wh
     if version == "1.6":
         start = {"connectorId": 1, "idTag": session.token, "meterStart": session.meter_wh, "timestamp": begin}

@@ -2,29 +2,37 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
 import signal
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from gateway import clock
 from gateway.assembly import Assembly, Seams
-from gateway.clock import Clock
-from gateway.config import Config
+from gateway.config import Config, load
+from gateway.core.authorize import AuthorizationOptions
+from gateway.core.meter_checks import Rules
 from gateway.core.outbox import RetryRule
 from gateway.dialects import quirks
 from gateway.dialects.base import Budget
 from gateway.downlink.admission import ListenerOptions, StationAccess, UnknownStations
 from gateway.downlink.server import DownlinkServer
 from gateway.errors import GatewayError
-from gateway.model.ids import StationId
+from gateway.metering.runner import Metering, MeterOptions
+from gateway.model.circuit import Circuit
+from gateway.model.ids import CircuitId, MeterId, StationId
 from gateway.model.reasons import AlarmKind, AuditKind
 from gateway.model.space import StorageLimits
-from gateway.model.token import OfflineMode
+from gateway.model.token import LateRefusal, OfflineMode
 from gateway.site import Site, SiteOptions
 from gateway.station import ModelOptions, StationOptions
 from gateway.store import database, salvage
+from gateway.timekeeper import TimeOptions
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import LinkOptions, WebSocketConnector
 from gateway.uplink.per_station import PerStationOptions
@@ -47,18 +55,9 @@ async def run(config: Config) -> None:
     except OSError as error:
         raise GatewayError(f"{state}: {error.strerror}") from error
     path = state / DATABASE
-    seams = Seams(
-        clock=Clock(monotonic=asyncio.get_running_loop().time),
-        source=random.SystemRandom(),
-        runner=await salvage.start(path),
-        reopen=partial(database.reopen, path),
-        connector=WebSocketConnector(_link_options(config)),
-        salvage=partial(salvage.save, path),
-        keeps_reserve=True,
-    )
-    assembly = Assembly(_site_options(config), _uplink_options(config), seams)
-    await assembly.load([station.id for station in config.stations])
+    assembly = await _assembled(config, path)
     servers = [_server(assembly, config, index) for index in range(len(config.downlinks))]
+    metering = Metering(meter_options(config), assembly.site.meters, assembly.site.clock, assembly.site.random)
     api = LocalApi(routes.build(assembly.site), state / API_SOCKET)
     manager = ServiceManager(os.environ)
     for warning in config.warnings:
@@ -68,6 +67,7 @@ async def run(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, assembly.site, config.source)
     problem: GatewayError | None = None
     helpers: list[asyncio.Task[None]] = []
     async with asyncio.TaskGroup() as group:
@@ -77,7 +77,9 @@ async def run(config: Config) -> None:
             for server in servers:
                 await server.start()
             group.create_task(api.run(), name="local API")
+            _spare_the_collector()
             helpers = [
+                group.create_task(metering.run(), name="meters"),
                 group.create_task(_look_for_damage(assembly.site, path), name="look for damage"),
                 group.create_task(manager.feed(partial(_stuck, assembly.site, manager)), name="watchdog"),
             ]
@@ -98,6 +100,31 @@ async def run(config: Config) -> None:
             assembly.stop()
     if problem:
         raise problem
+
+
+async def _assembled(config: Config, path: Path) -> Assembly:
+    """The gateway as the file at `path` left it. Raises StoreError."""
+    connector = WebSocketConnector(_link_options(config))
+    seams = Seams(
+        clock=clock.system(),
+        source=random.Random(),  # ids need not be unguessable, and SystemRandom is a system call each
+        runner=await salvage.start(path),
+        reopen=partial(database.reopen, path),
+        connector=connector,
+        salvage=partial(salvage.save, path),
+        keeps_reserve=True,
+    )
+    assembly = Assembly(_site_options(config), _uplink_options(config), seams)
+    connector.ping_interval_of = assembly.site.columns.ping_interval_s
+    await assembly.load([station.id for station in config.stations])
+    return assembly
+
+
+def _spare_the_collector() -> None:
+    """What start-up made is there to stay; looking through it again and again costs more than it could free."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _stuck(site: Site, manager: ServiceManager) -> str | None:
@@ -128,7 +155,7 @@ def _site_options(config: Config) -> SiteOptions:
     return SiteOptions(
         name=config.site.name,
         offline=OfflineMode(config.authorization.offline),
-        stops_on_late_refusal=config.authorization.on_late_refusal == "stop",
+        authorization=_authorization_options(config),
         budgets={
             Budget.AUTHORIZE: budgets.authorize_s,
             Budget.START: budgets.start_s,
@@ -136,6 +163,9 @@ def _site_options(config: Config) -> SiteOptions:
         },
         suspect_s=budgets.suspect_s,
         call_timeout_s=config.uplink.call_timeout_s,
+        after_boot_s=config.grace.after_boot_s,
+        after_reconnect_s=config.grace.after_reconnect_s,
+        time=TimeOptions(requires_sync=config.time.require_sync, trusts_system=config.time.trust_system_clock),
         stations={
             station.id: StationOptions(
                 station.station_timeout_s, station.min_answer_delay_ms / 1000, quirks.of(station.quirks)
@@ -152,7 +182,57 @@ def _site_options(config: Config) -> SiteOptions:
             )
             for model in config.models
         ],
+        meters=[meter.id for meter in config.meters],
+        circuits=[
+            Circuit(
+                id=circuit.id,
+                limit_a=circuit.limit_a,
+                parent=CircuitId(circuit.parent) if circuit.parent else None,
+                meter=MeterId(circuit.meter) if circuit.meter else None,
+                limit_w=circuit.limit_w,
+                phases=circuit.phase_numbers,
+            )
+            for circuit in config.circuits
+        ],
     )
+
+
+def meter_options(config: Config) -> list[MeterOptions]:
+    """What the metering room is told of each meter."""
+    fuses = {circuit.meter: circuit.limit_a for circuit in config.circuits if circuit.meter}
+    return [
+        MeterOptions(meter.id, meter.options, Rules(meter.nominal_v, fuses.get(meter.id), meter.frozen_check))
+        for meter in config.meters
+    ]
+
+
+def _authorization_options(config: Config) -> AuthorizationOptions:
+    said = config.authorization
+    return AuthorizationOptions(
+        pre_authorize=said.pre_authorize,
+        late_refusal=LateRefusal(said.on_late_refusal),
+        refuses_concurrent=said.concurrent == "refuse",
+        accepts_contracts=said.contracts == "known",
+        master_group=said.master_pass_group,
+        cache_entries=said.cache_entries,
+        cache_lifetime=timedelta(days=said.cache_lifetime_days) if said.cache_lifetime_days else None,
+        tags={tag.token.key: tag for tag in said.tags_file.tags} if said.tags_file else {},
+    )
+
+
+def _reload(site: Site, source: Path) -> None:
+    """SIGHUP: read the file again. What can change under way does; a file with mistakes changes nothing."""
+    try:
+        config = load(source)
+    except GatewayError as error:
+        log.error("the configuration stays as it was, the file has mistakes: %s", "; ".join(str(error).splitlines()))
+        return
+    site.options = replace(
+        site.options,
+        offline=OfflineMode(config.authorization.offline),
+        authorization=_authorization_options(config),
+    )
+    log.info("[authorization] was read again, with its tags file; all else needs a restart")
 
 
 def _link_options(config: Config) -> LinkOptions:
@@ -173,6 +253,7 @@ def _uplink_options(config: Config) -> PerStationOptions:
         passwords={
             station.id: station.uplink_password.reveal() for station in config.stations if station.uplink_password
         },
+        shows_password=uplink.security_profile > 0,
         backoff=Backoff(uplink.retry_wait_min_s, uplink.retry_random_range_s, uplink.retry_repeat_times),
         grace_s=uplink.grace_s,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.flows import bringup, housekeeping, replay, storage, verdict
+from gateway.flows import bringup, housekeeping, local_list, pace, replay, storage, timing, verdict
 from gateway.model.ids import StationId
 from gateway.model.records import Approval, Change, Put, Record
 from gateway.site import Site, SiteOptions
@@ -53,6 +53,7 @@ class Assembly:
         """Rebuild the site from the store and admit the configured stations. Raises StoreError."""
         site = self.site
         site.load(await site.writer.load())
+        timing.begin(site)
         site.after_restart()
         wanted = set(configured)
         for station_id in wanted:
@@ -82,7 +83,10 @@ class Assembly:
                 lambda: replay.run(self.site),
                 lambda: verdict.run(self.site),
                 lambda: bringup.run(self.site),
+                lambda: local_list.run(self.site),
                 lambda: housekeeping.run(self.site),
+                lambda: timing.run(self.site),
+                lambda: pace.run(self.site),
                 lambda: storage.run(self.site),
                 self._uplink.run,
             ]

@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import click
 from rich.console import Console
@@ -15,10 +16,8 @@ from rich.table import Table
 
 import gateway
 from gateway import app, cli_queue, log
-from gateway.cli_client import CONFIG, TROUBLE, config_option, json_option
-from gateway.cli_client import ask as _ask
-from gateway.cli_client import fail as _fail
-from gateway.cli_client import load_config as _load
+from gateway.cli_base import CONFIG, TROUBLE, ask, config_option, fail, json_option, load_config
+from gateway.cli_meter import circuit_lines, meter, meter_lines
 from gateway.config import redacted
 from gateway.demo import commands as demo_commands
 from gateway.errors import GatewayError, SchemaTooNewError
@@ -34,14 +33,14 @@ def main() -> None:
 @config_option
 def run(path: Path | None) -> None:
     """Run the gateway until it is told to stop."""
-    config = _load(path)
+    config = load_config(path)
     log.setup(config.log.level, config.log.format)
     try:
         asyncio.run(app.run(config))
     except SchemaTooNewError as error:
-        _fail(CONFIG, f"cannot run: {error}")
+        fail(CONFIG, f"cannot run: {error}")
     except GatewayError as error:
-        _fail(TROUBLE, f"cannot run: {error}")
+        fail(TROUBLE, f"cannot run: {error}")
 
 
 @main.command("check-config")
@@ -49,14 +48,14 @@ def run(path: Path | None) -> None:
 @json_option
 def check_config(path: Path | None, as_json: bool) -> None:
     """Check the configuration file and say everything that is wrong with it."""
-    config = _load(path, as_json=as_json)
+    config = load_config(path, as_json=as_json)
     if as_json:
         click.echo(json.dumps({"ok": True, "warnings": config.warnings, "config": redacted(config)}, default=str))
         return
     for warning in config.warnings:
         click.echo(f"warning: {warning}")
-    stations = len(config.stations)
-    click.echo(f"{config.source}: good ({len(config.downlinks)} listeners, {stations} stations, {config.uplink.url})")
+    counts = f"{len(config.downlinks)} listeners, {len(config.stations)} stations, {len(config.meters)} meters"
+    click.echo(f"{config.source}: good ({counts}, {config.uplink.url})")
 
 
 @main.command()
@@ -64,12 +63,14 @@ def check_config(path: Path | None, as_json: bool) -> None:
 @json_option
 def status(path: Path | None, as_json: bool) -> None:
     """Show the stations, their links to the CSMS, and what is queued. Exit status 1 if something needs attention."""
-    found = _ask(path, "GET", "/v1/status")
+    found = ask(path, "GET", "/v1/status")
     if as_json:
         click.echo(json.dumps(found))
     else:
         _show_status(found)
-    if found["store"] != "ok" or found["alarms"] or found["queue"]["parked"] or found["pending"]:
+    are_read = all(one["freshness"] in ("fresh", "late") for one in found["meters"])
+    is_troubled = found["store"] != "ok" or found["alarms"] or found["queue"]["parked"] or found["pending"]
+    if is_troubled or not are_read:
         sys.exit(TROUBLE)
 
 
@@ -81,7 +82,7 @@ def stations(context: click.Context, path: Path | None, as_json: bool) -> None:
     """List the stations, and those that wait for approval."""
     context.obj = path
     if context.invoked_subcommand is None:
-        found = _ask(path, "GET", "/v1/status")
+        found = ask(path, "GET", "/v1/status")
         if as_json:
             click.echo(json.dumps({"stations": found["stations"], "pending": found["pending"]}))
         else:
@@ -93,7 +94,7 @@ def stations(context: click.Context, path: Path | None, as_json: bool) -> None:
 @click.pass_obj
 def approve(path: Path | None, station: str) -> None:
     """Take a waiting station into service. What it showed as password is what it must show from now on."""
-    _ask(path, "POST", f"/v1/stations/{station}/approve")
+    ask(path, "POST", f"/v1/stations/{station}/approve")
     click.echo(f"{station} is approved; it connects again within its retry time")
 
 
@@ -102,14 +103,60 @@ def approve(path: Path | None, station: str) -> None:
 @click.pass_obj
 def reject(path: Path | None, station: str) -> None:
     """Refuse a station from now on."""
-    _ask(path, "POST", f"/v1/stations/{station}/reject")
+    ask(path, "POST", f"/v1/stations/{station}/reject")
     click.echo(f"{station} is rejected")
+
+
+main.add_command(meter)
+
+
+@main.command()
+@click.argument("token")
+@click.option("--station", required=True, help="The station it would be shown at.")
+@click.option("--evse", type=click.IntRange(min=1), help="The connector (2.x: EVSE) it would start at.")
+@click.option("--type", "kind", default="", help="Type of the token in OCPP 2.x, such as eMAID; a card without it.")
+@config_option
+@json_option
+def authorize(*, token: str, station: str, evse: int | None, kind: str, path: Path | None, as_json: bool) -> None:
+    """Say what would happen if TOKEN were shown at a station now, and why. Changes nothing.
+
+    Exit status 1 if it could not start there without the CSMS.
+    """
+    asked = {"token": token, "station": station, "kind": kind, **({"evse": str(evse)} if evse else {})}
+    found = ask(path, "GET", f"/v1/authorize?{urlencode(asked)}")
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _show_authorization(found)
+    if not found["offline"]["start"]["accepted"]:
+        sys.exit(TROUBLE)
 
 
 main.add_command(cli_queue.queue)
 main.add_command(cli_queue.transactions)
 main.add_command(demo_commands.simulate)
 main.add_command(demo_commands.demo)
+
+
+def _show_authorization(found: dict[str, Any]) -> None:
+    online, offline = found["online"], found["offline"]
+    if online["answers_before"]:
+        click.echo("now: accepted at once, and the CSMS is asked meanwhile; its word on the start counts")
+    elif online["asks_csms"]:
+        click.echo(f"now: the CSMS is asked; if it is silent for {online['waits_s']:g} s, as without it")
+    else:
+        click.echo(f"now: as without the CSMS, which can't be asked (link {online['link']})")
+    for what, shown in (("shown", offline["authorize"]), ("start", offline["start"])):
+        more = "".join(f", {name} {shown[name]}" for name in ("group", "expiry") if shown[name])
+        click.echo(f"without the CSMS, {what}: {shown['status']} ({shown['reason']}): {shown['because']}{more}")
+    known = found["known"]
+    if listed := known["local_list"]:
+        whose = f"version {listed['version']}, this station's" if listed["is_own"] else "the newest of the site"
+        click.echo(f"local list ({whose}): {listed['status']}")
+    if cached := known["cache"]:
+        click.echo(f"cache: {cached['status']}, said {cached['seen']}, last used {cached['used']}")
+    if not (listed or cached or known["tags_file"]):
+        click.echo("in no list, no cache, no tags file")
 
 
 def _show_status(found: dict[str, Any]) -> None:
@@ -130,11 +177,22 @@ def _show_status(found: dict[str, Any]) -> None:
             str(one["parked"]),
         )
     console.print(table)
+    for line in meter_lines(found["meters"]) + circuit_lines(found["circuits"]):
+        console.print(line)
     queue = found["queue"]
     console.print(
         f"{queue['rows']} messages on their way to the CSMS, {queue['parked']} set aside, "
         f"{queue['unknown_outcomes']} deliveries of unknown outcome; store {found['store']}"
     )
+    clock = found["clock"]
+    waiting = "; stations that boot have to wait for it" if clock["stations_wait"] else ""
+    console.print(f"time {clock['time']}, {clock['trust']}: {clock['reason']}{waiting}")
+    for one in found["stations"]:
+        if one["clock"]["is_skewed"]:
+            console.print(f"{one['id']}: its clock is {one['clock']['skew_s']:+.0f} s off. Remedy: set its time source")
+        if abs(one["clock"]["given_offset_s"]) > 60:
+            offset = f"{one['clock']['given_offset_s']:+.0f} s"
+            console.print(f"{one['id']}: keeps a time {offset} off until its transaction has ended")
     for alarm in found["alarms"]:
         console.print(f"ALARM {alarm['kind']} since {alarm['since']}: {alarm['text']}", style="bold red")
     if queue["parked"]:

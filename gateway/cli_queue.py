@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli_client import TROUBLE, ask, config_option, json_option, lines
+from gateway.cli_base import TROUBLE, ask, config_option, json_option, lines
 
 _WORDS = {
     "in-flight": "with the CSMS now",

@@ -13,6 +13,10 @@ class StoreNotReady(StoreError):
     """The store is being recovered: what needs a commit is left unanswered, and asked again by who needs it."""
 
 
+class LeftUnanswered(GatewayError):
+    """The peer gets no answer, as the specification wants it."""
+
+
 class DamagedError(StoreError):
     """The database file is damaged: retrying is no use, it has to be set aside."""
 

@@ -1,46 +1,37 @@
 """The state of the site, in one object owned by the event loop.
 
-The durable half is a fold of changes: `apply` is the only way it changes, the same changes go to SQLite, and `load`
-rebuilds it. A turn is decide, `commit` (which applies at once and returns when the turn is on disk), then send.
+A turn is decide, `commit` (which applies at once and returns when the turn is on disk), then send. What is kept, and
+how, is in `durable`; here is what lives as long as the process.
 """
 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import TypeVar
 
 from gateway.clock import Clock
 from gateway.core import idmap, outbox
-from gateway.core.authorize import authorize
-from gateway.core.ledger import Ledger
+from gateway.core.authorize import AuthorizationOptions, Facts, authorize
 from gateway.core.space import Level, level
+from gateway.core.tokens import Shown
 from gateway.dialects.base import Budget
-from gateway.model.events import EventKind
-from gateway.model.ids import MessageId, RowId, StationId
+from gateway.durable import Durable
+from gateway.meters import Meters
+from gateway.model.circuit import Circuit
+from gateway.model.ids import MessageId, MeterId, RowId, StationId
 from gateway.model.records import (
     Approval,
-    AuditEntry,
     Change,
-    Counter,
-    LatestMessage,
     OutboxRow,
     Put,
-    Record,
-    RemoteStart,
-    RowState,
-    StationRecord,
-    TokenRecord,
-    UnknownOutcome,
 )
 from gateway.model.space import StorageLimits
 from gateway.model.token import Decision, IdToken, OfflineMode, Verdict
-from gateway.model.transaction import Transaction
 from gateway.ports import LinkState, StationPort, UplinkPort
 from gateway.station import ModelOptions, Pending, Station, StationOptions
-from gateway.store.writer import Writer
+from gateway.timekeeper import Timekeeper, TimeOptions
 from gateway.upkeep import Upkeep
 
 K = TypeVar("K")
@@ -52,172 +43,54 @@ REMOTE_START_S = 600.0
 class SiteOptions:
     """`budgets`: seconds to wait for the CSMS; `suspect_s`: the same while its link is suspect.
 
+    `after_boot_s`, `after_reconnect_s`: how long a station is asked nothing after the answer to its boot, or after it
+    came back without one.
     `retry`: by dialect name, else `RetryRule()`. `messages_per_s`: of the site's backlog; 0 = no limit.
     `kept_days`: of a transaction that is over and delivered, in the file.
     """
 
     name: str = "site"
     offline: OfflineMode = OfflineMode.KNOWN_ONLY
-    stops_on_late_refusal: bool = True
+    authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
     budgets: Mapping[Budget, float] = field(
         default_factory=lambda: {Budget.AUTHORIZE: 4.0, Budget.START: 8.0, Budget.OTHER: 5.0}
     )
     suspect_s: float = 0.5
     call_timeout_s: float = 30.0
+    after_boot_s: float = 1.0
+    after_reconnect_s: float = 5.0
+    time: TimeOptions = field(default_factory=TimeOptions)
     stations: Mapping[str, StationOptions] = field(default_factory=dict)
     models: Sequence[ModelOptions] = ()
+    meters: Sequence[MeterId] = ()
+    circuits: Sequence[Circuit] = ()
     retry: Mapping[str, outbox.RetryRule] = field(default_factory=dict)
     messages_per_s: float = 50.0
     limits: StorageLimits = field(default_factory=StorageLimits)
     kept_days: int = 90
 
 
-class Site:
+class Site(Durable):
     """Everything the flows work on."""
 
     def __init__(self, options: SiteOptions, clock: Clock, source: random.Random) -> None:
+        time, upkeep = Timekeeper(clock, options.time), Upkeep(options.messages_per_s, source)
+        super().__init__(time, upkeep, options.stations, idmap.first_counter(source))
         self.options = options
         self.clock = clock
         self.random = source
-        self.upkeep = Upkeep(options.messages_per_s, source)
-        self.writer: Writer
         self.uplink: UplinkPort
-        self.stations: dict[StationId, Station] = {}
+        self.meters = Meters(options.meters, options.circuits)
         self.pending: dict[StationId, Pending] = {}
-        self.ledger = Ledger()
-        self.tokens: dict[str, TokenRecord] = {}
-        self.remote_starts: dict[tuple[StationId, str], RemoteStart] = {}
-        self.unknown_outcomes: dict[RowId, UnknownOutcome] = {}
-        self.rows_of_token: dict[str, dict[RowId, StationId]] = {}
-        self.delivered: deque[OutboxRow] = deque()
-        """Delivered rows, for as long as a station may say them again."""
-        self.counter = idmap.first_counter(source)
-        self._next_row = 1
+        digits = f"{source.getrandbits(80):020x}"
+        self._id_head = f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-"
+        self._ids = 0
         self.last_success_at: float | None = None
         self.verdict_wake = asyncio.Event()
-        self.new_station = asyncio.Event()
         self.came: deque[StationId] = deque()
         self.came_wake = asyncio.Event()
 
-    # -- the durable half -------------------------------------------------------------------------------------------
-
-    def load(self, records: Iterable[Record], carried: Sequence[Change] = ()) -> None:
-        """Build the durable half anew. `carried`: changes not yet on disk that are still true."""
-        lazy = {s.id: [s.queue[row_id] for row_id in s.lazy if row_id in s.queue] for s in self.stations.values()}
-        self.ledger = Ledger()
-        self.tokens.clear()
-        self.remote_starts.clear()
-        self.unknown_outcomes.clear()
-        self.rows_of_token.clear()
-        self.delivered.clear()
-        self.upkeep.audit.clear()
-        for station in self.stations.values():
-            for durable in (station.queue, station.parked, station.latest, station.lazy, station.uncommitted):
-                durable.clear()
-        for record in records:
-            self.apply(Put(record))
-        for change in carried:
-            self.apply(change)
-        for station_id, rows in lazy.items():
-            for row in rows:
-                self.add_lazy(self.stations[station_id], row)
-
-    def after_restart(self) -> None:
-        """Released and not delivered means maybe sent: such rows are listed before they go again."""
-        for station in self.stations.values():
-            station.sent.update(row.id for row in station.queue.values() if row.state is RowState.RELEASED)
-            station.answered_here.update(row.id for row in station.queue.values() if self._was_answered(row))
-
-    def _was_answered(self, row: OutboxRow) -> bool:
-        """Whether the station may have had our answer before the restart; of a Start the ledger knows."""
-        own = self.ledger.transactions.get(row.transaction) if row.transaction is not None else None
-        return row.kind is not EventKind.STARTED or own is None or own.status is not None
-
-    def apply(self, change: Change) -> None:
-        """Apply one change to memory."""
-        record, is_put = change.record, isinstance(change, Put)
-        match record:
-            case OutboxRow():
-                self._apply_row(record, is_put)
-            case Transaction():
-                self.ledger.put_transaction(record)
-            case StationRecord():
-                self.station(record.id).record = record
-            case TokenRecord():
-                self.tokens[record.token] = record
-            case LatestMessage():
-                _set(self.station(record.station).latest, record.slot, record, is_put)
-            case RemoteStart():
-                _set(self.remote_starts, (record.station, record.token), record, is_put)
-            case UnknownOutcome():
-                _set(self.unknown_outcomes, record.row, record, is_put)
-                self._next_row = max(self._next_row, record.row + 1)
-            case Counter():
-                self.counter = record
-            case AuditEntry():
-                self.upkeep.apply(record, is_put)
-
-    def _apply_row(self, row: OutboxRow, is_put: bool) -> None:
-        station = self.station(row.station)
-        self._next_row = max(self._next_row, row.id + 1)
-        is_open = is_put and row.state in (RowState.QUEUED, RowState.RELEASED)
-        _set(station.parked, row.id, row, is_put and row.state is RowState.PARKED)
-        if is_open and row.id not in station.queue and next(reversed(station.queue), 0) > row.id:
-            station.queue[row.id] = row
-            station.queue = dict(sorted(station.queue.items()))
-        else:
-            _set(station.queue, row.id, row, is_open)
-        if row.token:
-            rows = self.rows_of_token.setdefault(row.token.casefold(), {})
-            _set(rows, row.id, row.station, is_open)
-            if not rows:
-                del self.rows_of_token[row.token.casefold()]
-        if is_put:
-            self.ledger.put_row(row)
-        else:
-            self.ledger.forget_row(row)
-        if is_put and row.state is RowState.DELIVERED:
-            self.delivered.append(row)
-
-    async def commit(self, changes: Sequence[Change]) -> None:
-        """One turn: applied now, returns when on disk. Raises StoreError, and then nothing may be acknowledged."""
-        future = self.writer.append(changes)
-        rows = [change.record for change in changes if isinstance(change.record, OutboxRow)]
-        for change in changes:
-            self.apply(change)
-        for row in rows:
-            self.stations[row.station].uncommitted.add(row.id)
-        if rows:
-            future.add_done_callback(lambda done: self._written(rows, done))
-        await asyncio.shield(future)
-
-    def _written(self, rows: Sequence[OutboxRow], done: asyncio.Future[None]) -> None:
-        """Rows on disk may go. Rows of a failed turn may not: they stay as they are until memory is rebuilt."""
-        if done.cancelled() or done.exception():
-            return
-        for row in rows:
-            station = self.stations[row.station]
-            station.uncommitted.discard(row.id)
-            station.lazy.discard(row.id)
-            station.orphans.discard(row.id)
-            station.wake.set()
-
-    def note(self, changes: Sequence[Change]) -> None:
-        """Apply now, and write with the next turn, at most a second later."""
-        for change in changes:
-            self.apply(change)
-        self.writer.note(changes)
-
     # -- stations ---------------------------------------------------------------------------------------------------
-
-    def station(self, station_id: StationId) -> Station:
-        """The station of that name; a new one is made for a record that is being put."""
-        found = self.stations.get(station_id)
-        if found is None:
-            options = self.options.stations.get(station_id, StationOptions())
-            found = self.stations[station_id] = Station(StationRecord(station_id), options)
-            self.new_station.set()
-        return found
 
     async def admit(self, station_id: StationId, approval: Approval, credential: str | None = None) -> None:
         """Take a station into service, or out of it. Raises StoreError."""
@@ -232,9 +105,18 @@ class Site:
         if old is not None:
             old.close(1000, "replaced by a newer connection")
         station.attached.set()
+        self.settle(station, self.options.after_reconnect_s)
         self.came.append(station.id)
         self.came_wake.set()
         self.uplink.wake(station.id)
+
+    def settle(self, station: Station, seconds: float) -> None:
+        """The station has come, or its boot is answered: it is left in peace for a moment."""
+        station.settled_at = self.clock.monotonic() + seconds
+        station.conflicts.clear()
+        for wake in (station.list_wake, station.calls_wake):
+            wake.set()
+        self.verdict_wake.set()
 
     def detach(self, station: Station, port: StationPort) -> None:
         """A station's socket is gone. The end of an old socket must not harm a newer one."""
@@ -246,8 +128,8 @@ class Site:
     # -- uplink -----------------------------------------------------------------------------------------------------
 
     def can_ask(self, station: Station) -> bool:
-        """Whether a message may go straight to the CSMS: its link is up, and no boot has to go first."""
-        return not station.record.boot_due and self.is_linked(station)
+        """Whether a message may go straight to the CSMS: its link is up, and the station's boot was accepted."""
+        return not station.record.boot_due and not station.is_held and self.is_linked(station)
 
     def is_linked(self, station: Station) -> bool:
         """Whether the station's link to the CSMS is up."""
@@ -255,21 +137,26 @@ class Site:
 
     def can_deliver(self, station: Station) -> bool:
         """Whether transaction messages may go up now."""
-        return self.can_ask(station) and not station.is_held and self.clock.monotonic() >= station.hold_until
+        return self.can_ask(station) and self.clock.monotonic() >= station.hold_until
 
     def deadline(self, station: Station, budget: Budget, received: float) -> float:
         """Until when (monotonic) the CSMS's answer is waited for; never above 60 % of the station's own patience."""
-        seconds = self.options.budgets[budget]
-        if station.options.call_timeout_s is not None:
-            seconds = min(seconds, 0.6 * station.options.call_timeout_s)
+        seconds = self.patience_s(station, budget)
         if self.uplink.state(station.id) is LinkState.SUSPECT:
             seconds = min(seconds, self.options.suspect_s)
         return received + seconds
 
+    def patience_s(self, station: Station, budget: Budget) -> float:
+        """How long the CSMS is waited for while its link is good."""
+        seconds = self.options.budgets[budget]
+        own = station.options.call_timeout_s
+        return seconds if own is None else min(seconds, 0.6 * own)
+
     def link_up(self, station: Station, dialect: str) -> None:
         """The station's link to the CSMS is there: what was queued before is offline, what was parked may go again."""
         station.first_row_of_link = RowId(self._next_row)
-        station.boot_retry_at = 0.0
+        if not station.is_held:
+            station.boot_retry_at = 0.0
         self.unpark(station, outbox.to_try_again(station.parked.values(), dialect))
         station.wake.set()
 
@@ -293,58 +180,26 @@ class Site:
     # -- messages ---------------------------------------------------------------------------------------------------
 
     def message_id(self) -> MessageId:
-        """A new id for a CALL of ours."""
-        digits = f"{self.random.getrandbits(128):032x}"  # a UUID of version 4, without the cost of its class
-        return MessageId(f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}")
-
-    def next_row_id(self) -> RowId:
-        row_id = RowId(self._next_row)
-        self._next_row += 1
-        return row_id
-
-    def add_lazy(self, station: Station, row: OutboxRow) -> None:
-        """Queue a row in memory only: until it is answered, the station still holds the message."""
-        self._apply_row(row, True)
-        station.lazy.add(row.id)
-
-    def drop_lazy(self, station: Station, row_id: RowId) -> None:
-        """Forget a row that was never written."""
-        station.lazy.discard(row_id)
-        station.orphans.discard(row_id)
-        station.sent.discard(row_id)
-        row = station.queue.get(row_id)
-        if row is not None:
-            self._apply_row(row, False)
+        """A new id for a CALL of ours: a UUID, random in all but its end, which counts."""
+        self._ids += 1
+        return MessageId(f"{self._id_head}{self._ids:012x}")
 
     # -- authorization ----------------------------------------------------------------------------------------------
 
-    def authorize(self, station: Station, token: IdToken, *, is_start: bool = False) -> Decision:
+    def authorize(self, shown: Shown) -> Decision:
         """The gateway's own verdict on a token shown at a station."""
-        return authorize(
-            token,
-            mode=self.options.offline,
-            known=self.tokens.get(token.folded),
-            running=[] if is_start else [self._with_group(one) for one in self.ledger.running(station.id)],
-            remote_start=self.remote_starts.get((station.id, token.folded)),
-            now=self.clock.now(),
-        )
+        decision, _ = self.judge(shown)
+        if decision.is_accepted:
+            self.note(self.tokens.cache.use(shown.token, self.clock.now()))
+        return decision
 
-    def _with_group(self, transaction: Transaction) -> Transaction:
-        known = self.tokens.get(transaction.token.casefold()) if transaction.token else None
-        return replace(transaction, group=transaction.group or known.group) if known else transaction
+    def judge(self, shown: Shown) -> tuple[Decision, Facts]:
+        """The same without a trace, and with what it rests on."""
+        now, options = self.clock.now(), self.options.authorization
+        facts = self.tokens.facts(shown, self.ledger, options.tags, now)
+        return authorize(shown.token, facts, mode=self.options.offline, options=options, now=now), facts
 
-    def learn(self, token: str, verdict: Verdict, now: datetime) -> list[Change]:
-        """What the CSMS said of a token. ConcurrentTx is no refusal to remember; what is not new is not written."""
-        if verdict.status == "ConcurrentTx":
-            return []
-        known = self.tokens.get(token.casefold())
-        if known and (known.status, known.group, known.expiry) == (verdict.status, verdict.group, verdict.expiry):
-            return []
-        return [Put(TokenRecord(token.casefold(), verdict.status, verdict.group, verdict.expiry, now))]
-
-
-def _set(mapping: dict[K, V], key: K, value: V, is_put: bool) -> None:
-    if is_put:
-        mapping[key] = value
-    else:
-        mapping.pop(key, None)
+    def learn(self, station: Station, token: IdToken, verdict: Verdict) -> list[Change]:
+        """What the CSMS said of a token in an answer, in time or late."""
+        size = self.options.authorization.cache_entries
+        return self.tokens.learn(station.id, token, verdict, size=size, now=self.clock.now())

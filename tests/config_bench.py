@@ -8,6 +8,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from gateway.config import Config, ConfigError, Mistake, load
+from gateway.config_meters import CircuitKeys
 from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Site, Station, Uplink
 from gateway.config_queue import Replay, Storage
 from gateway.config_section import Section
@@ -19,6 +20,7 @@ SECTIONS: dict[str, type[Section]] = {
     "authorization": Authorization,
     "station": Station,
     "model": Model,
+    "circuit": CircuitKeys,
     "budgets": Budgets,
     "storage": Storage,
     "replay": Replay,

@@ -21,6 +21,9 @@ MADE_HERE = {
     Role.BOOT: "the gateway's own: Accepted for a station the CSMS once accepted, else Pending",
     Role.HEARTBEAT: "the gateway's time",
     Role.TRANSACTION: "the gateway's own verdict",
+    Role.SEND_LIST: "answered here, always",
+    Role.LIST_VERSION: "answered here, always",
+    Role.CLEAR_CACHE: "answered here, always",
 }
 
 
@@ -38,9 +41,11 @@ def table(dialect: Dialect) -> list[str]:
 
 
 def _route(rule: UpRule | DownRule) -> str:
-    """Beside the route: when a durable message is committed, and whether a relayed command is looked into."""
+    """Beside the route: when a durable message is committed, and whether a command is looked into."""
     if isinstance(rule, UpRule):
         return rule.route if rule.commit is Commit.NONE else f"{rule.route}, {rule.commit}"
+    if rule.keeps:
+        return f"{rule.route}, two columns"
     return f"{rule.route}, guarded" if rule.guard and rule.route is Route.RELAY else rule.route
 
 
@@ -56,6 +61,8 @@ def _while_csms_is_away(rule: UpRule) -> str:
 
 
 def _while_station_is_away(rule: DownRule) -> str:
+    if rule.role in MADE_HERE:
+        return MADE_HERE[rule.role]
     if rule.route in (Route.INTERCEPT, Route.REFUSE):
         assert rule.rejected is not None
         return f"`{rule.rejected.decode()}`, always"

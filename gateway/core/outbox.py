@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
+from msgspec.structs import replace as replaced
+
 from gateway.model.events import EventKind
 from gateway.model.ids import RowId, TransactionKey
 from gateway.model.reasons import ParkReason
@@ -148,6 +150,6 @@ def unpark(
     for row in parked:
         if row.id in ids or row.transaction in keys:
             state = RowState.RELEASED if row.errors or row.id in unknown else RowState.QUEUED
-            changes.append(Put(replace(row, state=state, parked=None)))
+            changes.append(Put(replaced(row, state=state, parked=None)))
     begun = [transactions[key] for key in sorted(keys) if key in transactions]
     return [*changes, *(Put(replace(own, parked=False)) for own in begun if own.parked)]

@@ -1,12 +1,16 @@
 """What a row of a dialect table says, and what a dialect can do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 from gateway.model.events import BootAnswer, StatusReport, TransactionAnswer, TransactionMessage
+from gateway.model.ids import StationId
+from gateway.model.local_list import InvalidIdSettings, ListEntry, ListLimits, ListUpdate, UpdateStatus
+from gateway.model.records import Reservation
+from gateway.model.settings import Columns, Learned
 from gateway.model.token import Decision, IdToken, Verdict
 from gateway.rpc.codes import ErrorCode, Framing
 from gateway.rpc.splice import Path
@@ -70,6 +74,12 @@ class Role(StrEnum):
     STATUS = "status"
     REMOTE_START = "remote_start"
     REMOTE_STOP = "remote_stop"
+    SEND_LIST = "send_list"
+    LIST_VERSION = "list_version"
+    CLEAR_CACHE = "clear_cache"
+    RESERVE = "reserve"
+    CANCEL_RESERVATION = "cancel_reservation"
+    RESERVATION_STATUS = "reservation_status"
     QUEUE_STATUS = "queue_status"
 
 
@@ -78,11 +88,14 @@ class Guarded:
     """A command after its guard: what goes down (None: nothing), and how the answer is made of the station's.
 
     If nothing goes down, `finish(None)` is the whole answer. Otherwise `finish` gets the station's CALLRESULT; its
-    CALLERROR, or its silence, is passed on without `finish`.
+    CALLERROR, or its silence, is passed on without `finish`. `learn` gets what `finish` gets, and says what is to be
+    kept of it. `why`: for the log, where the answer has no room for it.
     """
 
     forward: bytes | None
     finish: Callable[[bytes | None], bytes]
+    learn: Callable[[bytes | None], Learned] | None = None
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +116,7 @@ class UpRule:
     offline: bytes | ErrorCode | None = b"{}"
     role: Role | None = None
     slot: Callable[[Json], str] | None = None
-    clean: Callable[[bytes], bytes] | None = None
+    clean: Callable[[bytes, Columns], tuple[bytes, Learned]] | None = None
     is_send: bool = False
 
 
@@ -115,6 +128,7 @@ class DownRule:
     refusing status, and a CALLERROR is sent. `tx_ids`: members that hold a transaction id (upstream -> station's).
     `guard` (routes relay and intercept) keeps credentials, URLs and roots on the leg they belong to; it raises
     CallError for a command it can't read without doubt. Route intercept: answered with `rejected`, nothing goes down.
+    `keeps`: a guard of settings, which knows their two columns.
     """
 
     action: str
@@ -125,6 +139,7 @@ class DownRule:
     role: Role | None = None
     tx_ids: tuple[Path, ...] = ()
     guard: Callable[[bytes], Guarded] | None = None
+    keeps: Callable[[bytes, Columns], Guarded] | None = None
 
 
 class Codec(Protocol):
@@ -154,6 +169,12 @@ class Codec(Protocol):
     def transaction_answer(self, action: str, payload: bytes) -> TransactionAnswer:
         """Read the CSMS's answer to a transaction message."""
 
+    def current_time(self, payload: bytes) -> str | None:
+        """The time an answer of the CSMS (to a boot, a heartbeat) tells, as it spells it."""
+
+    def with_time(self, payload: bytes, moment: datetime) -> bytes:
+        """The same answer with another time in it."""
+
     def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes: ...
 
     def answer_heartbeat(self, now: datetime) -> bytes: ...
@@ -182,6 +203,9 @@ class Codec(Protocol):
     def trigger_status(self) -> tuple[str, bytes]:
         """Action and payload that ask a station for the status of its connectors."""
 
+    def trigger_boot(self) -> tuple[str, bytes]:
+        """Action and payload that ask a station for its BootNotification."""
+
     def transaction_asked(self, payload: bytes) -> str | None:
         """The transaction a status question is about; None if it is about all."""
 
@@ -192,17 +216,77 @@ class Codec(Protocol):
         """The gateway's own answer; `is_running` None: no transaction was asked about (2.x E14)."""
 
 
+class TokenCodec(Protocol):
+    """Lists, reservations and invalid tokens. Readers are as lenient as those of `Codec`.
+
+    A list that says of one token what can't be read is refused as a whole; a question has action and payload.
+    """
+
+    def list_update(self, payload: bytes) -> ListUpdate | None:
+        """Read a list that the CSMS sends; None if it can't be read. Raises CallError if it is no JSON object."""
+
+    def answer_list(self, status: UpdateStatus) -> bytes: ...
+
+    def answer_list_version(self, version: int, *, is_empty: bool) -> bytes: ...
+
+    def list_entry(self, entry: ListEntry) -> bytes | None:
+        """An entry as it goes to a station; None if this version can't hold it."""
+
+    def send_list(self, version: int, is_full: bool, entries: Sequence[bytes]) -> tuple[str, bytes]:
+        """A list, or a part of one, for a station."""
+
+    def list_taken(self, payload: bytes) -> UpdateStatus | None:
+        """What the station says to it; None if it does not support lists."""
+
+    def ask_list_version(self) -> tuple[str, bytes]: ...
+
+    def list_version(self, payload: bytes) -> int | None:
+        """The version in a station; None if it does not support lists."""
+
+    def ask_list_limits(self) -> tuple[str, bytes]: ...
+
+    def list_limits(self, payload: bytes) -> ListLimits: ...
+
+    def list_conflict(self, status: str) -> tuple[str, bytes] | None:
+        """Tells the CSMS that its list and its verdict differ, beside the station's status; None: it can't be said."""
+
+    def accepts(self, payload: bytes) -> bool:
+        """Whether a station's answer says Accepted."""
+
+    def reservation(self, station: StationId, payload: bytes) -> Reservation | None:
+        """Read a ReserveNow; None if it can't be kept."""
+
+    def reservation_id(self, payload: bytes) -> int | None:
+        """Which reservation is cancelled, or over."""
+
+    def ask_invalid_id(self) -> tuple[str, bytes]:
+        """Asks what the station does with an invalid token in a running transaction."""
+
+    def invalid_id(self, payload: bytes) -> InvalidIdSettings: ...
+
+    def limit_to_zero(self, station_tx_id: str, evse: int, profile_id: int, level: int) -> tuple[str, bytes]:
+        """A charging profile of 0 A for the rest of a transaction."""
+
+    def energy_wh(self, action: str, payload: bytes) -> int | None:
+        """The register in a transaction message of which `Codec.transaction` reads none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One OCPP version. `name` is what is stored and shown; `subprotocol` is what the handshake says.
 
     `csms_gives_tx_ids`: the id of a transaction is the CSMS's to give (1.6), and messages must carry it.
+    `speaks_early`: many stations of this version don't wait for the answer to their boot.
+    `silent_if_rejected`: a rejected station answers no command (1.6, 4.2); else with SecurityError (2.x, B03).
     """
 
     name: str
     subprotocol: str
     framing: Framing
     codec: Codec
+    tokens: TokenCodec
     up: Mapping[str, UpRule] = field(repr=False)
     down: Mapping[str, DownRule] = field(repr=False)
     csms_gives_tx_ids: bool = False
+    speaks_early: bool = False
+    silent_if_rejected: bool = False

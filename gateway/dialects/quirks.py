@@ -142,7 +142,7 @@ def _first(found: Json, names: Iterable[str]) -> str:
     return next((value for name in names if isinstance(value := found.get(name), str)), "")
 
 
-def _said_at(payload: bytes) -> datetime | None:
+def said_at(payload: bytes) -> datetime | None:
     """The time a message says it is from; None if it names none, or one without a zone."""
     try:
         found: Any = json.loads(payload)
@@ -154,11 +154,11 @@ def _said_at(payload: bytes) -> datetime | None:
 
 def is_history(payload: bytes, now: datetime) -> bool:
     """Whether a message is about the past. Without a readable time it counts as being of now."""
-    moment = _said_at(payload)
+    moment = said_at(payload)
     return moment is not None and (now - moment).total_seconds() > HISTORY_S
 
 
 def is_not_newer(before: bytes, after: bytes) -> bool:
     """Whether the first of two messages is surely not from a later time than the second."""
-    first, second = _said_at(before), _said_at(after)
+    first, second = said_at(before), said_at(after)
     return first is not None and second is not None and first <= second

@@ -1,8 +1,9 @@
 """OCPP 2.1: the 64 actions of 2.0.1, with what 2.1 changes in them, and 27 of its own."""
 
+from dataclasses import replace
 from types import MappingProxyType
 
-from gateway.dialects import settings, v201_codec
+from gateway.dialects import columns_v2, settings, v201_codec, v201_tokens
 from gateway.dialects.base import Commit, Dialect, DownRule, Json, Route, UpRule
 from gateway.dialects.payloads import text
 from gateway.dialects.v201 import V201
@@ -78,6 +79,8 @@ _DOWN = (
     DownRule("RequestBatterySwap", Route.RELAY, Route.RELAY, rejected=_REJECTED),
     _site_lacks("SetDefaultTariff"),
     _site_lacks("SetDERControl"),
+    # Passwords may be longer now.
+    replace(V201.down["SetVariables"], keeps=columns_v2.longest(64)),
 )
 
 V21 = Dialect(
@@ -86,6 +89,7 @@ V21 = Dialect(
     framing=FRAMING_J21,
     # What 2.1 adds to a TransactionEvent is news: an Updated that holds any of it is no mere sample.
     codec=v201_codec.Codec201(longest_token=255),
+    tokens=v201_tokens.Tokens201("2.1", longest_token=255),
     up=MappingProxyType({**V201.up, **{rule.action: rule for rule in _UP}}),
     down=MappingProxyType({**V201.down, **{rule.action: rule for rule in _DOWN}}),
 )

@@ -1,16 +1,18 @@
 """Walk 2: a command of the CSMS on its way down, each in a task of its own."""
 
-import asyncio
 import json
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
 from gateway.dialects.base import Dialect, DownRule, Guarded, Role, Route
-from gateway.errors import StoreError
+from gateway.dialects.called import called_for
+from gateway.errors import LeftUnanswered, StoreError
+from gateway.flows import grace, token_commands
+from gateway.flows.token_commands import TokenCommand
+from gateway.model.events import RegistrationStatus
 from gateway.model.records import Put, RemoteStart
 from gateway.model.transaction import TransactionState
-from gateway.ports import StationPort
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
 from gateway.rpc.session import Answered, Refused, RefusedResult
@@ -21,7 +23,7 @@ from gateway.station import Station
 log = logging.getLogger(__name__)
 
 GRACE_S = 10.0
-"""How long a command waits for a station that is just away."""
+"""How long a command waits for a station that is just away, or just back."""
 
 _UNKNOWN = DownRule("", Route.RELAY, Route.RELAY)
 
@@ -31,13 +33,9 @@ class _NoSuchTransactionError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Command:
-    site: Site
-    station: Station
-    dialect: Dialect
+class _Command(TokenCommand):
     rule: DownRule
-    call: Call
-    deadline: float
+    received: float
 
     def rejected(self, why: str) -> bytes:
         """The refusing answer this action has, or a CALLERROR where it has none."""
@@ -50,20 +48,40 @@ class _Command:
 async def handle(site: Site, station: Station, dialect: Dialect, call: Call, received: float) -> bytes:
     """Handle one CALL of the CSMS; returns the payload of its answer. `received` is monotonic. Raises CallError."""
     rule = dialect.down.get(call.action, _UNKNOWN)
-    command = _Command(site, station, dialect, rule, call, received + site.options.call_timeout_s)
-    if rule.route is Route.REFUSE or (rule.route is Route.INTERCEPT and rule.guard is None):
-        return command.rejected("the gateway does not pass this on to a station")
-    guarded = rule.guard(call.payload) if rule.guard else Guarded(call.payload, lambda answer: answer or b"{}")
-    if guarded.forward is None:
-        return guarded.finish(None)
+    command = _Command(site, station, dialect, call, received + site.options.call_timeout_s, rule, received)
+    _check_registration(command)
     try:
-        return guarded.finish(await _forward(command, guarded.forward))
-    except _NoSuchTransactionError:
-        return command.rejected("no such transaction on this station")
+        return await _handle(command)
     except StoreError:
         if rule.rejected is not None:
             return rule.rejected
         raise CallError(ErrorCode.INTERNAL_ERROR, "the gateway can't write to its disk") from None
+
+
+async def _handle(command: _Command) -> bytes:
+    rule, call = command.rule, command.call
+    if rule.role in token_commands.ROLES:
+        return await token_commands.answer(command, rule.role)
+    if rule.route is Route.REFUSE or (rule.route is Route.INTERCEPT and rule.guard is None):
+        return command.rejected("the gateway does not pass this on to a station")
+    guarded = _guarded(command)
+    if guarded.why:
+        log.info("%s: %s of the CSMS is refused: %s", command.station.id, call.action, guarded.why)
+    try:
+        answer = None if guarded.forward is None else await _forward(command, guarded.forward)
+        finished = guarded.finish(answer)
+        await _keep(command, guarded, answer)
+        return finished
+    except _NoSuchTransactionError:
+        return command.rejected("no such transaction on this station")
+
+
+def _check_registration(command: _Command) -> None:
+    """A rejected station is asked nothing (1.6 4.2, 2.x B03). Raises CallError, LeftUnanswered."""
+    if command.station.record.registration is RegistrationStatus.REJECTED:
+        if command.dialect.silent_if_rejected:
+            raise LeftUnanswered
+        raise CallError(ErrorCode.SECURITY_ERROR, "the CSMS has rejected this station")
 
 
 def pass_send(station: Station, dialect: Dialect, send: Send) -> None:
@@ -84,9 +102,41 @@ def pass_refused_result(station: Station, refused: RefusedResult) -> None:
         station.port.refuse_result(refused)
 
 
+def _guarded(command: _Command) -> Guarded:
+    """The command after its guard. Raises CallError."""
+    rule, payload = command.rule, command.call.payload
+    if rule.keeps:
+        return rule.keeps(payload, command.site.columns.of(command.station.id))
+    return rule.guard(payload) if rule.guard else Guarded(payload, lambda answer: answer or b"{}")
+
+
+async def _keep(command: _Command, guarded: Guarded, answer: bytes | None) -> None:
+    """What is promised by the answer is on disk before it goes out; what was only heard may follow."""
+    if guarded.learn is None:
+        return
+    site, station = command.site, command.station
+    learned = guarded.learn(answer)
+    changes = site.columns.changes(station.id, learned)
+    if not learned.is_promise:
+        site.note(changes)
+    elif changes:
+        try:
+            await site.commit(changes)
+        except StoreError:
+            if answer is None:
+                raise
+            raise CallError(ErrorCode.INTERNAL_ERROR, "the station took it, the gateway can't write it down") from None
+    if learned.secret is not None:
+        log.warning("%s: the CSMS set the password of its link; the next connection uses it", station.id)
+        site.columns.renew(station.id, learned.secret)
+        site.uplink.wake(station.id)
+
+
 async def _forward(command: _Command, payload: bytes) -> bytes:
     site, station, rule = command.site, command.station, command.rule
-    port = await _reachable(command)
+    if station.record.registration is RegistrationStatus.PENDING and rule.role in (Role.REMOTE_START, Role.REMOTE_STOP):
+        return command.rejected("the CSMS holds the station as Pending")
+    port = await grace.reach(site, station, min(command.received + GRACE_S, command.deadline))
     if port is None:
         answer = _queue_status(command) if rule.role is Role.QUEUE_STATUS else None
         return command.rejected("the station is not connected") if answer is None else answer
@@ -96,11 +146,16 @@ async def _forward(command: _Command, payload: bytes) -> bytes:
         payload = _map_tx_id(command, payload, path)
     if rule.role is Role.REMOTE_START:
         await _vouch(command, payload)
+    asked_for = called_for(command.call.action, payload)
+    if asked_for is not None:
+        station.called_for.add(asked_for)
     outcome = await port.call(command.call.action, payload, send_by=command.deadline)
     if isinstance(outcome, Answered):
         if rule.role is Role.QUEUE_STATUS:
             asked = command.dialect.codec.transaction_asked(command.call.payload)
             return command.dialect.codec.queue_status(outcome.payload, _is_in_queue(command, asked))
+        if rule.role in (Role.RESERVE, Role.CANCEL_RESERVATION):
+            await token_commands.note_answer(command, rule.role, outcome.payload)
         return outcome.payload
     if isinstance(outcome, Refused):
         raise CallError(outcome.code, outcome.description, outcome.details)
@@ -130,18 +185,6 @@ def _queue_status(command: _Command) -> bytes | None:
         return None
     is_running = None if known is None else known.state is TransactionState.RUNNING
     return codec.answer_queue_status(is_running, is_in_queue)
-
-
-async def _reachable(command: _Command) -> StationPort | None:
-    """The station's port, waiting a little for one that is in a blip."""
-    station = command.station
-    if station.port is None:
-        try:
-            async with asyncio.timeout(GRACE_S):
-                await station.attached.wait()
-        except TimeoutError:
-            return None
-    return station.port
 
 
 def _map_tx_id(command: _Command, payload: bytes, path: Path) -> bytes:

@@ -54,13 +54,14 @@ async def _forget_what_is_over(site: Site, now: datetime) -> None:
 
 
 def tidy(site: Site, now: datetime) -> None:
-    """Drop delivered rows of finished transactions after two days, remote starts over their time, old transactions."""
-    dropped: list[Change] = [Drop(asked) for asked in site.remote_starts.values() if asked.until < now]
+    """Drop delivered rows of finished transactions after two days, what is over its time, old transactions."""
+    dropped: list[Change] = site.tokens.expired(now)
     kept = []
     while site.delivered:
         row = site.delivered.popleft()
         own = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
-        if now - row.received > ROWS_KEPT and (own is None or own.state is not TransactionState.RUNNING):
+        received = site.time.corrected(row.stamp) or row.received
+        if now - received > ROWS_KEPT and (own is None or own.state is not TransactionState.RUNNING):
             dropped.append(Drop(row))
         else:
             kept.append(row)
@@ -68,10 +69,11 @@ def tidy(site: Site, now: datetime) -> None:
     site.note(dropped)
     queued = {row.transaction for s in site.stations.values() for row in (*s.queue.values(), *s.parked.values())}
     for transaction in list(site.ledger.transactions.values()):
-        if _is_over(transaction, now) and transaction.key not in queued:
+        if _is_over(site, transaction, now) and transaction.key not in queued:
             site.ledger.forget(transaction)
 
 
-def _is_over(transaction: Transaction, now: datetime) -> bool:
+def _is_over(site: Site, transaction: Transaction, now: datetime) -> bool:
     is_running = transaction.state is TransactionState.RUNNING
-    return not is_running and transaction.received is not None and now - transaction.received > TRANSACTIONS_KEPT
+    received = site.time.corrected(transaction.stamp) or transaction.received
+    return not is_running and received is not None and now - received > TRANSACTIONS_KEPT

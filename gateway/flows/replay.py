@@ -10,10 +10,12 @@ import contextlib
 import logging
 from dataclasses import replace
 
+from msgspec.structs import replace as replaced
+
 from gateway.core import outbox
 from gateway.dialects.base import Dialect, Role
 from gateway.errors import StoreError
-from gateway.flows import delivery, waiting
+from gateway.flows import delivery, timing, waiting
 from gateway.model.events import BootAnswer, EventKind, RegistrationStatus
 from gateway.model.reasons import ParkReason
 from gateway.model.records import Change, Drop, LatestMessage, OutboxRow, Put, RowState
@@ -70,7 +72,7 @@ async def _step(site: Site, station: Station) -> float | None:
     record = station.record
     head = next(iter(station.queue.values()), None)
     drains_old_version = head is not None and head.dialect == dialect.name != record.dialect
-    if record.boot_due and record.boot is not None and not drains_old_version:
+    if _is_boot_due(station) and record.boot is not None and not drains_old_version:
         if record.dialect != dialect.name:
             site.uplink.wake(station.id)
             return float("inf")
@@ -78,19 +80,30 @@ async def _step(site: Site, station: Station) -> float | None:
             return station.boot_retry_at
         await _send_boot(site, station, dialect, record.boot)
         return None
-    if station.beat_due:
+    if station.beat_due and (not station.is_held or station.is_called_for(_action(dialect, Role.HEARTBEAT))):
         station.beat_due = False
         await _send_beat(site, station, dialect)
         return None
+    if station.is_held:
+        return max(station.boot_retry_at, now + BOOT_RETRY_S)
     for latest in station.latest.values():
         if latest.dialect == dialect.name:
             await _send_latest(site, station, latest)
             return None
-    if station.is_held or station.in_flight is not None:
+    if station.in_flight is not None:
         return float("inf")
     if now < station.hold_until:
         return station.hold_until
     return await _step_outbox(site, station, dialect, now)
+
+
+def _is_boot_due(station: Station) -> bool:
+    """A station that was refused boots again by itself, unless it is gone: then its queue needs a boot."""
+    return station.record.boot_due or (station.is_held and station.port is None and bool(station.queue))
+
+
+def _action(dialect: Dialect, role: Role) -> str:
+    return next(rule.action for rule in dialect.up.values() if rule.role is role)
 
 
 async def _step_outbox(site: Site, station: Station, dialect: Dialect, now: float) -> float | None:
@@ -140,12 +153,14 @@ def _turn(site: Site, station: Station, row: OutboxRow, now: float) -> float:
 
 
 async def _send_boot(site: Site, station: Station, dialect: Dialect, payload: bytes) -> None:
-    action = next(rule.action for rule in dialect.up.values() if rule.role is Role.BOOT)
+    action = _action(dialect, Role.BOOT)
     outcome = await site.uplink.call(station.id, site.message_id(), action, payload, priority=Priority.BOOT)
     if station.record.boot != payload:
         return
     waiter, station.boot_waiter = station.boot_waiter, None
     answer = dialect.codec.boot_answer(outcome.payload) if isinstance(outcome, Answered) else None
+    if isinstance(outcome, Answered):
+        timing.hear_csms(site, dialect.codec.current_time(outcome.payload))
     is_told = waiter is not None and not waiter.done()
     if waiter is not None and not waiter.done():
         waiter.set_result(outcome.payload if isinstance(outcome, Answered) else None)
@@ -159,7 +174,7 @@ async def _send_boot(site: Site, station: Station, dialect: Dialect, payload: by
 
 def _register(site: Site, station: Station, answer: BootAnswer, is_told: bool) -> None:
     """A station that heard Pending or Rejected boots again by itself; one we accepted does not: we ask again for it."""
-    station.registration = answer.status
+    station.called_for.clear()
     is_accepted = answer.status is RegistrationStatus.ACCEPTED
     if not is_accepted:
         station.boot_retry_at = site.clock.monotonic() + (answer.interval_s or BOOT_RETRY_S)
@@ -167,15 +182,21 @@ def _register(site: Site, station: Station, answer: BootAnswer, is_told: bool) -
     record = replace(
         station.record,
         boot_due=not is_accepted and not is_told,
+        registration=answer.status,
+        told=answer.status if is_told else station.record.told,
+        wait_s=0 if is_accepted else answer.interval_s,
         was_accepted=station.record.was_accepted or is_accepted,
         interval_s=answer.interval_s if is_accepted and answer.interval_s > 0 else station.record.interval_s,
     )
     site.note([Put(record)])
+    station.list_wake.set()
 
 
 async def _send_beat(site: Site, station: Station, dialect: Dialect) -> None:
-    action = next(rule.action for rule in dialect.up.values() if rule.role is Role.HEARTBEAT)
-    await site.uplink.call(station.id, site.message_id(), action, b"{}", priority=Priority.STATUS)
+    action = _action(dialect, Role.HEARTBEAT)
+    outcome = await site.uplink.call(station.id, site.message_id(), action, b"{}", priority=Priority.STATUS)
+    if isinstance(outcome, Answered):
+        timing.hear_csms(site, dialect.codec.current_time(outcome.payload))
 
 
 async def _send_latest(site: Site, station: Station, latest: LatestMessage) -> None:
@@ -192,7 +213,7 @@ async def _send_latest(site: Site, station: Station, latest: LatestMessage) -> N
 def _frozen(site: Site, station: Station, row: OutboxRow) -> OutboxRow:
     """The row at its release: what was queued before this link came up is offline (OCPP 2.0.1 Part 2, E04.FR.03)."""
     transaction = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
-    return replace(
+    return replaced(
         row,
         state=RowState.RELEASED,
         offline=row.offline or row.id < station.first_row_of_link,
@@ -210,7 +231,7 @@ async def _send_row(site: Site, station: Station, row: OutboxRow) -> Outcome:
         if not done.done():
             done.set_result(outcome)
 
-    await delivery.send(site, station, row, heard)
+    delivery.send(site, station, row, heard)
     return await done
 
 
@@ -240,7 +261,7 @@ async def _judge(site: Site, station: Station, row: OutboxRow, probe: OutboxRow 
 async def _park(site: Site, station: Station, row: OutboxRow) -> None:
     is_start = row.kind is EventKind.STARTED
     rows = outbox.parked_with(row, station.queue.values(), is_start)
-    changes: list[Change] = [Put(replace(parked, state=RowState.PARKED, parked=_why(parked, row))) for parked in rows]
+    changes: list[Change] = [Put(replaced(parked, state=RowState.PARKED, parked=_why(parked, row))) for parked in rows]
     own = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
     if is_start and own is not None:
         changes.append(Put(replace(own, parked=True)))

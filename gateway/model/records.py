@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from gateway.model.events import EventKind
+from msgspec import Struct
+from msgspec.structs import replace as replaced
+
+from gateway.model.events import EventKind, RegistrationStatus
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
 from gateway.model.reasons import AuditKind, ParkReason
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
 
 
@@ -20,11 +24,11 @@ class RowState(StrEnum):
     PARKED = "parked"
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
+class OutboxRow(Struct, frozen=True, gc=False):
     """One message on its way to the CSMS, payload as received.
 
     `bound_tx_id` and `offline` are frozen at release. `errors` counts CALLERRORs, not silence.
+    `stamp` (`core.timebase`) is set where `received` is an estimate.
     `fingerprint` recognises the station's retry, also after delivery (the payload of a delivered row is dropped).
     `samples`: nothing but meter samples, which may be thinned. `parked`: why, while the state is parked.
     """
@@ -45,6 +49,7 @@ class OutboxRow:
     bound_tx_id: int | None = None
     errors: int = 0
     last_error: str | None = None
+    stamp: str | None = None
     samples: bool = False
     parked: ParkReason | None = None
 
@@ -76,7 +81,8 @@ class StationRecord:
     """What is remembered of a station.
 
     `boot`: the last BootNotification's payload; `boot_due`: it has not reached the CSMS yet.
-    `was_accepted`: a CSMS has accepted it at least once. `boots` counts boots.
+    `was_accepted`: a CSMS has accepted it at least once. `boots` counts boots. `registration`: the CSMS's last word on
+    a boot of it, `wait_s` the interval that came with Pending or Rejected; `told`: what the station itself last heard.
     `upstream_dialect`: the version the CSMS picked. `credential`: salted hash pinned at approval.
     """
 
@@ -90,6 +96,9 @@ class StationRecord:
     boots: int = 0
     was_accepted: bool = False
     interval_s: int = 300
+    registration: RegistrationStatus | None = None
+    told: RegistrationStatus | None = None
+    wait_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +114,59 @@ class LatestMessage:
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """What the CSMS last said of a token, at any station."""
+    """What the CSMS last said of a token (its key), at any station.
+
+    `seen`: when it said so; `used`: when that was last of use. Both are kept to the day, not to the second.
+    `evses`: the only ones of `station` that it is good for; empty = all, at every station.
+    """
 
     token: str
     status: str
     group: str | None
     expiry: str | None
     seen: datetime
+    used: datetime
+    station: StationId | None = None
+    evses: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalList:
+    """The content of a Local Authorization List; stations that were given the same one share it."""
+
+    digest: str
+    entries: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StationAuthorization:
+    """What the CSMS believes of a station's list and cache, and what the station itself holds.
+
+    `version`, `digest`, `given`: the list the CSMS gave it, None if it never gave one. `held_version`, `held_digest`:
+    what was written into the station, None if that is not known. `cache_cleared`: older tokens don't count here;
+    `clear_due`: the station itself has not been told yet.
+    """
+
+    station: StationId
+    version: int | None = None
+    digest: str | None = None
+    given: datetime | None = None
+    held_version: int | None = None
+    held_digest: str | None = None
+    cache_cleared: datetime | None = None
+    clear_due: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A connector kept for a token (its key) or its group until `until`; `evse` None: any one of the station."""
+
+    station: StationId
+    id: int
+    evse: int | None
+    token: str
+    group: str | None
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +182,26 @@ class RemoteStart:
 class Counter:
     name: str
     value: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockBase:
+    """The time under one boot of the box: epoch seconds at monotonic 0, its trust, and the latest time seen."""
+
+    boot: str
+    anchor_s: float
+    trust: str
+    last_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StationClock:
+    """The time a station was told last, as an anchor under that boot; `skew_s`: how far its own clock was ahead."""
+
+    station: StationId
+    boot: str
+    anchor_s: float | None = None
+    skew_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +225,13 @@ Record = (
     | TokenRecord
     | RemoteStart
     | Counter
+    | LocalList
+    | StationAuthorization
+    | Reservation
+    | ClockBase
+    | StationClock
+    | Setting
+    | UplinkSecret
     | AuditEntry
 )
 
@@ -168,4 +250,14 @@ class Drop:
     record: Record
 
 
-Change = Put | Drop
+class Delivered(Struct, frozen=True, gc=False):
+    """Put an outbox row as delivered, its payload dropped; nothing else of it changes. `record`: as it was."""
+
+    record: OutboxRow
+
+    @property
+    def outcome(self) -> OutboxRow:
+        return replaced(self.record, state=RowState.DELIVERED, payload=b"")
+
+
+Change = Put | Drop | Delivered

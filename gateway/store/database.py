@@ -51,6 +51,7 @@ async def start(path: Path) -> AiosqliteRunner:
     wrote it.
     """
     try:
+        _keep_private(path)
         open_connection(path).close()  # a path that can't be opened fails here, before there is a thread
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
@@ -65,6 +66,17 @@ async def start(path: Path) -> AiosqliteRunner:
         await runner.close()
         raise type(error)(f"{path}: {error}") from error
     return runner
+
+
+def _keep_private(path: Path) -> None:
+    """It holds passwords: the file is its owner's alone, and SQLite gives its WAL the same mode.
+
+    Where that can't be had, SQLite says itself whether the file is of use.
+    """
+    with contextlib.suppress(OSError):
+        path.touch(mode=0o600)
+        for file in (path, *path.parent.glob(f"{path.name}-*")):
+            file.chmod(0o600)
 
 
 def open_connection(path: Path) -> sqlite3.Connection:
@@ -138,6 +150,7 @@ def _keep_copy(connection: sqlite3.Connection, newest: int) -> None:
     part, copy = sibling(path, "part"), sibling(path, f"before-schema-{newest}")
     try:
         part.unlink(missing_ok=True)
+        part.touch(mode=0o600)  # it holds passwords
         with contextlib.closing(sqlite3.connect(part)) as target:
             connection.backup(target)
         for older in path.parent.glob(f"{path.name}.before-schema-*"):
@@ -248,6 +261,8 @@ def save_head(connection: sqlite3.Connection) -> None:
         with path.open("rb") as file:
             head = file.read(connection.execute("PRAGMA page_size").fetchone()[0])
         if not kept.exists() or _stable(kept.read_bytes()) != _stable(head):
+            part.unlink(missing_ok=True)
+            part.touch(mode=0o600)
             part.write_bytes(head)
             part.replace(kept)
     except OSError as error:

@@ -40,6 +40,11 @@ DICTIONARY = (
 _packer = zlib.compressobj(6, zlib.DEFLATED, _WINDOW_BITS, 5, zlib.Z_DEFAULT_STRATEGY, DICTIONARY)
 
 
+def is_ambiguous(payload: bytes) -> bool:
+    """Whether it would be taken for a packed one if it were stored as it is."""
+    return payload.startswith(_MARK)
+
+
 def pack(payload: bytes) -> bytes:
     """The payload as it is stored; a short one, or one that gains nothing, stays as it is."""
     if len(payload) >= _SHORTEST or payload.startswith(_MARK):

@@ -73,6 +73,7 @@ def salvage(path: Path, now: Callable[[], datetime] = _now) -> Path:
     log.error("%s is damaged; saving what can be read of it", path)
     new = sibling(path, "salvaging")
     _remove(new)
+    new.touch(mode=0o600)
     with contextlib.closing(database.open_connection(new)) as target:
         database.prepare(target)
         with _readable(path) as source:
@@ -171,7 +172,7 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> Salvage:
 
 def _write(target: sqlite3.Connection, records: list[Any]) -> None:
     target.execute("BEGIN IMMEDIATE")
-    for sql, parameters in tables.statements(Put(record) for record in records):
+    for sql, parameters in tables.batches(tables.statements(Put(record) for record in records)):
         target.execute(sql, parameters)
     target.execute("COMMIT")
 

@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from gateway.errors import DamagedError, StoreError, StoreNotReady
-from gateway.model.records import Change, Record
+from gateway.model.records import Change, Delivered, Put, Record
 from gateway.model.space import Space
 from gateway.store import database, tables
 from gateway.store.database import Runner
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Reopen = Callable[[], Awaitable[Runner]]
+Settle = Callable[[StoreError | None], None]
+"""Hears of a turn once: None when it is on disk, else why it failed."""
 Salvage = Callable[[], Awaitable[None]]
 """Sets a damaged file aside and puts what could be saved in its place. Raises sqlite3.Error, OSError or StoreError."""
 NOTE_DELAY_S = 1.0
@@ -30,11 +33,11 @@ _NOT_YET = (sqlite3.Error, OSError, StoreError, TimeoutError)
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A turn, or a note (without a future)."""
+    """A turn, or a note (nobody waits for it)."""
 
     changes: Sequence[Change]
     statements: list[tables.Statement]
-    future: asyncio.Future[None] | None = None
+    settle: Settle | None = None
 
 
 class Writer:
@@ -74,6 +77,8 @@ class Writer:
         self.ready.set()
         self.commits = 0
         """Transactions committed since start."""
+        self.rider: Callable[[], Sequence[Change]] = lambda: ()
+        """Asked before each commit for what may ride along and is worth no commit of its own."""
         self.space: Space | None = None
         """Room at the last commit."""
         self.busy_since: float | None = None
@@ -85,11 +90,15 @@ class Writer:
 
     def append(self, changes: Sequence[Change]) -> asyncio.Future[None]:
         """Queue one turn. Raises StoreNotReady at once while the store is bad, so that nothing is applied to memory."""
-        self.check()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._entries.append(_Entry(changes, tables.statements(changes), future))
-        self._wake.set()
+        self.append_then(changes, partial(_settle, future))
         return future
+
+    def append_then(self, changes: Sequence[Change], settle: Settle) -> None:
+        """As `append`, for who has no task that could wait."""
+        self.check()
+        self._entries.append(_Entry(changes, tables.statements(changes), settle))
+        self._wake.set()
 
     def check(self) -> None:
         """Raises StoreNotReady while no turn can be accepted."""
@@ -104,7 +113,8 @@ class Writer:
             for change in changes:
                 key = tables.key_of(change)
                 self._kept.pop(key, None)
-                self._kept[key] = change
+                # Of a failed turn's row nothing is on disk.
+                self._kept[key] = Put(change.outcome) if isinstance(change, Delivered) else change
             return
         self._entries.append(_Entry(changes, tables.statements(changes)))
         if self._timer is None:
@@ -152,6 +162,8 @@ class Writer:
     async def _commit(self) -> bool:
         """Commit what is queued. False: the store is bad, and there is no time left to wait for a good one."""
         entries, self._entries = self._entries, []
+        if riding := self.rider():
+            entries.append(_Entry(riding, tables.statements(riding)))
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -163,8 +175,8 @@ class Writer:
         self._failures = 0
         self.commits += 1
         for entry in entries:
-            if entry.future and not entry.future.done():
-                entry.future.set_result(None)
+            if entry.settle:
+                entry.settle(None)
         await self._keep_reserve()
         if self._closing:
             self._wake.set()
@@ -204,9 +216,9 @@ class Writer:
         entries += self._entries
         self._entries = []
         for entry in entries:
-            if entry.future and not entry.future.done():
-                entry.future.set_exception(StoreError(f"commit failed: {error}"))
-            elif not entry.future:
+            if entry.settle:
+                entry.settle(StoreError(f"commit failed: {error}"))
+            else:
                 self.note(entry.changes)
         self._refuse_work(error)
         records = await self._reload(error)
@@ -256,10 +268,19 @@ class Writer:
         self._runner = await self._reopen()
 
 
+def _settle(future: asyncio.Future[None], error: StoreError | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
 def _transact(connection: sqlite3.Connection, statements: Sequence[tables.Statement]) -> Space | None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for sql, parameters in statements:
+        for sql, parameters in tables.batches(statements):
             connection.execute(sql, parameters)
         connection.execute("COMMIT")
     except BaseException:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from gateway.core.outbox import (
     WINDOW,
@@ -213,7 +214,7 @@ def test_a_start_takes_its_transaction_along_and_anything_else_goes_alone() -> N
     rows = [row(1), row(2, transaction=2), row(3), row(4, transaction=None)]
     assert parked_with(rows[0], rows, is_start=True) == [rows[0], rows[2]]
     assert parked_with(rows[0], rows, is_start=False) == [rows[0]]
-    alone = replace(rows[3], kind=None)
+    alone = replaced(rows[3], kind=None)
     assert parked_with(alone, rows, is_start=True) == [alone]
 
 
@@ -223,7 +224,7 @@ def test_a_start_takes_its_transaction_along_and_anything_else_goes_alone() -> N
 def parked(
     number: int, transaction: int | None = 1, errors: int = 0, why: ParkReason = ParkReason.REFUSED
 ) -> OutboxRow:
-    return replace(row(number, RowState.PARKED, transaction, errors), parked=why)
+    return replaced(row(number, RowState.PARKED, transaction, errors), parked=why)
 
 
 def test_a_row_goes_again_with_all_of_its_transaction_and_with_nothing_else() -> None:
@@ -244,8 +245,8 @@ def test_what_may_have_been_sent_stays_frozen() -> None:
 
 
 def test_what_follows_a_dropped_start_waits_for_the_operator() -> None:
-    start = replace(parked(1), kind=EventKind.STARTED)
+    start = replaced(parked(1), kind=EventKind.STARTED)
     assert parked_behind(TransactionKey(1), [start]) is ParkReason.START_REFUSED
     assert parked_behind(TransactionKey(2), [start]) is ParkReason.START_DROPPED
-    rows = [start, parked(2, why=ParkReason.START_DROPPED), replace(parked(3), dialect="2.0.1")]
+    rows = [start, parked(2, why=ParkReason.START_DROPPED), replaced(parked(3), dialect="2.0.1")]
     assert to_try_again(rows, "1.6") == [start]

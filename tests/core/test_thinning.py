@@ -1,11 +1,11 @@
 """The every-second rule. A queue is a word: S begin, e end, m samples, u an Updated that says more; capitals apart."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
 from gateway.core.thinning import thin
 from gateway.model.events import EventKind
@@ -21,7 +21,7 @@ KINDS = {"S": EventKind.STARTED, "e": EventKind.ENDED}
 
 def queue(word: str, transaction: int = 1) -> list[OutboxRow]:
     return [
-        replace(
+        replaced(
             ROW, id=RowId(number), kind=KINDS.get(letter, EventKind.UPDATED), samples=letter == "m",
             transaction=TransactionKey(transaction),
         )
@@ -61,14 +61,14 @@ def test_the_second_of_a_queue_is_the_first_to_go() -> None:
 
 
 def test_each_transaction_is_thinned_by_itself() -> None:
-    one, other = queue("mmm"), [replace(row, id=RowId(row.id + 10)) for row in queue("mmm", transaction=2)]
+    one, other = queue("mmm"), [replaced(row, id=RowId(row.id + 10)) for row in queue("mmm", transaction=2)]
     mixed = [row for pair in zip(one, other, strict=True) for row in pair]
     assert [row.id for row in thin(mixed)] == [2, 12]
 
 
 def test_what_was_released_or_set_aside_or_belongs_to_no_transaction_stays() -> None:
     for change in ({"state": RowState.RELEASED}, {"state": RowState.PARKED}, {"transaction": None}):
-        rows = [replace(row, **change) for row in queue("mmmmm")]
+        rows = [replaced(row, **change) for row in queue("mmmmm")]
         assert thin(rows) == []
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.demo.history import Arrival
 from gateway.errors import RefusedError
-from gateway.flows import booking, inbound, operator
-from gateway.model.ids import RowId, StationId
+from gateway.flows import inbound, operator
+from gateway.model.ids import StationId
 from gateway.model.reasons import AuditKind, ParkReason
 from gateway.site import Site
 from gateway.station import Station
@@ -171,24 +171,6 @@ def test_the_trail_keeps_its_newest_entries(tmp_path: Path, monkeypatch: pytest.
         assert [one["text"] for one in queue_view.audit(site_of(world), 2)] == ["c", "b"]
 
     play(tmp_path, scene)
-
-
-def test_only_so_many_meter_values_are_in_memory_alone(tmp_path: Path) -> None:
-    async def scene(world: World, station: SimStation) -> None:
-        world.csms.mend()
-        await station.session("TAG", 0, 1)
-        await world.drained()
-        before = site_of(world).writer.commits
-        await station.session("TAG", 1, 60)
-        await world.drained()
-        calm = site_of(world).writer.commits - before
-        state(world).lazy.update(RowId(number) for number in range(10_000, 10_000 + booking.MAX_LAZY))
-        before = site_of(world).writer.commits
-        await station.session("TAG", 1, 60)
-        await world.drained()
-        assert site_of(world).writer.commits - before > calm
-
-    assert play(tmp_path, scene).verdict().findings == []
 
 
 def test_a_station_that_makes_up_connectors_does_not_fill_the_memory(tmp_path: Path) -> None:

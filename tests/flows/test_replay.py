@@ -289,8 +289,8 @@ def test_in_calm_a_start_costs_two_commits_an_end_one_and_meter_values_none(
 
 
 def _is_marks_only(text: str) -> bool:
-    written = re.findall(r'INSERT OR REPLACE INTO "(\w+)"', text)
-    return set(written) == {"outbox"} and text.count(f"'{RowState.DELIVERED}'") == len(written)
+    written = re.findall(r'(INSERT OR REPLACE INTO|DELETE FROM|UPDATE) "?(\w+)', text)
+    return set(written) == {("UPDATE", "outbox")} and text.count(f"'{RowState.DELIVERED}'") == len(written)
 
 
 # -- GetTransactionStatus -------------------------------------------------------------------------------------------

@@ -23,8 +23,9 @@ from gateway.site import Site
 from gateway.store import database
 from gateway.store.writer import PROBE_S
 from tests.sim import loop
+from tests.sim.disk import SimRunner
 from tests.sim.station import SimStation
-from tests.sim.world import SimRunner, World
+from tests.sim.world import World
 
 T = TypeVar("T")
 Scene = Callable[[World], Awaitable[None]]
@@ -292,7 +293,7 @@ def test_thinned_again_and_again_a_queue_gives_its_room_back(tmp_path: Path) -> 
         connection.execute("BEGIN")
         connection.executemany(
             "INSERT INTO outbox VALUES (?, 'CP', '1.6', 'm', 'MeterValues', ?, 'f', 't', 'Updated', 1, 'T',"
-            " 'queued', 1, 7, 0, NULL, 1, NULL)",
+            " 'queued', 1, 7, 0, NULL, 1, NULL, NULL)",
             [(number, source.randbytes(160)) for number in range(4000)],
         )
         connection.execute("COMMIT")

@@ -7,12 +7,12 @@ import random
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from gateway.errors import DamagedError, StoreError
 from gateway.model.events import EventKind
@@ -35,7 +35,7 @@ def records() -> list[Record]:
         made += [
             StationRecord(station, boot=b"{}" * 90, was_accepted=True),
             LatestMessage(station, "status:1/1", "1.6", "StatusNotification", b"{}" * 90),
-            TokenRecord(f"tag-{number}", "Accepted", None, None, NOW),
+            TokenRecord(f"tag-{number}", "Accepted", None, None, NOW, NOW),
         ]
     for number in range(1, ROWS // 5):
         key, station = TransactionKey(number), StationId(f"CP-{number % 40 + 1}")
@@ -60,7 +60,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(database.open_connection(path)) as connection:
         database.prepare(connection)
         connection.execute("BEGIN")
-        for sql, parameters in tables.statements(map(Put, ALL)):
+        for sql, parameters in tables.batches(tables.statements(map(Put, ALL))):
             connection.execute(sql, parameters)
         connection.execute("COMMIT")
     return path
@@ -187,7 +187,7 @@ SPOILS: dict[int, Callable[[sqlite3.Connection], Any]] = {
 def test_a_row_that_makes_no_sense_is_noticed_when_it_is_read(number: int) -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         database.migrate(connection)
-        for sql, parameters in tables.statements(map(Put, ALL)):
+        for sql, parameters in tables.batches(tables.statements(map(Put, ALL))):
             connection.execute(sql, parameters)
         SPOILS[number](connection)
         with pytest.raises(DamagedError):
@@ -254,10 +254,10 @@ async def test_a_salvage_that_is_interrupted_anywhere_is_finished_or_begun_anew(
 
 async def test_the_log_of_changes_goes_along_and_is_read(path: Path) -> None:
     """After kill -9 the newest rows are in the log only."""
-    row = replace(next(record for record in ALL if isinstance(record, OutboxRow)), id=RowId(9999))
+    row = replaced(next(record for record in ALL if isinstance(record, OutboxRow)), id=RowId(9999))
     with closing(database.open_connection(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-        for sql, parameters in tables.statements([Put(row)]):
+        for sql, parameters in tables.batches(tables.statements([Put(row)])):
             connection.execute(sql, parameters)
         files = {file: _content(file) for file in (path, Path(f"{path}-wal"))}
     for file, content in files.items():

@@ -10,26 +10,35 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
 from gateway.dialects import payloads
-from gateway.model.events import EventKind
+from gateway.model.events import EventKind, RegistrationStatus
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
 from gateway.model.reasons import AuditKind, ParkReason
 from gateway.model.records import (
     Approval,
     AuditEntry,
+    Change,
+    ClockBase,
     Counter,
+    Delivered,
     Drop,
     LatestMessage,
+    LocalList,
     OutboxRow,
     Put,
     Record,
     RemoteStart,
+    Reservation,
     RowState,
+    StationAuthorization,
+    StationClock,
     StationRecord,
     TokenRecord,
     UnknownOutcome,
 )
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction, TransactionState
 from gateway.store import database, packing, tables
 
@@ -42,6 +51,7 @@ _int64 = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, -1, 2**31, 2**63
 _maybe_int = st.none() | _int64
 _key = st.integers(0, 2**63 - 1)
 _moment = st.integers(0, 10**16).map(lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us))
+_seconds = st.floats(-1e10, 1e10)
 _station = _text.map(StationId)
 _transaction_key = _key.map(TransactionKey)
 _PAYLOADS = st.sampled_from(
@@ -53,11 +63,12 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
     Transaction: st.builds(
         Transaction,
         key=_transaction_key, station=_station, boot=_int64, evse=_maybe_int, start_fingerprint=_text,
-        station_tx_id=_maybe, upstream_tx_id=_maybe_int,
+        station_tx_id=_maybe, upstream_tx_id=_maybe_int, token_fingerprint=_maybe,
         other_upstream_ids=st.lists(st.integers(), max_size=3).map(tuple), token=_maybe, group=_maybe,
         state=st.sampled_from(TransactionState), status=_maybe, status_reason=_maybe, late_status=_maybe,
         deauthorized=st.booleans(), started=_text, meter_start_wh=_maybe_int, ended=_maybe, meter_stop_wh=_maybe_int,
-        stopped_reason=_maybe, received=st.none() | _moment, parked=st.booleans(), thinned=_int64,
+        stopped_reason=_maybe, received=st.none() | _moment, parked=st.booleans(), stamp=_maybe,
+        thinned=_int64,
     ),
     OutboxRow: st.builds(
         OutboxRow,
@@ -65,7 +76,7 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
         payload=st.binary(max_size=90) | _PAYLOADS, fingerprint=_text, received=_moment,
         kind=st.none() | st.sampled_from(EventKind), transaction=st.none() | _transaction_key, token=_maybe,
         state=st.sampled_from(RowState), offline=st.booleans(),
-        bound_tx_id=_maybe_int, errors=_int64, last_error=_maybe, samples=st.booleans(),
+        bound_tx_id=_maybe_int, errors=_int64, last_error=_maybe, stamp=_maybe, samples=st.booleans(),
         parked=st.none() | st.sampled_from(ParkReason),
     ),
     UnknownOutcome: st.builds(
@@ -77,14 +88,35 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
         StationRecord,
         id=_station, approval=st.sampled_from(Approval), credential=_maybe, dialect=_maybe, upstream_dialect=_maybe,
         boot=st.none() | st.binary(max_size=30), boot_due=st.booleans(), boots=_int64, was_accepted=st.booleans(),
-        interval_s=_int64,
+        interval_s=_int64, registration=st.none() | st.sampled_from(RegistrationStatus),
+        told=st.none() | st.sampled_from(RegistrationStatus), wait_s=_int64,
     ),
     LatestMessage: st.builds(
         LatestMessage, station=_station, slot=_text, dialect=_text, action=_text, payload=st.binary(max_size=30)
     ),
-    TokenRecord: st.builds(TokenRecord, token=_text, status=_text, group=_maybe, expiry=_maybe, seen=_moment),
+    TokenRecord: st.builds(
+        TokenRecord, token=_text, status=_text, group=_maybe, expiry=_maybe, seen=_moment, used=_moment,
+        station=st.none() | _station, evses=st.lists(_int64, max_size=3).map(tuple),
+    ),
+    LocalList: st.builds(LocalList, digest=_text, entries=st.binary(max_size=30)),
+    StationAuthorization: st.builds(
+        StationAuthorization, station=_station, version=_maybe_int, digest=_maybe, given=st.none() | _moment,
+        held_version=_maybe_int, held_digest=_maybe, cache_cleared=st.none() | _moment, clear_due=st.booleans(),
+    ),
+    Reservation: st.builds(
+        Reservation, station=_station, id=_int64, evse=_maybe_int, token=_text, group=_maybe, until=_moment
+    ),
     RemoteStart: st.builds(RemoteStart, station=_station, token=_text, until=_moment),
     Counter: st.builds(Counter, name=_text, value=_int64),
+    ClockBase: st.builds(ClockBase, boot=_text, anchor_s=_seconds, trust=_text, last_s=_seconds),
+    StationClock: st.builds(
+        StationClock, station=_station, boot=_text, anchor_s=st.none() | _seconds, skew_s=st.none() | _seconds
+    ),
+    Setting: st.builds(Setting, station=_station, name=_text, believed=_maybe, held=_maybe),
+    UplinkSecret: st.builds(
+        UplinkSecret, station=_station, secret=st.binary(max_size=30), previous=st.none() | st.binary(max_size=30),
+        origin=_maybe,
+    ),
     AuditEntry: st.builds(
         AuditEntry,
         id=_key, at=_moment, kind=st.sampled_from(AuditKind), station=st.none() | _station, text=_text,
@@ -109,8 +141,8 @@ def _fresh() -> closing[sqlite3.Connection]:
     return closing(opened)
 
 
-def _write(connection: sqlite3.Connection, *changes: Put | Drop) -> None:
-    for sql, parameters in tables.statements(changes):
+def _write(connection: sqlite3.Connection, *changes: Change) -> None:
+    for sql, parameters in tables.batches(tables.statements(changes)):
         connection.execute(sql, parameters)
 
 
@@ -128,9 +160,8 @@ def test_what_is_put_is_read(kind: type[Any]) -> None:
             _write(connection, Put(record))
             read = tables.read(connection)
             assert read == [record]
-            assert [type(getattr(read[0], f.name)) for f in fields(kind)] == [
-                type(getattr(record, f.name)) for f in fields(kind)
-            ]
+            names = getattr(kind, "__struct_fields__", None) or [field.name for field in fields(kind)]
+            assert [type(getattr(read[0], name)) for name in names] == [type(getattr(record, name)) for name in names]
             _write(connection, Drop(record))
             assert tables.read(connection) == []
 
@@ -155,7 +186,10 @@ def _identity(record: Any) -> tuple[Any, ...]:
     names = {
         Transaction: ("key",), OutboxRow: ("id",), UnknownOutcome: ("row",), StationRecord: ("id",),
         LatestMessage: ("station", "slot"), TokenRecord: ("token",), RemoteStart: ("station", "token"),
-        Counter: ("name",), AuditEntry: ("id",),
+        Counter: ("name",), LocalList: ("digest",), StationAuthorization: ("station",), Reservation: ("station", "id"),
+        ClockBase: ("boot",), StationClock: ("station",),
+        Setting: ("station", "name"), UplinkSecret: ("station",),
+        AuditEntry: ("id",),
     }[type(record)]  # fmt: skip
     return (type(record), *(getattr(record, name) for name in names))
 
@@ -168,7 +202,7 @@ def test_a_record_is_found_under_its_exact_key(connection: sqlite3.Connection) -
 
 
 def test_transactions_come_before_rows_and_both_in_order(connection: sqlite3.Connection) -> None:
-    rows = [replace(ROW, id=RowId(number)) for number in (10, 9, 2, 100)]
+    rows = [replaced(ROW, id=RowId(number)) for number in (10, 9, 2, 100)]
     transactions = [replace(TRANSACTION, key=TransactionKey(number)) for number in (10, 9, 2, 100)]
     _write(connection, *map(Put, rows), *map(Put, transactions))
     read = tables.read(connection)
@@ -180,7 +214,7 @@ def test_transactions_come_before_rows_and_both_in_order(connection: sqlite3.Con
 
 def test_a_moment_of_another_zone_is_the_same_moment(connection: sqlite3.Connection) -> None:
     east = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
-    _write(connection, Put(replace(ROW, received=east)))
+    _write(connection, Put(replaced(ROW, received=east)))
     [read] = tables.read(connection)
     assert isinstance(read, OutboxRow)
     assert read.received == NOW
@@ -222,3 +256,20 @@ def test_the_csms_s_interval_never_makes_a_commit_fail(connection: sqlite3.Conne
     assert answer is not None
     _write(connection, Put(StationRecord(StationId("CP"), was_accepted=True, interval_s=answer.interval_s)))
     assert tables.read(connection) != []
+
+
+def test_a_delivered_row_loses_its_payload_and_nothing_else() -> None:
+    with _fresh() as connection:
+        _write(connection, Put(ROW), Delivered(ROW), Put(replaced(ROW, id=RowId(77))))
+        assert tables.read(connection) == [Delivered(ROW).outcome, replaced(ROW, id=RowId(77))]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 100))
+def test_many_records_take_few_statements(count: int) -> None:
+    changes = [change for n in range(count) for change in (Put(replaced(ROW, id=RowId(n))), Drop(Counter(f"{n}", 0)))]
+    with _fresh() as connection:
+        _write(connection, *changes)
+        assert len(tables.read(connection)) == count
+    inserts = [sql for sql, _ in tables.batches(tables.statements(changes)) if sql.startswith("INSERT")]
+    assert len(inserts) <= count // tables.MOST + 5

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from gateway.errors import StoreError
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
@@ -55,7 +56,7 @@ def test_old_transactions_leave_between_two_commits_and_their_failure_harms_no_t
             state = TransactionState.RUNNING if number == 1 else TransactionState.ENDED
             received = day + timedelta(days=10) if number == 2 else day
             await bench.writer.append([Put(replace(one, state=state, received=received))])
-        await bench.writer.append([Put(replace(ROW, transaction=TransactionKey(3)))])
+        await bench.writer.append([Put(replaced(ROW, transaction=TransactionKey(3)))])
         assert await bench.writer.forget_transactions(day + timedelta(days=5)) == 2
         kept = [one.key for one in await load(bench.disk) if isinstance(one, Transaction)]
         assert kept == [1, 2, 3]  # running, newer, with a message on its way
