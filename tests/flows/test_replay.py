@@ -189,6 +189,28 @@ async def _sessions(station: SimStation, count: int) -> None:
         await station.session(f"GOOD-{number}", 1, 20)
 
 
+def test_attempts_and_interval_are_those_the_csms_has_set_at_the_station(tmp_path: Path) -> None:
+    times: list[float] = []
+
+    async def scene(world: World) -> None:
+        first, other = await ready(world, count=2)
+        for key, value in (("TransactionMessageAttempts", "2"), ("TransactionMessageRetryInterval", "7")):
+            answer = await world.csms.call("CP-0", "ChangeConfiguration", {"key": key, "value": value})
+            assert answer == {"status": "Accepted"}
+        world.csms.script = _refuse("StopTransaction")
+        begun = now()
+        await first.session("BAD", 1, 20)
+        await _sessions(other, 3)
+        await _until_set_aside(world, 1)
+        times.extend(r.at for r in arrivals(world, begun) if (r.station, r.action) == ("CP-0", "StopTransaction"))
+        station = site_of(world).station(StationId("CP-0"))
+        assert [row.errors for row in station.parked.values()] == [2]
+
+    play(tmp_path, scene)
+    assert len(times) == 2
+    assert 7 <= times[1] - times[0] < 8
+
+
 @pytest.mark.parametrize("is_healed", [True, False])
 def test_what_is_set_aside_is_tried_again_every_day(tmp_path: Path, is_healed: bool) -> None:
     tried = 0
