@@ -7,23 +7,22 @@ rebuilds it. A turn is decide, `commit` (which applies at once and returns when 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from msgspec.structs import replace as replaced
 
 from gateway.clock import Clock
 from gateway.core import idmap
-from gateway.core.authorize import AuthorizationOptions, Facts, authorize
+from gateway.core.authorize import Facts, authorize
 from gateway.core.ledger import Ledger
 from gateway.core.tokens import Shown, Tokens
 from gateway.dialects.base import Budget
 from gateway.errors import StoreError
 from gateway.meters import Meters
-from gateway.model.circuit import Circuit
 from gateway.model.events import EventKind
-from gateway.model.ids import MessageId, MeterId, RowId, StationId
+from gateway.model.ids import MessageId, RowId, StationId
 from gateway.model.records import (
     Approval,
     Change,
@@ -42,10 +41,11 @@ from gateway.model.records import (
     TokenRecord,
     UnknownOutcome,
 )
-from gateway.model.token import Decision, IdToken, OfflineMode, Verdict
+from gateway.model.token import Decision, IdToken, Verdict
 from gateway.model.transaction import Transaction
 from gateway.ports import LinkState, StationPort, UplinkPort
-from gateway.station import ModelOptions, Pending, Station, StationOptions
+from gateway.site_options import SiteOptions as SiteOptions
+from gateway.station import Pending, Station, StationOptions
 from gateway.store.writer import Settle, Writer
 
 K = TypeVar("K")
@@ -53,24 +53,6 @@ V = TypeVar("V")
 REMOTE_START_S = 600.0
 SETTLE_S = 5.0
 """Some stations take a CALL right after they connect, or boot, for an error."""
-
-
-@dataclass(frozen=True, slots=True)
-class SiteOptions:
-    """`budgets`: seconds to wait for the CSMS; `suspect_s`: the same while its link is suspect."""
-
-    name: str = "site"
-    offline: OfflineMode = OfflineMode.KNOWN_ONLY
-    authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
-    budgets: Mapping[Budget, float] = field(
-        default_factory=lambda: {Budget.AUTHORIZE: 4.0, Budget.START: 8.0, Budget.OTHER: 5.0}
-    )
-    suspect_s: float = 0.5
-    call_timeout_s: float = 30.0
-    stations: Mapping[str, StationOptions] = field(default_factory=dict)
-    models: Sequence[ModelOptions] = ()
-    meters: Sequence[MeterId] = ()
-    circuits: Sequence[Circuit] = ()
 
 
 class Site:
