@@ -29,7 +29,8 @@ from gateway.model.ids import CircuitId, MeterId, StationId
 from gateway.model.reasons import AlarmKind, AuditKind
 from gateway.model.space import StorageLimits
 from gateway.model.token import LateRefusal, OfflineMode
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions
 from gateway.store import database, salvage
 from gateway.timekeeper import TimeOptions

@@ -7,67 +7,35 @@ how, is in `durable`; here is what lives as long as the process.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import replace
 from typing import TypeVar
 
 from gateway.clock import Clock
 from gateway.core import idmap, outbox
-from gateway.core.authorize import AuthorizationOptions, Facts, authorize
+from gateway.core.authorize import Facts, authorize
 from gateway.core.space import Level, level
 from gateway.core.tokens import Shown
 from gateway.dialects.base import Budget
 from gateway.durable import Durable
 from gateway.meters import Meters
-from gateway.model.circuit import Circuit
-from gateway.model.ids import MessageId, MeterId, RowId, StationId
+from gateway.model.ids import MessageId, RowId, StationId
 from gateway.model.records import (
     Approval,
     Change,
     OutboxRow,
     Put,
 )
-from gateway.model.space import StorageLimits
-from gateway.model.token import Decision, IdToken, OfflineMode, Verdict
+from gateway.model.token import Decision, IdToken, Verdict
 from gateway.ports import LinkState, StationPort, UplinkPort
-from gateway.station import ModelOptions, Pending, Station, StationOptions
-from gateway.timekeeper import Timekeeper, TimeOptions
+from gateway.site_options import SiteOptions
+from gateway.station import Pending, Station
+from gateway.timekeeper import Timekeeper
 from gateway.upkeep import Upkeep
 
 K = TypeVar("K")
 V = TypeVar("V")
 REMOTE_START_S = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class SiteOptions:
-    """`budgets`: seconds to wait for the CSMS; `suspect_s`: the same while its link is suspect.
-
-    `after_boot_s`, `after_reconnect_s`: how long a station is asked nothing after the answer to its boot, or after it
-    came back without one.
-    `retry`: by dialect name, else `RetryRule()`. `messages_per_s`: of the site's backlog; 0 = no limit.
-    `kept_days`: of a transaction that is over and delivered, in the file.
-    """
-
-    name: str = "site"
-    offline: OfflineMode = OfflineMode.KNOWN_ONLY
-    authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
-    budgets: Mapping[Budget, float] = field(
-        default_factory=lambda: {Budget.AUTHORIZE: 4.0, Budget.START: 8.0, Budget.OTHER: 5.0}
-    )
-    suspect_s: float = 0.5
-    call_timeout_s: float = 30.0
-    after_boot_s: float = 1.0
-    after_reconnect_s: float = 5.0
-    time: TimeOptions = field(default_factory=TimeOptions)
-    stations: Mapping[str, StationOptions] = field(default_factory=dict)
-    models: Sequence[ModelOptions] = ()
-    meters: Sequence[MeterId] = ()
-    circuits: Sequence[Circuit] = ()
-    retry: Mapping[str, outbox.RetryRule] = field(default_factory=dict)
-    messages_per_s: float = 50.0
-    limits: StorageLimits = field(default_factory=StorageLimits)
-    kept_days: int = 90
 
 
 class Site(Durable):
@@ -141,16 +109,10 @@ class Site(Durable):
 
     def deadline(self, station: Station, budget: Budget, received: float) -> float:
         """Until when (monotonic) the CSMS's answer is waited for; never above 60 % of the station's own patience."""
-        seconds = self.patience_s(station, budget)
+        seconds = self.options.patience_s(station.options, budget)
         if self.uplink.state(station.id) is LinkState.SUSPECT:
             seconds = min(seconds, self.options.suspect_s)
         return received + seconds
-
-    def patience_s(self, station: Station, budget: Budget) -> float:
-        """How long the CSMS is waited for while its link is good."""
-        seconds = self.options.budgets[budget]
-        own = station.options.call_timeout_s
-        return seconds if own is None else min(seconds, 0.6 * own)
 
     def link_up(self, station: Station, dialect: str) -> None:
         """The station's link to the CSMS is there: what was queued before is offline, what was parked may go again."""
@@ -166,11 +128,6 @@ class Site(Durable):
         again = [change.record for change in changes if isinstance(change.record, OutboxRow)]
         station.second_chance.update(row.id for row in again if row.errors)
         self.note(changes)
-
-    def link_failed(self, station: Station) -> None:
-        """An attempt failed: nobody need wait for the CSMS's own answer to the station's boot."""
-        if station.boot_waiter and not station.boot_waiter.done():
-            station.boot_waiter.set_result(None)
 
     def level(self, before: Level = Level.OK) -> Level:
         """How full the queue and its file are."""

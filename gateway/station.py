@@ -141,6 +141,11 @@ class Station:
         """Whether the CSMS, which holds the station as Pending, asked for such messages."""
         return action in self.called_for and registration.may_be_asked_for(self.record)
 
+    def link_failed(self) -> None:
+        """An attempt failed: nobody need wait for the CSMS's own answer to the boot."""
+        if self.boot_waiter and not self.boot_waiter.done():
+            self.boot_waiter.set_result(None)
+
     def forget_troubles(self, row_id: RowId) -> None:
         """The row is delivered, or set aside."""
         for times in (self.retry_at, self.first_error_at, self.token_wait):

@@ -8,7 +8,8 @@ from gateway.flows.pace import beat
 from gateway.model.ids import StationId
 from gateway.model.records import Put
 from gateway.model.settings import Key, Setting
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 
 
 @dataclass

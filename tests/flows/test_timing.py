@@ -8,7 +8,8 @@ from typing import Any
 
 from gateway.model.ids import StationId
 from gateway.model.token import OfflineMode
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from gateway.timekeeper import TimeOptions
 from gateway.web import snapshot
 from tests.sim import loop

@@ -25,7 +25,7 @@ from gateway.downlink.server import DownlinkServer
 from gateway.errors import ConnectError
 from gateway.model.ids import StationId
 from gateway.model.token import OfflineMode
-from gateway.site import SiteOptions
+from gateway.site_options import SiteOptions
 from gateway.store import database
 from gateway.transport import Socket
 from gateway.uplink.backoff import Backoff
