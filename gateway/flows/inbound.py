@@ -117,6 +117,7 @@ async def _boot(incoming: Incoming) -> bytes:
     """A boot goes up before anything else of its station: the replay sends it, we wait for the CSMS's own words."""
     site, station, codec = incoming.site, incoming.station, incoming.dialect.codec
     boots = station.record.boots + 1
+    _tell_of_another_serial(station, incoming.call.payload)
     record = replace(
         station.record, boot=incoming.call.payload, boot_due=True, boots=boots, dialect=incoming.dialect.name
     )
@@ -139,6 +140,13 @@ async def _boot(incoming: Incoming) -> bytes:
         answer = timing.fitted(site, station, codec, answer)
     grace.open_after(site, station, station.options.min_answer_delay_s + site.options.after_boot_s)
     return answer
+
+
+def _tell_of_another_serial(station: Station, boot: bytes) -> None:
+    """A charger put in another's place begins anew: what the old one left unclosed stays as it was."""
+    before, now = quirks.serial_of(station.record.boot), quirks.serial_of(boot)
+    if before and now and before != now:
+        log.warning("%s: has another serial number, %s instead of %s: replaced?", station.id, now, before)
 
 
 async def _heartbeat(incoming: Incoming) -> bytes:
