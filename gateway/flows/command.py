@@ -1,5 +1,6 @@
 """Walk 2: a command of the CSMS on its way down, each in a task of its own."""
 
+import asyncio
 import json
 import logging
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 GRACE_S = 10.0
 """How long a command waits for a station that is just away, or just back."""
+
+BEFORE_BOOT_S = 2.0
+"""The same, while the CSMS has a boot of the station to answer: it may wait for this answer before it gives its own."""
 
 _UNKNOWN = DownRule("", Route.RELAY, Route.RELAY)
 
@@ -136,6 +140,11 @@ async def _forward(command: _Command, payload: bytes) -> bytes:
     site, station, rule = command.site, command.station, command.rule
     if station.record.registration is RegistrationStatus.PENDING and rule.role in (Role.REMOTE_START, Role.REMOTE_STOP):
         return command.rejected("the CSMS holds the station as Pending")
+    boot = station.boot_waiter
+    if boot is not None and not boot.done():
+        await asyncio.wait([boot], timeout=BEFORE_BOOT_S)
+        if not boot.done():
+            return command.rejected("the station's boot comes first")
     port = await grace.reach(site, station, min(command.received + GRACE_S, command.deadline))
     if port is None:
         answer = _queue_status(command) if rule.role is Role.QUEUE_STATUS else None
