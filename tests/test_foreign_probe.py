@@ -213,7 +213,7 @@ async def test_every_check_of_the_probe(gateway_dir: Path) -> None:
 
 @pytest.mark.usefixtures("rig")
 async def test_a_csms_that_asks_before_it_answers_a_boot_is_not_waited_for(gateway_dir: Path) -> None:
-    """No command goes down before the boot is answered; this CSMS answers it once its command was, and gets a refusal."""
+    """No command goes down before the boot is answered: this CSMS gets a refusal, and answers the boot then."""
     command: list[Any] = ["TriggerMessage", {"requestedMessage": "Heartbeat"}]
     async with (
         Csms(ask_first={"BootNotification": command}) as csms,
@@ -256,7 +256,7 @@ async def probe_around_an_outage(csms: Csms, gateway: GatewayProcess) -> None:
         if who == "known":
             assert await problems_of(seen, version, CASES[0]) == []
         else:
-            # No CSMS has accepted this one yet: it has to ask again, and its driver waits. 2.0.1 has it say nothing else.
+            # No CSMS has accepted this one yet: it has to ask again, and its driver waits. 2.0.1 lets it say no more.
             assert seen.boot_status == "Pending"
             assert (seen.result == "SUCCESS") is (version == "1.6")
             assert version == "1.6" or "SecurityError" in seen.result

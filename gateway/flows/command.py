@@ -136,15 +136,23 @@ async def _keep(command: _Command, guarded: Guarded, answer: bytes | None) -> No
         site.uplink.wake(station.id)
 
 
-async def _forward(command: _Command, payload: bytes) -> bytes:
-    site, station, rule = command.site, command.station, command.rule
-    if station.record.registration is RegistrationStatus.PENDING and rule.role in (Role.REMOTE_START, Role.REMOTE_STOP):
-        return command.rejected("the CSMS holds the station as Pending")
-    boot = station.boot_waiter
+async def _unregistered(command: _Command) -> str | None:
+    """Why the station's registration keeps the command from it."""
+    record, boot = command.station.record, command.station.boot_waiter
+    starts_or_stops = command.rule.role in (Role.REMOTE_START, Role.REMOTE_STOP)
+    if starts_or_stops and record.registration is RegistrationStatus.PENDING:
+        return "the CSMS holds the station as Pending"
     if boot is not None and not boot.done():
         await asyncio.wait([boot], timeout=BEFORE_BOOT_S)
-        if not boot.done():
-            return command.rejected("the station's boot comes first")
+        return None if boot.done() else "the station's boot comes first"
+    return None
+
+
+async def _forward(command: _Command, payload: bytes) -> bytes:
+    site, station, rule = command.site, command.station, command.rule
+    why_not = await _unregistered(command)
+    if why_not is not None:
+        return command.rejected(why_not)
     port = await grace.reach(site, station, min(command.received + GRACE_S, command.deadline))
     if port is None:
         answer = _queue_status(command) if rule.role is Role.QUEUE_STATUS else None
