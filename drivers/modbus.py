@@ -1,4 +1,4 @@
-"""The driver of meters that speak Modbus, over serial lines, TCP or UDP; a register map (`models/`) says what is read."""
+"""The driver of meters that speak Modbus, on any transport of `bus`; a register map (`models/`) says what is read."""
 
 from datetime import timedelta
 from typing import ClassVar, Final
