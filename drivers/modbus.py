@@ -84,7 +84,8 @@ class ModbusDriver(PollingDriver[ModbusOptions]):
         is_there, value = await self._said(bus, requirement)
         if not requirement.fits(value) and (is_there or not requirement.optional):
             problem = f"unit {self.options.unit}: {requirement.problem} ({_words(requirement, value)})"
-            raise BusError(Trouble(Kind.MISCONFIGURED, problem, requirement.remedy))
+            without = "" if is_there else "; if it has no such setting, add identify = false"
+            raise BusError(Trouble(Kind.MISCONFIGURED, problem, requirement.remedy + without))
 
     async def _said(self, bus: Bus, check: Check) -> tuple[bool, float | None]:
         """Whether the meter has the register, and what it says."""

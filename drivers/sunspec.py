@@ -113,7 +113,9 @@ class SunspecDriver(PollingDriver[SunspecOptions]):
         for base in bases:
             try:
                 answer = await bus.read(self._read(base, 4))
-            except Refused:
+            except Refused as error:
+                if error.trouble.kind is Kind.SILENT:  # a gateway's word for a meter that does not answer
+                    raise
                 continue
             except NoReply as error:  # some say nothing where they have nothing
                 silent = error

@@ -66,6 +66,12 @@ async def test_a_wrong_setting_may_be_overruled_and_a_missing_register_is_none(t
         del slave.units[1][0x1101]
         async with driver_at(slave) as driver:
             assert (await reading_of(driver)).power_total_w == 6286.1
+        strict = driver.options.model.require[0].model_copy(update={"optional": False})
+        model = driver.options.model.model_copy(update={"require": (strict,)})
+        options = driver.options.model_copy(update={"model": model})
+        found = await ModbusDriver.probe(options, fast_seams())
+        assert found is not None
+        assert "register 0x1101 says nothing" in found.what
         slave.units[1][0x0B] = 341
         async with driver_at(slave) as driver:
             waiting = asyncio.ensure_future(anext(driver))

@@ -13,7 +13,7 @@ from drivers.api import DriverError, Kind, Quality, Reading, Reason, Signed
 from drivers.options import Places
 from drivers.registry import checked
 from drivers.sunspec import SunspecDriver, SunspecOptions
-from tests.drivers.modbus_rig import Reply, Slave, Unit, fast_seams, serial_server, tcp_server, wire
+from tests.drivers.modbus_rig import Reply, Slave, Unit, fast_seams, serial_server, tcp_server, wire, with_crc
 from tests.drivers.sunspec_rig import INVERTER, device, float_model, random_model, whole_model
 
 PATIENCE_S = 20.0
@@ -211,6 +211,10 @@ async def test_who_is_not_there_is_not_found(tmp_path: Path) -> None:
     with Slave(tmp_path / "adapter", {7: {}}) as slave:
         silent = at(slave, unit=8, timeout_ms=20)
         assert await SunspecDriver.probe(silent.options, fast_seams()) is None
+        slave.script = lambda _request, _answer: Reply(with_crc(bytes((7, 0x83, 0x0B))))
+        behind = await SunspecDriver.probe(at(slave, unit=7).options, fast_seams())
+        assert behind is not None
+        assert "does not reach unit 7" in behind.what
     with pytest.raises(DriverError, match="is not there"):
         await SunspecDriver.probe(silent.options, fast_seams())
 
