@@ -52,7 +52,7 @@ class Resource:
     """What a meter needs of the machine or network, so that two that can't share are refused beforehand."""
 
     place: str
-    """Equal for the same port, whatever it is called: `serial:` + real path, or `tcp:` + host:port."""
+    """Equal for the same port, whatever it is called: `serial:` + real path, or `tcp:` or `udp:` + host:port."""
     called: str
     """As the installer wrote it."""
     protocol: str

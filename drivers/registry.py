@@ -17,6 +17,7 @@ DRIVERS: Final[Mapping[str, str]] = {
     "p1": "drivers.p1:P1Driver",
     "replay": "drivers.replay:ReplayDriver",
     "simulated": "drivers.simulated:SimulatedDriver",
+    "sunspec": "drivers.sunspec:SunspecDriver",
 }
 ENTRY_POINTS: Final = "ocpp_gateway.drivers"
 """Group in which a package of somebody else's names its drivers: `my-meter = "my_package.driver:MyDriver"`."""
