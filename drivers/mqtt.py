@@ -4,7 +4,6 @@ import asyncio
 import difflib
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo
@@ -14,18 +13,14 @@ from drivers.api import Health, Kind, Seams, Trouble
 from drivers.mqtt_broker import Broker, Listener, Where
 from drivers.mqtt_layout import Interval, Layout, LayoutFile, Messages, PhaseCount, Resolution, Sign
 from drivers.mqtt_values import Assembly
-from drivers.options import Mistake, Options, OptionsError, Places, fault
+from drivers.options import File, Mistake, Options, OptionsError, fault, places_of
 from drivers.push import PushDriver
-
-
-def _places(info: ValidationInfo) -> Places:
-    return info.context if isinstance(info.context, Places) else Places()
 
 
 def _model(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
         return value
-    known = mqtt_layout.files(_places(info))
+    known = mqtt_layout.files(places_of(info))
     if value not in known:
         near = difflib.get_close_matches(value.lower()[:60], known, n=1)
         hint = f'Write "{near[0]}", if that is meant.' if near else f"Write one of {', '.join(known)}."
@@ -36,19 +31,12 @@ def _model(value: object, info: ValidationInfo) -> object:
         raise fault(f"{known[value]} cannot be used ({error})", "Correct the file.") from None
 
 
-def _file(value: object, info: ValidationInfo) -> object:
-    return _places(info).folder / value if isinstance(value, str) and value else value
-
-
 def _topic_part(value: str) -> str:
     if any(sign in value for sign in "+#{}\0"):
         raise fault("has a character that this part of a topic can't have", "Write it without +, # and braces.")
     return value
 
 
-File = Annotated[
-    Path | None, BeforeValidator(_file), Field(description="Write a path; relative ones begin at the configuration.")
-]
 TopicPart = Annotated[
     str, AfterValidator(_topic_part), Field(min_length=1, max_length=500, description="Write a part of a topic.")
 ]

@@ -29,6 +29,7 @@ class PushDriver(Driver[O]):
         self._sequence = 0
         self._handed_over = 0
         self._last_good_t: float | None = None
+        self._currents_t: float | None = None
         self._opened_t = seams.now()
         self._task: asyncio.Task[None] | None = None
 
@@ -39,6 +40,11 @@ class PushDriver(Driver[O]):
     @abstractmethod
     def trouble(self, quiet_s: float | None) -> Trouble | None:
         """What is wrong; `quiet_s` is how long no reading came, if that is too long, or None."""
+
+    def no_currents(self) -> Trouble:
+        """What is wrong if readings come, but without currents."""
+        remedy = "Take a meter, or a setting of this one, that sends the current of each phase"
+        return Trouble(Kind.NO_CURRENTS, f"{self.described()}: no currents, so nothing can be balanced by it", remedy)
 
     @property
     @abstractmethod
@@ -70,8 +76,19 @@ class PushDriver(Driver[O]):
         self._sequence += 1
         age = timedelta(seconds=self.seams.now() - t_mono)
         stamps: dict[str, Any] = {"t_mono": t_mono, "t_wall": self.seams.wall() - age, "interval_s": self.interval_s}
-        self._mailbox.put(Reading(meter=self.name, sequence=self._sequence, **stamps, **values))
+        reading = Reading(meter=self.name, sequence=self._sequence, **stamps, **values)
+        self._mailbox.put(reading)
         self._last_good_t = self.seams.now()
+        if any(value is not None for value in reading.current_a):
+            self._currents_t = self._last_good_t
+
+    @property
+    def has_currents(self) -> bool:
+        """Whether there was a reading with a current of late."""
+        if self._last_good_t is None:
+            return False
+        since = self._opened_t if self._currents_t is None else self._currents_t
+        return self._last_good_t - since <= max(3 * self.interval_s, _SHORTEST_SILENCE_S)
 
     async def next_reading(self) -> Reading | None:
         reading = await self._mailbox.take()
@@ -89,9 +106,12 @@ class PushDriver(Driver[O]):
             readings=self._handed_over,
             replaced=self._mailbox.replaced,
             last_good_t=self._last_good_t,
-            trouble=self._fatal.trouble if self._fatal else self.trouble(quiet_s),
+            trouble=self._fatal.trouble if self._fatal else self.trouble(quiet_s) or self._without_currents(),
             **counters,
         )
+
+    def _without_currents(self) -> Trouble | None:
+        return None if self._last_good_t is None or self.has_currents else self.no_currents()
 
     @abstractmethod
     def described(self) -> str:

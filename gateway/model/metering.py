@@ -142,6 +142,8 @@ class TroubleKind(StrEnum):
     SILENT = "silent"
     GARBLED = "garbled"
     REFUSED = "refused"
+    NO_CURRENTS = "no-currents"
+    """It reads, but nothing can be balanced by it."""
     WRONG_METER = "wrong-meter"
     NOT_INSTALLED = "not-installed"
     MISCONFIGURED = "misconfigured"

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from drivers import p1_telegram
 from drivers.api import NO_PHASES, DriverError, Kind, Quality, Reason, Signed
-from drivers.p1_telegram import SPECS, Decoder, Telegram
+from drivers.derive import Telegram
+from drivers.p1_telegram import SPECS, Decoder
 from tests.drivers.push_rig import CODES, changed, telegram
 
 V5, V42 = telegram("v5"), telegram("v4.2")
