@@ -29,7 +29,7 @@ class HanDriver(LineDriver[HanOptions]):
 
     def garbled(self, quiet_s: float) -> Trouble:
         remedy = (
-            'Check the line: 2400 8N1 as a rule, parity = "E" for Kaifa, baud = 115200 for Swedish plugs with six pins, '
-            "where some meters speak p1. Encrypted lists cannot be read"
+            'Check the line: 2400 8N1 as a rule, parity = "E" for Kaifa, baud = 115200 for a Swedish plug with six '
+            "pins (many of those speak p1). Encrypted lists cannot be read"
         )
         return Trouble(Kind.GARBLED, f"bytes come, but no list that can be read for {quiet_s:.0f} s", remedy)

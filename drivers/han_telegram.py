@@ -1,7 +1,7 @@
 """The customer port of Nordic meters (Aidon, Kaifa, Kamstrup), DLMS lists in HDLC frames, from bytes to values.
 
-The lists are read by amshan, which comes with the extra `han` and is imported when the first decoder is made. Frames are
-cut out here: amshan's reader swallows those that follow when it begins in the middle of one. Pure; no I/O, no clock.
+The lists are read by amshan, which comes with the extra `han` and is imported when the first decoder is made. Frames
+are cut out here: amshan's reader swallows those that follow when it begins in the middle of one. Pure; no clock.
 """
 
 from collections.abc import Iterator, Mapping
