@@ -75,7 +75,7 @@ class Decoder:
 
     def _decoded(self, frame: bytes, t: float) -> Telegram | None:
         padding = frame[-3]
-        if padding > 3 or not self._sml.Crc.verify_fcs(frame):
+        if padding > 4 or not self._sml.Crc.verify_fcs(frame):
             self.crc_errors += 1
             return None
         body = frame[8 : -8 - padding].replace(_ESCAPE * 2, _ESCAPE)
