@@ -294,7 +294,6 @@ async def test_closing_twice_and_before_the_port_is_there_is_no_matter(cable: Ca
         ({"host": "h", "tcp_port": 1, "baud": 9600}, "baud", "Take it out"),
         ({"port": "socket://x"}, "port", "/dev/serial/by-id"),
         ({"port": "/dev/x", "spec": "v6"}, "spec", "v5"),
-        ({"port": "/dev/x", "decryption_key": "00"}, "decryption_key", "encrypted"),
     ],
 )
 def test_mistakes_in_the_options_have_remedies(table: dict[str, Any], key: str, remedy: str) -> None:
