@@ -186,6 +186,11 @@ class MqttDriver(PushDriver[MqttOptions]):
         topics = ", ".join(sorted({message.topic for message in self._layout.messages}))
         return f"{self.options.model.name if self.options.model else 'MQTT messages'} at {topics}"
 
+    def no_currents(self) -> Trouble:
+        trouble = super().no_currents()
+        notes = self.options.model.notes if self.options.model else ""
+        return Trouble(trouble.kind, trouble.problem, notes or "Name where the currents are, if the meter sends any")
+
     def health(self) -> Health:
         return self.counted(
             short_frames=self._assembly.unreadable,

@@ -66,7 +66,7 @@ def _entries(data: bytes) -> Iterator[tuple[Key, int]]:
 def _values(said: Mapping[Key, int]) -> dict[str, Any]:
     def number(index: int, factor: float, kind: int = _ACTUAL) -> float | None:
         value = said.get((index, kind))
-        return None if value is None else value * factor
+        return None if value is None else round(value * factor, 6)
 
     def net(index: int) -> float | None:
         """One of the two is always zero; both have to be there."""
