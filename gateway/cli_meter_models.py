@@ -17,8 +17,6 @@ from drivers.mqtt_layout import LayoutFile
 from drivers.options import OptionsError, Places
 from gateway.cli_base import PLACES, TROUBLE, config_option, json_option
 
-_LISTED = ("modbus", "mqtt", "p1")
-
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -36,6 +34,16 @@ class Known:
     problem: str | None = None
 
 
+_BY_PROTOCOL = (
+    Known("sml", None, None, "German meters with an optical port", "SML", "9600 8N1", None, ("pysml",)),
+    Known("han", None, None, "Aidon, Kaifa, Kamstrup: Nordic customer port", "HDLC", "2400 8N1", None, ("amshan",)),
+    Known(
+        "speedwire", None, None, "SMA Energy Meter, Sunny Home Manager", "UDP", None, None, ("SMA EMETER-Protokoll",)
+    ),
+)
+_LISTED = ("modbus", "mqtt", "p1", *(one.driver for one in _BY_PROTOCOL))
+
+
 def known_meters(places: Places) -> list[Known]:
     """By driver; those of the installer's own files too."""
     maps = _files("modbus", "Modbus", model_file.files(places), lambda path: _register_map(model_file.load(path)))
@@ -43,7 +51,7 @@ def known_meters(places: Places) -> list[Known]:
     others = [
         Known(name, None, None, "see docs/configuration.md", name) for name in registry.names() if name not in _LISTED
     ]
-    return [*maps, *layouts, *_p1(), *others]
+    return [*maps, *layouts, *_p1(), *_BY_PROTOCOL, *others]
 
 
 def _files(driver: str, protocol: str, files: dict[str, Path], load: Callable[[Path], Known]) -> Iterator[Known]:
@@ -67,9 +75,9 @@ def _layout(model: LayoutFile) -> Known:
 def _p1() -> Iterator[Known]:
     for name, spec in p1_telegram.SPECS.items():
         line = f"{spec.baud} {spec.bits}{spec.parity}1"
-        yield Known(
-            "p1", "spec", name, f"smart meters, specification {name}", "P1", line, None, (f"dsmr-parser {spec.parser}",)
-        )
+        sources = (f"dsmr-parser {spec.parser}",)
+        notes = "" if spec.has_currents else "no currents of phases, so it is refused for a circuit"
+        yield Known("p1", "spec", name, f"smart meters, specification {name}", "P1", line, None, sources, notes)
 
 
 @click.command()
