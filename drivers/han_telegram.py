@@ -15,7 +15,7 @@ from drivers.timed_buffer import TimedBuffer
 
 _FLAG: Final = 0x7E
 _FRAME_TYPE: Final = 0xA
-_SHORTEST, _LONGEST_HEADER = 10, 13
+_SHORTEST, _LONGEST_HEADER = 10, 14
 _PHASES: Final = (1, 2, 3)
 _PATIENCE_S: Final = 30.0
 """Most meters send a short list with the total power between the lists that have all. Short ones are left out, unless
@@ -61,7 +61,7 @@ class Decoder:
             buffer.skip(at)
             length = self._header_of(buffer.data)
             if length is None:
-                if len(buffer.data) <= _LONGEST_HEADER and not buffer.data[1:].count(_FLAG):
+                if len(buffer.data) < _LONGEST_HEADER and buffer.data[1:2] != bytes((_FLAG,)):
                     return  # a header may become of it
                 buffer.skip(1)
                 continue

@@ -139,6 +139,7 @@ class MqttDriver(PushDriver[MqttOptions]):
     """One meter; those behind one broker share its connection."""
 
     options_type = MqttOptions
+    comes_in_parts = True
     shortest_listen_s = 12.0
 
     def __init__(self, name: str, options: MqttOptions, seams: Seams) -> None:

@@ -65,7 +65,7 @@ class P1Options(LineOptions):
         if key is None:
             return None
         second = _secret("authentication_key", self.authentication_key_file, self.authentication_key_env)
-        return Keys(key, second or self._spec.authentication_key)
+        return Keys(key, second or self._spec.authentication_key, is_certain=second is not None)
 
 
 def _secret(name: str, file: Path | None, variable: str | None) -> bytes | None:

@@ -30,6 +30,8 @@ class Keys:
 
     encryption: bytes
     authentication: bytes | None = None
+    is_certain: bool = True
+    """False: this meter may have another second key than its country's; then it is as if there were none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +87,17 @@ class Unwrapper:
     def _text(self, frame: bytes) -> str | None:
         nonce, secret = frame[2:10] + frame[14:18], frame[18:-_TAG_BYTES]
         plain = self._verified(nonce, secret, frame[-_TAG_BYTES:])
+        if plain is None and not self._keys.is_certain:
+            plain = self._unverified(nonce, secret)
         if plain is None:
             return None
         text = plain.decode("latin-1")
         return text if text.startswith("/") and text.isascii() else None
 
     def _verified(self, nonce: bytes, secret: bytes, tag: bytes) -> bytes | None:
-        aes = self._ciphers.algorithms.AES(self._keys.encryption)
         if self._keys.authentication is None:
-            # GCM without its tag is counter mode, from 2 on.
-            decryptor = self._ciphers.Cipher(aes, self._ciphers.modes.CTR(nonce + b"\0\0\0\2")).decryptor()
-            return bytes(decryptor.update(secret) + decryptor.finalize())
+            return self._unverified(nonce, secret)
+        aes = self._ciphers.algorithms.AES(self._keys.encryption)
         mode = self._ciphers.modes.GCM(nonce, tag, min_tag_length=_TAG_BYTES)
         decryptor = self._ciphers.Cipher(aes, mode).decryptor()
         decryptor.authenticate_additional_data(b"\x30" + self._keys.authentication)
@@ -103,3 +105,9 @@ class Unwrapper:
             return bytes(decryptor.update(secret) + decryptor.finalize())
         except Exception:  # InvalidTag, of a module that is not imported before it is needed
             return None
+
+    def _unverified(self, nonce: bytes, secret: bytes) -> bytes:
+        """GCM without its tag is counter mode, from 2 on."""
+        aes = self._ciphers.algorithms.AES(self._keys.encryption)
+        decryptor = self._ciphers.Cipher(aes, self._ciphers.modes.CTR(nonce + b"\0\0\0\2")).decryptor()
+        return bytes(decryptor.update(secret) + decryptor.finalize())

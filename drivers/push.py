@@ -4,7 +4,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from drivers.api import Driver, DriverError, Found, Health, Kind, Reading, Seams, Trouble
 from drivers.options import Options
@@ -21,6 +21,8 @@ class PushDriver(Driver[O]):
 
     listen_s: float = 12.0
     """How long `probe` waits for a reading."""
+    comes_in_parts: ClassVar[bool] = False
+    """Whether the currents may come a little later than the rest."""
 
     def __init__(self, name: str, options: O, seams: Seams) -> None:
         super().__init__(name, options, seams)
@@ -85,7 +87,7 @@ class PushDriver(Driver[O]):
     @property
     def has_currents(self) -> bool:
         """Whether there was a reading with a current of late."""
-        if self._last_good_t is None:
+        if self._last_good_t is None or (self._currents_t is None and not self.comes_in_parts):
             return False
         since = self._opened_t if self._currents_t is None else self._currents_t
         return self._last_good_t - since <= max(3 * self.interval_s, _SHORTEST_SILENCE_S)

@@ -5,7 +5,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers import han_telegram
@@ -100,7 +100,6 @@ def test_short_lists_are_left_out_while_full_ones_come_and_shown_when_they_do_no
     assert Reason.CURRENT_MISSING in late["reasons"]
 
 
-@settings(max_examples=60)
 @given(at=st.integers(0, len(KAMSTRUP) - 1), bit=st.integers(0, 7))
 def test_no_flipped_bit_goes_through(at: int, bit: int) -> None:
     broken = bytearray(KAMSTRUP)
@@ -112,7 +111,6 @@ def test_no_flipped_bit_goes_through(at: int, bit: int) -> None:
     assert decoder.crc_errors + decoder.short_frames <= 1
 
 
-@settings(max_examples=60)
 @given(cuts=st.lists(st.integers(0, 800), max_size=8), skip=st.integers(1, len(KAMSTRUP) - 1), shared=st.booleans())
 def test_pieces_do_not_matter_and_a_partial_first_frame_is_skipped(cuts: list[int], skip: int, shared: bool) -> None:
     """Two frames may share the flag between them."""

@@ -107,10 +107,8 @@ async def test_frames_over_tcp(world: World) -> None:
 
 async def test_a_meter_without_currents_says_so_and_is_no_load(cable: Cable, world: World) -> None:
     async with reading("sml", cable, world) as meter:
-        for _ in range(3):
-            cable.send(DZG)
-            found = await next_of(meter)
-            world.skipped_s += 2
+        cable.send(DZG)
+        found = await next_of(meter)
         assert (found.quality, set(found.reasons)) == (Quality.PARTIAL, {Reason.CURRENT_MISSING})
         assert found.energy_import_kwh == 13391.0
         words = await until_trouble(meter, Kind.NO_CURRENTS)
@@ -118,6 +116,11 @@ async def test_a_meter_without_currents_says_so_and_is_no_load(cable: Cable, wor
         cable.send(HLY)
         await next_of(meter)
         assert meter.health().trouble is None
+        world.skipped_s += 9
+        for _ in range(2):
+            cable.send(DZG)
+            await next_of(meter)
+        await until_trouble(meter, Kind.NO_CURRENTS)
     circuit, state = Circuit(CircuitId("main"), 63.0, None, MeterId("grid")), MeterState(meter=MeterId("grid"))
     loads = site_load([circuit], {state.meter: accept(state, translate.reading(found))}, found.t_mono)
     (missing,) = loads[circuit.id].missing
@@ -138,10 +141,8 @@ async def test_short_lists_alone_are_no_balancing(cable: Cable, world: World) ->
 
 async def test_p1_telegrams_without_currents_say_so(cable: Cable, world: World) -> None:
     async with reading("p1", cable, world, spec="austria") as meter:
-        for _ in range(2):
-            world.skipped_s += 16
-            cable.send(telegram("austria"))
-            await next_of(meter)
+        cable.send(telegram("austria"))
+        await next_of(meter)
         assert "another meter" in await until_trouble(meter, Kind.NO_CURRENTS)
 
 
@@ -187,7 +188,9 @@ async def test_encrypted_telegrams_are_read_with_the_key_from_a_file(
         cable.send(frames[0][100:] + broken + frames[1])
         found = await next_of(meter)
         assert found.power_total_w == {"luxembourg": -897.0, "austria": 286.0}[spec]
-        assert (meter.health().crc_errors, meter.health().trouble) == (1, None)
+        assert meter.health().crc_errors == 1
+        trouble = meter.health().trouble
+        assert (trouble and trouble.kind) == (Kind.NO_CURRENTS if spec == "austria" else None)
 
 
 async def test_a_wrong_key_no_key_and_a_needless_key_are_told_apart(

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers import sml_telegram
@@ -130,7 +130,6 @@ def test_what_was_there_before_is_missed_and_not_repeated() -> None:
     }  # fmt: skip
 
 
-@settings(max_examples=60)
 @given(at=st.integers(0, len(HLY) - 1), bit=st.integers(0, 7))
 def test_no_flipped_bit_goes_through(at: int, bit: int) -> None:
     """If it hits the beginning or the end, the frame is not seen as one, or ends with the next."""
@@ -144,7 +143,6 @@ def test_no_flipped_bit_goes_through(at: int, bit: int) -> None:
     assert decoder.crc_errors + decoder.short_frames <= 2
 
 
-@settings(max_examples=60)
 @given(cuts=st.lists(st.integers(0, 1500), max_size=8), skip=st.integers(1, len(HLY) - 1))
 def test_pieces_do_not_matter_and_a_partial_first_file_is_skipped(cuts: list[int], skip: int) -> None:
     stream = HLY[skip:] + EFR + HLY
