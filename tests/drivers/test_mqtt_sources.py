@@ -118,8 +118,6 @@ async def test_the_oldest_part_of_a_shelly_sets_the_age_and_is_gone_when_it_is_t
     async with MqttDriver("grid", rig.options(model="shelly-3em", **source.table), world.seams()) as driver:
         await until_subscribed(driver)
         async with rig.client() as meter:
-            await meter.publish("shellies/shellyem3-A1/emeter/0/current", "9.0", retain=True)
-            await meter.publish("shellies/shellyem3-A1/emeter/0/current", "", retain=True)
             for topic, payload in source.messages.items():
                 await meter.publish(topic, payload)
             whole = await until_whole(driver, source)
