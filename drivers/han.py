@@ -9,6 +9,7 @@ from drivers.line_meter import Line, LineDriver, LineOptions
 
 class HanOptions(LineOptions):
     default_line: ClassVar[Line] = Line(2400, 8, "N", 10.0)
+    parser: ClassVar[tuple[str, str]] = ("han", "amshan")
 
 
 class HanDriver(LineDriver[HanOptions]):

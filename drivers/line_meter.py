@@ -4,12 +4,13 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
 from drivers.api import Health, Seams, Trouble
-from drivers.derive import Rhythm, StreamDecoder
+from drivers.derive import Rhythm, StreamDecoder, not_installed
 from drivers.options import Mistake, Options, Resource, serial_place
 from drivers.push import PushDriver
 from drivers.serial_port import Feed, Parity, Place, SerialPlace, TcpPlace
@@ -32,6 +33,8 @@ class LineOptions(Options):
     """Of every meter with a serial line of its own. A subclass says how its line is."""
 
     default_line: ClassVar[Line]
+    parser: ClassVar[tuple[str, str]]
+    """The module it needs, and the package that has it: an extra of the driver's name."""
 
     port: Annotated[
         str | None, Field(pattern="^/", description='Write a device, such as "/dev/serial/by-id/usb-...".')
@@ -64,6 +67,10 @@ class LineOptions(Options):
     def cautions(self) -> Iterator[str]:
         if self.port and self.port.startswith(("/dev/ttyUSB", "/dev/ttyACM")):
             yield f"{self.port} may be another adapter after the next start: take its name in /dev/serial/by-id"
+        module, package = self.parser
+        if find_spec(module) is None:
+            trouble = not_installed(self.driver, package, ModuleNotFoundError("not installed")).trouble
+            yield f"{trouble.problem}. {trouble.remedy}"
 
     def resource(self) -> Resource:
         if self.port is not None:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,8 @@ Variable = Annotated[str | None, Field(min_length=1, description="Name an enviro
 
 
 class P1Options(LineOptions):
+    parser: ClassVar[tuple[str, str]] = ("dsmr_parser", "dsmr-parser")
+
     spec: SpecName = "v5"
     decryption_key_file: File = None
     decryption_key_env: Variable = None
@@ -65,7 +67,7 @@ class P1Options(LineOptions):
         if key is None:
             return None
         second = _secret("authentication_key", self.authentication_key_file, self.authentication_key_env)
-        return Keys(key, second or self._spec.authentication_key, is_certain=second is not None)
+        return Keys(key, second)
 
 
 def _secret(name: str, file: Path | None, variable: str | None) -> bytes | None:

@@ -20,8 +20,6 @@ _BEFORE_LENGTH: Final = 13
 _TAG_BYTES: Final = 12
 _SHORTEST: Final = 5 + _TAG_BYTES + 10
 _LONGEST: Final = 8 * 1024
-PUBLIC_KEY: Final = bytes.fromhex("00112233445566778899AABBCCDDEEFF")
-"""The authentication key of every meter in Luxembourg, by its P1 specification."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -30,8 +28,6 @@ class Keys:
 
     encryption: bytes
     authentication: bytes | None = None
-    is_certain: bool = True
-    """False: this meter may have another second key than its country's; then it is as if there were none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +83,20 @@ class Unwrapper:
     def _text(self, frame: bytes) -> str | None:
         nonce, secret = frame[2:10] + frame[14:18], frame[18:-_TAG_BYTES]
         plain = self._verified(nonce, secret, frame[-_TAG_BYTES:])
-        if plain is None and not self._keys.is_certain:
-            plain = self._unverified(nonce, secret)
         if plain is None:
             return None
         text = plain.decode("latin-1")
         return text if text.startswith("/") and text.isascii() else None
 
     def _verified(self, nonce: bytes, secret: bytes, tag: bytes) -> bytes | None:
+        aes, ciphers = self._ciphers.algorithms.AES(self._keys.encryption), self._ciphers
         if self._keys.authentication is None:
-            return self._unverified(nonce, secret)
-        aes = self._ciphers.algorithms.AES(self._keys.encryption)
-        mode = self._ciphers.modes.GCM(nonce, tag, min_tag_length=_TAG_BYTES)
-        decryptor = self._ciphers.Cipher(aes, mode).decryptor()
+            # GCM without its tag is counter mode, from 2 on.
+            decryptor = ciphers.Cipher(aes, ciphers.modes.CTR(nonce + b"\0\0\0\2")).decryptor()
+            return bytes(decryptor.update(secret) + decryptor.finalize())
+        decryptor = ciphers.Cipher(aes, ciphers.modes.GCM(nonce, tag, min_tag_length=_TAG_BYTES)).decryptor()
         decryptor.authenticate_additional_data(b"\x30" + self._keys.authentication)
         try:
             return bytes(decryptor.update(secret) + decryptor.finalize())
         except Exception:  # InvalidTag, of a module that is not imported before it is needed
             return None
-
-    def _unverified(self, nonce: bytes, secret: bytes) -> bytes:
-        """GCM without its tag is counter mode, from 2 on."""
-        aes = self._ciphers.algorithms.AES(self._keys.encryption)
-        decryptor = self._ciphers.Cipher(aes, self._ciphers.modes.CTR(nonce + b"\0\0\0\2")).decryptor()
-        return bytes(decryptor.update(secret) + decryptor.finalize())

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from drivers.api import NO_PHASES, Phases, Reason, Signed
 from drivers.derive import Telegram, finer, not_installed, quality, signed, three
-from drivers.p1_cipher import HEAD_BYTES, PUBLIC_KEY, Keys, Unwrapper, looks_encrypted
+from drivers.p1_cipher import HEAD_BYTES, Keys, Unwrapper, looks_encrypted
 
 _LONGEST: Final = 16 * 1024
 """Characters; the longest telegrams, with a year of peaks, have 3,000."""
@@ -49,8 +49,6 @@ class Spec:
     interval_s: float = 1.0
     has_checksum: bool = True
     has_currents: bool = True
-    authentication_key: bytes | None = None
-    """Known to everybody, for encrypted telegrams."""
 
 
 SPECS: Final[Mapping[str, Spec]] = {
@@ -59,7 +57,7 @@ SPECS: Final[Mapping[str, Spec]] = {
     "v4": Spec("V4", interval_s=10.0),
     "v5": Spec("V5"),
     "fluvius": Spec("BELGIUM_FLUVIUS"),
-    "luxembourg": Spec("LUXEMBOURG_SMARTY", interval_s=10.0, authentication_key=PUBLIC_KEY),
+    "luxembourg": Spec("LUXEMBOURG_SMARTY", interval_s=10.0),
     "austria": Spec("SAGEMCOM_T210_D_R", interval_s=10.0),
     "sweden": Spec("SWEDEN", interval_s=10.0),
     "hungary": Spec("EON_HUNGARY", interval_s=10.0),

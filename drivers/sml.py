@@ -9,6 +9,7 @@ from drivers.sml_telegram import Decoder
 
 class SmlOptions(LineOptions):
     default_line: ClassVar[Line] = Line(9600, 8, "N", 1.0)
+    parser: ClassVar[tuple[str, str]] = ("sml", "pysml")
 
 
 class SmlDriver(LineDriver[SmlOptions]):

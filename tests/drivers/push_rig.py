@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.ciphers.modes import GCM
 from drivers.api import Driver, Kind, Reading, Seams
 
 TELEGRAMS = Path(__file__).parent.parent / "telegrams"
+LUXEMBOURGS_KEY = bytes.fromhex("00112233445566778899AABBCCDDEEFF")
+"""The authentication key of every meter there, by its P1 specification."""
 PATIENCE_S = 15.0
 """How long a test waits for what has to come. It fails by this, it is no measure of speed."""
 _START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -8,23 +8,22 @@ from typing import Any
 
 import pytest
 
-from drivers import registry
+from drivers import line_meter, registry
 from drivers.api import DriverError, Found, Kind, Quality, Reason
 from drivers.line_meter import LineDriver
 from drivers.options import OptionsError, Places
-from drivers.p1_cipher import PUBLIC_KEY
 from gateway.core.freshness import accept
 from gateway.core.site_load import site_load
 from gateway.metering import translate
 from gateway.model.circuit import Circuit
 from gateway.model.ids import CircuitId, MeterId
 from gateway.model.metering import MeterState, MissingReason
-from tests.drivers.push_rig import Cable, World, encrypted, next_of, telegram, until, until_trouble
+from tests.drivers.push_rig import LUXEMBOURGS_KEY, Cable, World, encrypted, next_of, telegram, until, until_trouble
 from tests.drivers.stream_frames import published
 
 KEY = bytes.fromhex("00112233445566778899AABBCCDDEE01")
 LUXEMBOURG = telegram("luxembourg")
-LOCKED = encrypted(LUXEMBOURG, KEY, PUBLIC_KEY)
+LOCKED = encrypted(LUXEMBOURG, KEY, LUXEMBOURGS_KEY)
 HLY, DZG = published("sml-hly"), published("sml-dzg")
 
 
@@ -178,7 +177,7 @@ async def test_encrypted_telegrams_are_read_with_the_key_from_a_file(
 ) -> None:
     (tmp_path / "p1.key").write_text("0011 2233 4455 6677 8899 aabb ccdd ee01\n")
     (tmp_path / "second.key").write_text(bytes(16).hex())
-    second = PUBLIC_KEY if spec == "luxembourg" else bytes(16)
+    second = LUXEMBOURGS_KEY if spec == "luxembourg" else bytes(16)
     table: dict[str, Any] = {"decryption_key_file": "p1.key", "spec": spec}
     if spec == "austria":
         table["authentication_key_file"] = "second.key"
@@ -258,3 +257,13 @@ def test_lines_are_as_meters_of_the_kind_have_them() -> None:
     ]  # fmt: skip
     assert registry.conflicts({"a": sml, "b": han}), "one port, two protocols"
     assert any("by-id" in caution for caution in options("han", port="/dev/ttyUSB0").cautions())
+
+
+def test_a_package_that_is_missing_is_told_when_the_configuration_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for driver in ("p1", "sml", "han"):
+        made = options(driver, **PORT)
+        assert not list(made.cautions())
+        with monkeypatch.context() as patched:
+            patched.setattr(line_meter, "find_spec", lambda _: None)
+            (caution,) = made.cautions()
+        assert f'pip install "ocpp-gateway[{driver}]"' in caution

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from drivers import p1_telegram
 from drivers.api import NO_PHASES, DriverError, Kind, Quality, Reason, Signed
 from drivers.derive import Telegram
-from drivers.p1_cipher import PUBLIC_KEY
 from drivers.p1_telegram import SPECS, Decoder
-from tests.drivers.push_rig import CODES, changed, telegram, with_checksum
+from tests.drivers.push_rig import CODES, LUXEMBOURGS_KEY, changed, telegram, with_checksum
 
 V5, V42 = telegram("v5"), telegram("v4.2")
 PARTS = (Reason.CURRENT_MISSING, Reason.VOLTAGE_MISSING, Reason.POWER_MISSING)
@@ -307,7 +306,7 @@ def test_every_specification_has_a_published_telegram() -> None:
         if name.isupper() and isinstance(value, dict) and "objects" in value
     }
     assert known - {"MSN", "AUSTRIA_ENERGIENETZE_STEIERMARK"} == {spec.parser for spec in SPECS.values()}
-    assert telegram_specifications.MSN["authentication_key"] == PUBLIC_KEY.hex().upper()
+    assert telegram_specifications.MSN["authentication_key"] == LUXEMBOURGS_KEY.hex().upper()
 
 
 def test_what_a_meter_sends_beyond_its_specification_is_read() -> None:
