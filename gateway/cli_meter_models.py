@@ -19,8 +19,6 @@ from gateway.cli_base import PLACES, TROUBLE, config_option, json_option
 
 _WIDE = 110
 """Columns of a terminal in which the sources have room."""
-_LISTED = ("modbus", "mqtt", "p1", "sunspec")
-
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -41,6 +39,16 @@ class Known:
     """Why this meter cannot be used, and what to do instead."""
 
 
+_BY_PROTOCOL = (
+    Known("sml", None, None, "German meters with an optical port", "SML", "9600 8N1", None, ("pysml",)),
+    Known("han", None, None, "Aidon, Kaifa, Kamstrup: Nordic customer port", "HDLC", "2400 8N1", None, ("amshan",)),
+    Known(
+        "speedwire", None, None, "SMA Energy Meter, Sunny Home Manager", "UDP", None, None, ("SMA EMETER-Protokoll",)
+    ),
+)
+_LISTED = ("modbus", "mqtt", "p1", "sunspec", *(one.driver for one in _BY_PROTOCOL))
+
+
 def known_meters(places: Places) -> list[Known]:
     """By driver; those of the installer's own files too."""
     maps = _files("modbus", "Modbus", model_file.files(places), lambda path: _register_map(model_file.load(path)))
@@ -48,7 +56,7 @@ def known_meters(places: Places) -> list[Known]:
     others = [
         Known(name, None, None, "see docs/configuration.md", name) for name in registry.names() if name not in _LISTED
     ]
-    return [*maps, *_refused(), _sunspec(), *layouts, *_p1(), *others]
+    return [*maps, *_refused(), _sunspec(), *layouts, *_p1(), *_BY_PROTOCOL, *others]
 
 
 def _files(driver: str, protocol: str, files: dict[str, Path], load: Callable[[Path], Known]) -> Iterator[Known]:
@@ -85,9 +93,9 @@ def _layout(model: LayoutFile) -> Known:
 def _p1() -> Iterator[Known]:
     for name, spec in p1_telegram.SPECS.items():
         line = f"{spec.baud} {spec.bits}{spec.parity}1"
-        yield Known(
-            "p1", "spec", name, f"smart meters, specification {name}", "P1", line, None, (f"dsmr-parser {spec.parser}",)
-        )
+        sources = (f"dsmr-parser {spec.parser}",)
+        notes = "" if spec.has_currents else "no currents of phases, so it is refused for a circuit"
+        yield Known("p1", "spec", name, f"smart meters, specification {name}", "P1", line, None, sources, notes)
 
 
 @click.command()

@@ -171,7 +171,7 @@ class _Draft:
         stations = self._list(Station, raw, "station")
         models = self._list(Model, raw, "model")
         meters = self._heard(read_meters(raw.get("meter", {}), Context(self.folder)))
-        circuits = self._heard(read_circuits(raw.get("circuit", {}), Context(self.folder), meters.names))
+        circuits = self._heard(read_circuits(raw.get("circuit", {}), Context(self.folder), meters))
         if circuits.names:
             self.warnings.append("circuit: this version measures circuits, and does not share their current yet")
         self._check_listeners(downlinks)

@@ -100,13 +100,13 @@ def read_meters(raw: object, context: Context) -> Read[Meter]:
     return read
 
 
-def read_circuits(raw: object, context: Context, meters: Iterable[str]) -> Read[Circuit]:
-    """Every `[circuit.NAME]`; `meters` are the names of all there are."""
+def read_circuits(raw: object, context: Context, meters: Read[Meter]) -> Read[Circuit]:
+    """Every `[circuit.NAME]`."""
     read: Read[Circuit] = Read()
     for name, table in _named(raw, "circuit", read):
         keys = _section(CircuitKeys, table, dotted("circuit", name), context, read.mistakes)
         read.sections[name] = Circuit.model_construct(**dict(keys), id=CircuitId(name))
-    _check_meters(read, list(meters))
+    _check_meters(read, meters)
     _check_parents(read)
     return read
 
@@ -147,14 +147,16 @@ def _told(where: str, keys: tuple[str | int, ...], problem: str, remedy: str) ->
     return Mistake(place, problem, remedy)
 
 
-def _check_meters(read: Read[Circuit], meters: list[str]) -> None:
+def _check_meters(read: Read[Circuit], meters: Read[Meter]) -> None:
     owners: dict[str, str] = {}
     for name, circuit in read.sections.items():
         if circuit.meter is None:
             continue
         where = f"{dotted('circuit', name)}.meter"
-        if circuit.meter not in meters:
-            read.refuse(where, f"there is no meter {quoted(circuit.meter)}", _one_of("meter", meters))
+        if circuit.meter not in meters.names:
+            read.refuse(where, f"there is no meter {quoted(circuit.meter)}", _one_of("meter", meters.names))
+        elif (meter := meters.sections.get(circuit.meter)) and (unfit := meter.options.unfit()):
+            read.refuse(where, f"{quoted(circuit.meter)} is no use here: {unfit.problem}", unfit.remedy)
         elif (owner := owners.setdefault(circuit.meter, name)) != name:
             remedy = "A meter measures one circuit: name it there, and leave the key out here."
             read.refuse(where, f"{quoted(circuit.meter)} is the meter of circuit {quoted(owner)} already", remedy)

@@ -153,6 +153,8 @@ def test_the_known_meters_are_listed_with_the_installers_own(tmp_path: Path) -> 
     assert ("sunspec", None) in models
     assert ("mqtt", "shelly-em") in models
     assert models["p1", "v5"]["key"] == "spec"
+    assert "no currents" in models["p1", "v3"]["notes"]
+    assert [models[name, None]["line"] for name in ("sml", "han", "speedwire")] == ["9600 8N1", "2400 8N1", None]
     assert ("simulated", None) in models
 
     (tmp_path / "meter-models").mkdir()
