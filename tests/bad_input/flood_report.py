@@ -7,7 +7,9 @@ from bench.watch import Seen
 from tests.bad_input.counted import Held
 from tests.bad_input.offend import Offence
 
-BEFORE, FIRST, AGAIN, MUTATED, ORDINARY, AFTER = PHASES = ("before", "first", "again", "mutated", "ordinary", "after")
+BEFORE, FIRST, AGAIN, MUTATED, ORDINARY, BURST, AFTER = PHASES = (
+    "before", "first", "again", "mutated", "ordinary", "burst", "after"
+)  # fmt: skip
 MORE_P50, MORE_P99 = (1.5, 3.0), (2.0, 30.0)
 """How much longer than beside ordinary traffic an answer may take in the median pair of slices: so many times, or so
 many ms more; one must hold."""
@@ -16,7 +18,8 @@ MAX_CPU = 1.5
 MAX_GROWTH_KIB, MAX_AGAIN_KIB = 24 * 1024, 1024
 """Of resident memory by two floods; of live memory by the second one."""
 MAX_OBJECTS_PER_FRAME = 0.01
-LONGEST_MS = 10_000.0
+LONGEST_MS, LONGEST_P99_MS = 10_000.0, 500.0
+"""Of any answer, whatever goes on; of most answers, while one station sends without end."""
 
 
 @dataclass
@@ -95,6 +98,9 @@ def judge(report: Report, *, judges_speed: bool) -> list[str]:
                 report.loads[MUTATED].cpu_ms > MAX_CPU * report.loads[ORDINARY].cpu_ms
             ),
         }
+        found["one station takes the turns of the others"] = any(
+            phases[BURST].p99 > LONGEST_P99_MS for phases in report.latency.values()
+        )
         for action, pairs in report.pairs.items():
             found[f"{action}: healthy stations wait longer than beside ordinary traffic"] = _is_longer(
                 [(mutated.p50, ordinary.p50) for mutated, ordinary in pairs], MORE_P50
