@@ -45,7 +45,7 @@ ODD = {
 }
 # Relayed in both tables, or in none of them.
 UP = ("DataTransfer", "VoltSelfTest", "StatusNotification", "FirmwareStatusNotification", "Nobody-Signed")
-DOWN = ("DataTransfer", "VoltBlink", "UnlockConnector", "GetLog", "ReserveNow", "GetLocalListVersion", "Nobody-Signed")
+DOWN = ("DataTransfer", "VoltBlink", "UnlockConnector", "GetLog", "ReserveNow", "ChangeAvailability", "Nobody-Signed")
 
 
 class Talk:

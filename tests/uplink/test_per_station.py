@@ -221,7 +221,7 @@ def test_a_call_without_a_link_is_not_connected(tmp_path: Path) -> None:
         heard: list[Any] = []
         uplink, nobody = world.assembly.site.uplink, StationId("nobody")
         outcome = await uplink.call(nobody, "m", "Heartbeat", b"{}", priority=Priority.STATUS)
-        await uplink.post(nobody, "m", "Heartbeat", b"{}", priority=Priority.STATUS, on_done=heard.append)
+        uplink.post(nobody, "m", "Heartbeat", b"{}", priority=Priority.STATUS, on_done=heard.append)
         assert outcome == Unanswered(Silence.NOT_CONNECTED, was_sent=False)
         assert heard == [outcome]
 
