@@ -43,6 +43,8 @@ from tests.bad_input.rig import LIMIT_S, Kit, RawCsms, RawStation
 from tests.gateway_process import REPOSITORY
 
 WATCHERS, ASKS_PER_S = 20, 50.0
+BOOT = '{"reason":"PowerUp","chargingStation":{"vendorName":"kit","model":"kit"}}'
+BOOTS = {"1.6": '{"chargePointVendor":"kit","chargePointModel":"kit"}'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class Flood:
 
     async def _serves_newcomers(self, gateway: CountedGateway, csms: RawCsms) -> None:
         async with await RawStation.connect(gateway.port, "LATER", "1.6") as later:
+            await later.ask("BootNotification", BOOTS["1.6"])
             await Kit(gateway, csms, later).linked("LATER")
             await later.is_served()
         log = gateway.log()
@@ -182,7 +185,9 @@ class Slice:
 
 
 async def _comes_once(gateway: CountedGateway, name: str, version: str) -> None:
+    boot = BOOTS.get(version, BOOT)
     async with await RawStation.connect(gateway.port, name, version) as station:
+        await station.ask("BootNotification", boot)
         await station.ask("Heartbeat")
 
 
