@@ -25,7 +25,8 @@ from gateway.metering.runner import Metering, MeterOptions
 from gateway.model.circuit import Circuit
 from gateway.model.ids import CircuitId, MeterId, StationId
 from gateway.model.token import LateRefusal, OfflineMode
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions
 from gateway.store import database
 from gateway.uplink.backoff import Backoff

@@ -11,7 +11,8 @@ from gateway.clock import Clock
 from gateway.flows import bringup, housekeeping, local_list, replay, verdict
 from gateway.model.ids import StationId
 from gateway.model.records import Approval, Put
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from gateway.store.database import Runner
 from gateway.store.writer import Reopen, Writer, load
 from gateway.uplink.link import Connector

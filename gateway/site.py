@@ -14,7 +14,7 @@ from typing import TypeVar
 from msgspec.structs import replace as replaced
 
 from gateway.clock import Clock
-from gateway.core import idmap
+from gateway.core import idmap, outbox
 from gateway.core.authorize import Facts, authorize
 from gateway.core.ledger import Ledger
 from gateway.core.tokens import Shown, Tokens
@@ -44,7 +44,7 @@ from gateway.model.records import (
 from gateway.model.token import Decision, IdToken, Verdict
 from gateway.model.transaction import Transaction
 from gateway.ports import LinkState, StationPort, UplinkPort
-from gateway.site_options import SiteOptions as SiteOptions
+from gateway.site_options import SiteOptions
 from gateway.station import Pending, Station, StationOptions
 from gateway.store.writer import Settle, Writer
 
@@ -279,31 +279,20 @@ class Site:
 
     def deadline(self, station: Station, budget: Budget, received: float) -> float:
         """Until when (monotonic) the CSMS's answer is waited for; never above 60 % of the station's own patience."""
-        seconds = self.patience_s(station, budget)
+        seconds = self.options.patience_s(station.options, budget)
         if self.uplink.state(station.id) is LinkState.SUSPECT:
             seconds = min(seconds, self.options.suspect_s)
         return received + seconds
-
-    def patience_s(self, station: Station, budget: Budget) -> float:
-        """How long the CSMS is waited for while its link is good."""
-        seconds = self.options.budgets[budget]
-        own = station.options.call_timeout_s
-        return seconds if own is None else min(seconds, 0.6 * own)
 
     def link_up(self, station: Station, dialect: str) -> None:
         """The station's link to the CSMS is there: what was queued before is offline, what was parked may go again."""
         station.first_row_of_link = RowId(self._next_row)
         station.boot_retry_at = 0.0
         parked = [row for row in station.parked.values() if row.dialect == dialect]
-        unparked = [replaced(row, state=_before_parking(row)) for row in parked]
+        unparked = [replaced(row, state=outbox.before_parking(row)) for row in parked]
         self.note([Put(row) for row in unparked])
         station.second_chance.update(row.id for row in unparked)
         station.wake.set()
-
-    def link_failed(self, station: Station) -> None:
-        """An attempt failed: nobody need wait for the CSMS's own answer to the station's boot."""
-        if station.boot_waiter and not station.boot_waiter.done():
-            station.boot_waiter.set_result(None)
 
     # -- messages ---------------------------------------------------------------------------------------------------
 
@@ -350,11 +339,6 @@ class Site:
         """What the CSMS said of a token in an answer, in time or late."""
         size = self.options.authorization.cache_entries
         return self.tokens.learn(station.id, token, verdict, size=size, now=self.clock.now())
-
-
-def _before_parking(row: OutboxRow) -> RowState:
-    """A row that was refused has been sent: it stays as it was frozen."""
-    return RowState.RELEASED if row.errors else RowState.QUEUED
 
 
 def _set(mapping: dict[K, V], key: K, value: V, is_put: bool) -> None:

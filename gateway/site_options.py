@@ -27,3 +27,8 @@ class SiteOptions:
     models: Sequence[ModelOptions] = ()
     meters: Sequence[MeterId] = ()
     circuits: Sequence[Circuit] = ()
+
+    def patience_s(self, station: StationOptions, budget: Budget) -> float:
+        """How long the CSMS is waited for while its link is good; never above 60 % of the station's own patience."""
+        seconds, own = self.budgets[budget], station.call_timeout_s
+        return seconds if own is None else min(seconds, 0.6 * own)

@@ -137,6 +137,11 @@ class Station:
         """The CSMS has not accepted the station's boot: nothing queued may go up."""
         return self.registration in (RegistrationStatus.PENDING, RegistrationStatus.REJECTED)
 
+    def link_failed(self) -> None:
+        """An attempt failed: nobody need wait for the CSMS's own answer to the boot."""
+        if self.boot_waiter and not self.boot_waiter.done():
+            self.boot_waiter.set_result(None)
+
     def forget_troubles(self, row_id: RowId) -> None:
         """The row is delivered, or set aside."""
         for times in (self.retry_at, self.first_error_at, self.token_wait):

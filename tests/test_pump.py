@@ -27,7 +27,8 @@ from gateway.rpc.session import (
     Silence,
     Unanswered,
 )
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from gateway.transport import Listener
 from tests.sim import loop
 

@@ -18,7 +18,7 @@ from typing import Any
 from gateway.dialects import quirks
 from gateway.errors import SocketClosed
 from gateway.model.token import IdToken, LateRefusal, OfflineMode, Tag
-from gateway.site import SiteOptions
+from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.per_station import PerStationOptions

@@ -132,7 +132,9 @@ class DownlinkServer:
                 close_timeout=CLOSE_S,
                 max_size=options.max_message_bytes,
                 logger=_library_log(),
-                create_connection=cast(type[ServerConnection], partial(_Connection, self._everyone, Throttle())),
+                create_connection=cast(
+                    type[ServerConnection], partial(_Connection, self._everyone, Throttle(burst=100))
+                ),
                 ssl=context,
                 backlog=BACKLOG,
             )

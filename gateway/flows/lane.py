@@ -49,7 +49,7 @@ class Lane:
         self._on_rest = on_rest
         self._rules = {action: rule for action, rule in dialect.up.items() if rule.role is Role.TRANSACTION}
         self._read = dialect.codec.transaction
-        self._patience_s = site.patience_s(station, Budget.OTHER)
+        self._patience_s = site.options.patience_s(station.options, Budget.OTHER)
         self._call: Call | None = None
         self._rule: UpRule
         self._row: OutboxRow

@@ -205,7 +205,7 @@ class _Keeper:
                 if opened:
                     await self._hold(*opened)
                 else:
-                    self._site.link_failed(self._station)
+                    self._station.link_failed()
             except Exception:  # one station's trouble is never another's
                 log.exception("%s: its link to the CSMS failed", self._station.id)
                 failures += 1

@@ -13,7 +13,8 @@ from gateway.dialects import registry
 from gateway.flows import inbound
 from gateway.model.ids import StationId
 from gateway.rpc.frame import Call
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from gateway.store import database
 from gateway.store.writer import Writer
 from tests.bad_input.rig import TEXT, Kit, RawCsms, RawStation, WsFrame, request

@@ -12,7 +12,8 @@ from gateway.dialects.base import Dialect
 from gateway.flows import bringup
 from gateway.model.ids import StationId
 from gateway.rpc.session import Answered, Outcome, RefusedResult
-from gateway.site import SETTLE_S, Site, SiteOptions
+from gateway.site import SETTLE_S, Site
+from gateway.site_options import SiteOptions
 from gateway.station import Station
 from tests.downlink.rig import FakeUplink
 from tests.sim import loop as virtual

@@ -190,7 +190,8 @@ async def test_a_proxy_counts_its_descriptors_and_memory(tmp_path: Any) -> None:
         async with Proxy(arguments(port, csms_port, tmp_path), port, tmp_path, None) as proxy:
             empty = proc.descriptors(proxy.pid)
             await crowd.storm(port)
-            assert proc.descriptors(proxy.pid) == empty + 10
+            # The connection that looked whether it listens may have been counted before.
+            assert empty + 9 <= proc.descriptors(proxy.pid) <= empty + 10
             assert 5 * 2**20 < proc.rss_bytes(proxy.pid) < 200 * 2**20
     finally:
         await crowd.close()

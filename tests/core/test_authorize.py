@@ -24,7 +24,8 @@ from gateway.model.token import (
     Verdict,
 )
 from gateway.model.transaction import Transaction
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 PAST, FUTURE = "2026-03-01T07:59:59Z", "2026-03-01T08:00:01Z"

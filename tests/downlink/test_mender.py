@@ -15,7 +15,8 @@ from gateway.model.ids import StationId
 from gateway.model.records import Approval, Put, StationRecord
 from gateway.rpc.frame import Call
 from gateway.rpc.session import Answered, Refused
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions, fitting
 from tests.downlink.rig import CP, HEARTBEAT, LIMIT_S, Rig
 from tests.inbox import Inbox

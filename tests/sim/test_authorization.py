@@ -12,7 +12,7 @@ from gateway.demo.checker import Report
 from gateway.model.ids import StationId
 from gateway.model.records import Change
 from gateway.model.token import OfflineMode
-from gateway.site import SiteOptions
+from gateway.site_options import SiteOptions
 from tests.sim import loop
 from tests.sim.station import SimStation
 from tests.sim.world import World

@@ -13,7 +13,7 @@ from gateway.demo.history import Closed
 from gateway.model.ids import StationId
 from gateway.ports import LinkState
 from gateway.rpc.session import Priority, Silence, Unanswered
-from gateway.site import SiteOptions
+from gateway.site_options import SiteOptions
 from tests.sim.peer import NoAnswer
 from tests.uplink.link_world import CP, GRACE_S, LinkWorld, booked_offline, now, play, until
 
