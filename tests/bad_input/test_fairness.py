@@ -33,7 +33,6 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     await writing
 
 
-@pytest.mark.xfail(strict=True, reason="all that a read brings is handled in one turn, and a read brings 256 KiB")
 @pytest.mark.parametrize("data", [b'[3,"x",{}]', b"[2,x"])
 async def test_one_station_never_has_the_loop_for_long(rig: Rig, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames that nobody answers, so that nothing slows their sender down; the tiniest ones there are."""
