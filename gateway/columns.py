@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.core import uplink_secret
+from gateway.core.switches import Switches
 from gateway.model.ids import StationId
 from gateway.model.records import Change, Put
 from gateway.model.settings import Column, Columns, Key, Learned, Setting, UplinkSecret
+
+_NOTHING_SET = Switches()
 
 
 class SiteColumns:
@@ -61,6 +64,20 @@ class SiteColumns:
         """A whole number the CSMS has set."""
         value = self.believed(station, key)
         return int(value) if value is not None and value.strip().isdecimal() else None
+
+    def switches(self, station: StationId) -> Switches:
+        """What the CSMS has set of offline authorization."""
+        if station not in self._of:
+            return _NOTHING_SET
+        return Switches(
+            local_offline=self.believed_flag(station, Key.LOCAL_AUTHORIZE_OFFLINE),
+            allow_unknown=self.believed_flag(station, Key.OFFLINE_UNKNOWN_ID),
+            pre_authorize=self.believed_flag(station, Key.LOCAL_PRE_AUTHORIZE),
+            cache=self.believed_flag(station, Key.CACHE_ENABLED),
+            local_list=self.believed_flag(station, Key.LIST_ENABLED),
+            cache_lifetime_s=self.believed_number(station, Key.CACHE_LIFETIME),
+            master_group=self.believed(station, Key.MASTER_GROUP),
+        )
 
     def ping_interval_s(self, station: str) -> float | None:
         """How often the CSMS wants its link pinged; 0 = never."""

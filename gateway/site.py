@@ -15,6 +15,7 @@ from gateway.clock import Clock
 from gateway.core import idmap, outbox
 from gateway.core.authorize import Facts, authorize
 from gateway.core.space import Level, level
+from gateway.core.switches import Policy, policy
 from gateway.core.tokens import Shown
 from gateway.dialects.base import Budget
 from gateway.durable import Durable
@@ -152,9 +153,13 @@ class Site(Durable):
 
     def judge(self, shown: Shown) -> tuple[Decision, Facts]:
         """The same without a trace, and with what it rests on."""
-        now, options = self.clock.now(), self.options.authorization
-        facts = self.tokens.facts(shown, self.ledger, options.tags, now)
-        return authorize(shown.token, facts, mode=self.options.offline, options=options, now=now), facts
+        now, by = self.clock.now(), self.policy(shown.station)
+        facts = self.tokens.facts(shown, self.ledger, by.options, now)
+        return authorize(shown.token, facts, mode=by.mode, options=by.options, now=now), facts
+
+    def policy(self, station: StationId) -> Policy:
+        """By what tokens are judged there: the configuration, and what the CSMS has set."""
+        return policy(self.options.offline, self.options.authorization, self.columns.switches(station))
 
     def learn(self, station: Station, token: IdToken, verdict: Verdict) -> list[Change]:
         """What the CSMS said of a token in an answer, in time or late."""

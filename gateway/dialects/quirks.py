@@ -17,6 +17,7 @@ HISTORY_S = 600.0
 _ELSEWHERE = frozenset({"empty_values", "history_at_first_connect"})
 _VENDOR = ("chargepointvendor", "vendorname")
 _MODEL = ("chargepointmodel", "model")
+_SERIAL = ("chargepointserialnumber", "serialnumber", "chargeboxserialnumber")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,16 @@ def of(names: Iterable[str]) -> Quirks:
 
 def model_of(boot: bytes | None) -> tuple[str, str] | None:
     """Vendor and model of a BootNotification of any version, as lenient as can be; None without one."""
+    flat = _flat(boot)
+    return None if flat is None else (_first(flat, _VENDOR), _first(flat, _MODEL))
+
+
+def serial_of(boot: bytes | None) -> str:
+    """The serial number of a BootNotification of any version; empty if it says none."""
+    return _first(_flat(boot) or {}, _SERIAL)
+
+
+def _flat(boot: bytes | None) -> Json | None:
     try:
         found = json.loads(boot) if boot is not None else None
     except (ValueError, RecursionError):
@@ -135,7 +146,7 @@ def model_of(boot: bytes | None) -> tuple[str, str] | None:
     inner = flat.get("chargingstation")
     if isinstance(inner, dict):
         flat |= {name.casefold(): value for name, value in inner.items()}
-    return _first(flat, _VENDOR), _first(flat, _MODEL)
+    return flat
 
 
 def _first(found: Json, names: Iterable[str]) -> str:

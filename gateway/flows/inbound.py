@@ -117,6 +117,7 @@ async def _boot(incoming: Incoming) -> bytes:
     """A boot goes up before anything else of its station: the replay sends it, we wait for the CSMS's own words."""
     site, station, codec = incoming.site, incoming.station, incoming.dialect.codec
     boots = station.record.boots + 1
+    _tell_of_another_serial(station, incoming.call.payload)
     record = replace(
         station.record, boot=incoming.call.payload, boot_due=True, boots=boots, dialect=incoming.dialect.name
     )
@@ -141,6 +142,13 @@ async def _boot(incoming: Incoming) -> bytes:
     return answer
 
 
+def _tell_of_another_serial(station: Station, boot: bytes) -> None:
+    """A charger put in another's place begins anew: what the old one left unclosed stays as it was."""
+    before, now = quirks.serial_of(station.record.boot), quirks.serial_of(boot)
+    if before and now and before != now:
+        log.warning("%s: has another serial number, %s instead of %s: replaced?", station.id, now, before)
+
+
 async def _heartbeat(incoming: Incoming) -> bytes:
     """Answered here, always, with good time; the CSMS gets its heartbeat at the station's own pace, or at the one it
     has set (`flows.pace`)."""
@@ -161,7 +169,7 @@ async def _authorize(incoming: Incoming) -> bytes:
         if token and verdict:
             site.note([*site.learn(station, token, verdict), *_conflict(incoming, token, verdict)])
 
-    if token and site.options.authorization.pre_authorize and site.can_ask(station):
+    if token and site.policy(station.id).options.pre_authorize and site.can_ask(station):
         decision = site.authorize(Shown(station.id, token, evses=station.evses))
         if decision.is_accepted and decision.reason in PRE_AUTHORIZING:
             await _ask_aside(incoming, learn)

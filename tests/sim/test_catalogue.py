@@ -93,8 +93,9 @@ def test_any_id_of_the_csms_finds_its_transaction(is_offline: bool, tmp_path: Pa
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_replaced_charger_begins_anew(version: str, tmp_path: Path) -> None:
-    """Row 11: the old one's transaction is neither lost nor merged with the new one's, and no energy is invented."""
+def test_a_replaced_charger_begins_anew(version: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Row 11: the old one's transaction is neither lost nor merged with the new one's, no energy is invented, and the
+    log tells of the other serial number, once."""
 
     async def script(world: World) -> None:
         station = world.add("CP-1", version)
@@ -111,6 +112,7 @@ def test_a_replaced_charger_begins_anew(version: str, tmp_path: Path) -> None:
     (_, old_state, _, old_stop), (_, new_state, start, stop) = _ledger(world)
     assert (old_state, old_stop, new_state) == ("unclosed", None, "ended")
     assert stop >= start
+    assert sum("another serial number, SN-2 instead of SN-1" in line for line in caplog.messages) == 1
 
 
 @pytest.mark.parametrize("version", VERSIONS)
