@@ -36,7 +36,7 @@ from gateway.model.records import (
 )
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
-from gateway.store.packing import is_ambiguous, pack, unpack
+from gateway.store.packing import pack, unpack
 
 _Getter = Callable[[Any], Sequence[Any]]
 _AS_IT_IS = frozenset((bytes, bool, float, type(None)))
@@ -80,11 +80,10 @@ class Table:
 
     def parameters(self, record: Any) -> list[Any]:
         """The record's values as SQLite takes them."""
-        values = [value if type(value) in _AS_IT_IS else _plain(value) for value in self.put.values(record)]
-        if self.packed is not None and (
-            record.state is not RowState.RELEASED or record.offline or is_ambiguous(values[self.packed])
-        ):
-            values[self.packed] = pack(values[self.packed])
+        values = _plain_values(self.put.values(record))
+        if self.packed is not None:
+            # What is sent at once is not worth much time; what waits may wait for weeks.
+            values[self.packed] = pack(values[self.packed], is_brief=record.state is RowState.RELEASED)
         return values
 
     def record_of(self, row: Sequence[Any], columns: Sequence[str] | None = None) -> Any:
@@ -176,7 +175,7 @@ def statements(changes: Iterable[Change]) -> list[Statement]:
             op, values = table.put, table.parameters(record)
         else:
             op = table.drop if isinstance(change, Drop) else _DELIVERED
-            values = [value if type(value) in _AS_IT_IS else _plain(value) for value in op.values(record)]
+            values = _plain_values(op.values(record))
         made.append(Statement(op, (table.record, *table.key_values(record)), values))
     return made
 
@@ -212,15 +211,25 @@ def _flushed(groups: dict[Op, list[Statement]]) -> Iterator[tuple[str, list[Any]
     groups.clear()
 
 
+def _plain_values(values: Iterable[Any]) -> list[Any]:
+    """Values SQLite takes. Texts and numbers are nearly all there is, and are looked at without a call for each."""
+    plain = list(values)
+    for at, value in enumerate(plain):
+        kind = type(value)
+        if kind is str:
+            if not value.isascii():  # half a character is a station's nonsense
+                plain[at] = value.encode(errors="replace").decode()
+        elif kind is int:
+            if not -(2**63) <= value < 2**63:  # and so is a figure of more than 64 bits
+                plain[at] = None
+        elif kind not in _AS_IT_IS:
+            plain[at] = _plain(value)
+    return plain
+
+
 def _plain(value: Any) -> Any:
-    """A value SQLite takes. A figure of more than 64 bits, or half a character, is a station's nonsense."""
-    kind = type(value)
-    if kind is str:
-        return value if value.isascii() else value.encode(errors="replace").decode()
     if isinstance(value, StrEnum):
-        return value.value
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else None
+        return str.__str__(value)
     if isinstance(value, datetime):
         return value.isoformat()
     return json.dumps(value) if isinstance(value, tuple) else value

@@ -144,6 +144,7 @@ class Writer:
             while not (self._closing and not self._entries):
                 await self._wake.wait()
                 self._wake.clear()
+                await asyncio.sleep(0)  # what has come by now is read first: one commit for all of it
                 if self._entries and not await self._commit():
                     log.error("stopping with a bad store: what was not acknowledged will be asked again")
                     break
