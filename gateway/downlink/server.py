@@ -44,6 +44,18 @@ class ListenError(GatewayError):
 class _Connection(PushingServer):
     """One TCP connection, and what its handshake came to."""
 
+    __slots__ = (
+        "_began",
+        "_everyone",
+        "_hanging_up",
+        "address",
+        "admission",
+        "has_seat",
+        "named",
+        "refusal",
+        "refusals",
+    )
+
     def __init__(self, everyone: "set[_Connection]", refusals: Throttle, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._everyone = everyone
