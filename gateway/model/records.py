@@ -236,15 +236,13 @@ Record = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True, gc=False):
     """Insert the record, or replace the one with the same key."""
 
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True, gc=False):
     """Remove the record with this one's key."""
 
     record: Record

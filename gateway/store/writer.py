@@ -6,10 +6,11 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from gateway.errors import DamagedError, StoreError, StoreNotReady
 from gateway.model.records import Change, Delivered, Put, Record
@@ -31,8 +32,7 @@ _NOT_YET = (sqlite3.Error, OSError, StoreError, TimeoutError)
 """What may be over at the next attempt."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     """A turn, or a note (nobody waits for it)."""
 
     changes: Sequence[Change]
