@@ -24,6 +24,10 @@ class RowState(StrEnum):
     PARKED = "parked"
 
 
+RELEASED = RowState.RELEASED
+"""For what every message passes, as `events.STARTED`."""
+
+
 class OutboxRow(Struct, frozen=True, gc=False):
     """One message on its way to the CSMS, payload as received.
 

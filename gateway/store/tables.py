@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gateway.errors import DamagedError
 from gateway.model.records import (
+    RELEASED,
     AuditEntry,
     Change,
     ClockBase,
@@ -27,7 +28,6 @@ from gateway.model.records import (
     Record,
     RemoteStart,
     Reservation,
-    RowState,
     StationAuthorization,
     StationClock,
     StationRecord,
@@ -95,7 +95,7 @@ class Table:
             values = [_sane(value) for value in values]
         if self.packed is not None:
             # What is sent at once is not worth much time; what waits may wait for weeks.
-            values[self.packed] = pack(values[self.packed], is_brief=record.state is RowState.RELEASED)
+            values[self.packed] = pack(values[self.packed], is_brief=record.state is RELEASED)
         return values
 
     def record_of(self, row: Sequence[Any], columns: Sequence[str] | None = None) -> Any:
