@@ -232,8 +232,9 @@ class Durable:
 
     def drop_lazy(self, station: Station, row_id: RowId) -> None:
         """Forget a row that was never written."""
-        for ids in (station.lazy, station.orphans, station.sent):
-            ids.discard(row_id)
+        station.lazy.discard(row_id)
+        station.orphans.discard(row_id)
+        station.sent.discard(row_id)
         row = station.queue.pop(row_id, None)
         if row is not None:
             self.ledger.forget_row(row)

@@ -1,7 +1,6 @@
 """What is known of one station: its durable part, and what is true only now."""
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -17,6 +16,7 @@ from gateway.model.records import LatestMessage, OutboxRow, StationRecord
 from gateway.ports import LinkPort, StationPort
 from gateway.rpc.frame import Send
 from gateway.rpc.session import Outcome
+from gateway.wake import Wake
 
 _RECENT_ANSWERS = 32
 
@@ -102,7 +102,7 @@ class Station:
         """Messages the CSMS called for while it holds the station as Pending."""
         self.beat_due = False
         self.in_flight: RowId | None = None
-        self.outcomes: deque[tuple[OutboxRow, Outcome]] = deque()
+        self.outcomes: list[tuple[OutboxRow, Outcome]] = []
         """Outcomes nobody waits for any more: the replay settles them."""
         self.sent: set[RowId] = set()
         """Rows that were, or after a restart may have been, sent without an answer."""
@@ -122,7 +122,7 @@ class Station:
         self.turn_at: float | None = None
         """When it may send the next message of its backlog; the site gives the turns."""
         self.first_row_of_link = RowId(0)
-        self.wake, self.attached, self.calls_wake, self.list_wake = (asyncio.Event() for _ in range(4))
+        self.wake, self.attached, self.calls_wake, self.list_wake = (Wake() for _ in range(4))
 
     @property
     def id(self) -> StationId:

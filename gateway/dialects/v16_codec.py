@@ -11,6 +11,7 @@ from gateway.dialects.base import Json
 from gateway.dialects.payloads import encode, integer, member, read, read_answer, text
 from gateway.model.events import (
     SAYS_NOTHING,
+    UPDATED,
     BootAnswer,
     EventKind,
     StatusReport,
@@ -228,7 +229,7 @@ def _meter_values(payload: bytes) -> TransactionMessage | None:
     if station_tx_id is None:
         return None
     return TransactionMessage(
-        EventKind.UPDATED,
+        UPDATED,
         _hash(payload),
         station_tx_id=station_tx_id,
         evse=evse,

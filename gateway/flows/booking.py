@@ -17,7 +17,7 @@ from gateway.flows import delivery, timing
 from gateway.flows.incoming import Incoming, wait
 from gateway.model.events import EventKind, TransactionMessage
 from gateway.model.ids import RowId, StationId
-from gateway.model.records import Change, OutboxRow, Put, RowState
+from gateway.model.records import RELEASED, Change, OutboxRow, Put, RowState
 from gateway.model.token import AuthorizationStatus, Decision, Reason
 from gateway.model.transaction import Transaction
 from gateway.rpc.codes import CallError, ErrorCode
@@ -164,7 +164,7 @@ def new_row(
         kind,
         booked.key if booked else None,
         booked.token if booked else None,
-        RowState.RELEASED,
+        RELEASED,
         bound_tx_id=booked.upstream_tx_id if booked else None,
         stamp=site.time.stamp(),
         samples=is_samples,

@@ -10,7 +10,7 @@ from gateway.core import idmap, outbox
 from gateway.core.late_verdict import ends_session, is_deauthorized
 from gateway.dialects import registry
 from gateway.errors import StoreError
-from gateway.model.events import SAYS_NOTHING, EventKind, TransactionAnswer
+from gateway.model.events import ENDED, SAYS_NOTHING, STARTED, EventKind, TransactionAnswer
 from gateway.model.records import Change, Delivered, OutboxRow, Put, UnknownOutcome
 from gateway.model.settings import Key
 from gateway.model.token import AuthorizationStatus, LateRefusal, Reason
@@ -50,7 +50,7 @@ def send(site: Site, station: Station, row: OutboxRow, on_done: Callable[[Outcom
 
 def bound_payload(row: OutboxRow, transaction: Transaction | None) -> bytes:
     """The row's payload as it goes up: with the CSMS's id, the offline flag, and our own reason of a stop."""
-    is_ours = transaction is not None and row.kind is EventKind.ENDED and is_deauthorized(transaction)
+    is_ours = transaction is not None and row.kind is ENDED and is_deauthorized(transaction)
     is_same_id = row.bound_tx_id is None or (transaction and transaction.station_tx_id == str(row.bound_tx_id))
     if not (is_ours or row.offline) and is_same_id:
         return row.payload
@@ -124,7 +124,7 @@ def _finish(site: Site, station: Station, row: OutboxRow, payload: bytes) -> Non
         site.last_success_at = site.clock.monotonic()
     station.failures = 0
     station.sent.discard(row.id)
-    if row.errors or row.kind is EventKind.STARTED:
+    if row.errors or row.kind is STARTED:
         station.forget_troubles(row.id)
     if row.id in station.answered_here:
         station.answered_here.remove(row.id)

@@ -24,6 +24,7 @@ from gateway.rpc.session import Answered, Outcome, Priority, Request, Unanswered
 from gateway.site import Site
 from gateway.station import Station
 
+_TRANSACTION = Priority.TRANSACTION
 Rest = Callable[[], Awaitable[bytes]]
 """What is left to do for an answer, by somebody who can wait."""
 
@@ -85,16 +86,15 @@ class Lane:
         booked, changes = site.ledger.book(record.id, record.boots, message, now)
         if changes or (booked is not None and booked.parked):
             return False
-        timing.hear_message(site, station, message.timestamp)
-        fingerprint, kind = message.fingerprint, message.kind
-        name = self._dialect.name
+        if message.timestamp:
+            timing.hear_message(site, station, message.timestamp)
         row = booking.new_row(
             site,
-            name,
+            self._dialect.name,
             record.id,
             call,
-            fingerprint=fingerprint,
-            kind=kind,
+            fingerprint=message.fingerprint,
+            kind=message.kind,
             booked=booked,
             now=now,
             is_samples=message.samples_only,
@@ -148,7 +148,7 @@ class Lane:
 
         station.in_flight = row.id
         payload, timeout_s = delivery.bound_payload(row, booked), site.options.call_timeout_s
-        link.post(Request(row.message_id, row.action, payload, heard, Priority.TRANSACTION, timeout_s))
+        link.post(Request(row.message_id, row.action, payload, heard, _TRANSACTION, timeout_s))
 
     def _written(self, row: OutboxRow, error: StoreError | None) -> None:
         """The row is on disk: it goes up, by us if it still is the only one."""

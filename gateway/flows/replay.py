@@ -64,7 +64,7 @@ async def _serve(site: Site, station: Station) -> None:
 async def _step(site: Site, station: Station) -> float | None:
     """Do the next thing. Returns until when (monotonic) there is nothing to do; None: look again at once."""
     while station.outcomes:
-        await delivery.settle(site, station, *station.outcomes.popleft())
+        await delivery.settle(site, station, *station.outcomes.pop(0))
     now = site.clock.monotonic()
     dialect = site.uplink.dialect(station.id)
     if dialect is None:

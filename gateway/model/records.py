@@ -24,6 +24,10 @@ class RowState(StrEnum):
     PARKED = "parked"
 
 
+RELEASED = RowState.RELEASED
+"""For what every message passes, as `events.STARTED`."""
+
+
 class OutboxRow(Struct, frozen=True, gc=False):
     """One message on its way to the CSMS, payload as received.
 
@@ -236,15 +240,13 @@ Record = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True, gc=False):
     """Insert the record, or replace the one with the same key."""
 
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True, gc=False):
     """Remove the record with this one's key."""
 
     record: Record

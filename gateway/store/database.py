@@ -176,16 +176,19 @@ def sibling(path: Path, ending: str) -> Path:
 # -- room -----------------------------------------------------------------------------------------------------------
 
 
+_MEASURE = """
+    SELECT page_size, page_count, freelist_count, file
+    FROM pragma_page_size, pragma_page_count, pragma_freelist_count, pragma_database_list WHERE name = 'main'
+"""
+
+
 def measure(connection: sqlite3.Connection) -> Space:
     """How much room there is. Cheap: three figures of the first page, and one question to the file system."""
-    page_size = connection.execute("PRAGMA page_size").fetchone()[0]
-    pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    free = connection.execute("PRAGMA freelist_count").fetchone()[0]
-    path = path_of(connection)
-    return Space((pages - free) * page_size, free * page_size, _disk_free(path.parent) if path else 0)
+    page_size, pages, free, path = connection.execute(_MEASURE).fetchone()
+    return Space((pages - free) * page_size, free * page_size, _disk_free(os.path.dirname(path)) if path else 0)
 
 
-def _disk_free(folder: Path) -> int:
+def _disk_free(folder: str) -> int:
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gateway.errors import DamagedError
 from gateway.model.records import (
+    RELEASED,
     AuditEntry,
     Change,
     ClockBase,
@@ -27,7 +28,6 @@ from gateway.model.records import (
     Record,
     RemoteStart,
     Reservation,
-    RowState,
     StationAuthorization,
     StationClock,
     StationRecord,
@@ -36,10 +36,9 @@ from gateway.model.records import (
 )
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
-from gateway.store.packing import is_ambiguous, pack, unpack
+from gateway.store.packing import pack, unpack
 
 _Getter = Callable[[Any], Sequence[Any]]
-_AS_IT_IS = frozenset((bytes, bool, float, type(None)))
 MOST = 32
 """Records in one statement."""
 
@@ -74,17 +73,29 @@ class Table:
         self.drop = Op(lambda count: f'DELETE FROM "{name}" WHERE {where}', self.key_values, 1)
         hints = get_type_hints(record)
         self._fields = {name: _field(hints[name]) for name in self.columns}
+        self._texts = _getter(name for name in self.columns if self._fields[name] in _TEXTS)
+        self._numbers = _getter(name for name in self.columns if self._fields[name] in _NUMBERS)
+        self._plain = [
+            (at, convert) for at, name in enumerate(self.columns) if (convert := _plain_of(hints[name])) is not None
+        ]
         if packed:
             self._fields[packed] = (bytes,), unpack
         self.select = f'SELECT {names} FROM "{name}" ORDER BY {", ".join(key)}'
 
     def parameters(self, record: Any) -> list[Any]:
         """The record's values as SQLite takes them."""
-        values = [value if type(value) in _AS_IT_IS else _plain(value) for value in self.put.values(record)]
-        if self.packed is not None and (
-            record.state is not RowState.RELEASED or record.offline or is_ambiguous(values[self.packed])
-        ):
-            values[self.packed] = pack(values[self.packed])
+        values = list(self.put.values(record))
+        for at, convert in self._plain:
+            value = values[at]
+            if value is not None:
+                values[at] = convert(value)
+        # Without a step of Python's for each of them: this is done for every message that is written.
+        is_ascii = all(map(str.isascii, filter(None, self._texts(record))))
+        if not is_ascii or not all(map(_fits, filter(None, self._numbers(record)))):
+            values = [_sane(value) for value in values]
+        if self.packed is not None:
+            # What is sent at once is not worth much time; what waits may wait for weeks.
+            values[self.packed] = pack(values[self.packed], is_brief=record.state is RELEASED)
         return values
 
     def record_of(self, row: Sequence[Any], columns: Sequence[str] | None = None) -> Any:
@@ -104,6 +115,10 @@ class Table:
 
 _Field = tuple[tuple[type[Any], ...], Callable[[Any], Any] | None]
 """Types SQLite may give for a field, and what makes the field's value of them."""
+
+_TEXTS = (((str,), None), ((str, NoneType), None))
+_NUMBERS = (((int,), None), ((int, NoneType), None))
+_fits = range(-(2**63), 2**63).__contains__
 
 _PLAIN: dict[Any, _Field] = {
     str: ((str,), None),
@@ -128,6 +143,23 @@ def _field(annotation: Any) -> _Field:
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return (str,), {member.value: member for member in annotation}.__getitem__
     return _PLAIN[annotation]
+
+
+def _plain_of(annotation: Any) -> Callable[[Any], Any] | None:
+    """What makes a value SQLite takes of a field's; None if it is one."""
+    if get_origin(annotation) in (UnionType, Union):
+        [annotation] = [part for part in get_args(annotation) if part is not NoneType]
+    if get_origin(annotation) is tuple:
+        return json.dumps
+    if annotation is datetime:
+        return datetime.isoformat
+    return str.__str__ if isinstance(annotation, type) and issubclass(annotation, StrEnum) else None
+
+
+def _getter(names: Iterable[str]) -> _Getter:
+    """Gets those fields of a record."""
+    some = list(names)
+    return attrgetter(*some, *some[:1]) if some else lambda record: ()
 
 
 TABLES: dict[type[Any], Table] = {
@@ -176,7 +208,7 @@ def statements(changes: Iterable[Change]) -> list[Statement]:
             op, values = table.put, table.parameters(record)
         else:
             op = table.drop if isinstance(change, Drop) else _DELIVERED
-            values = [value if type(value) in _AS_IT_IS else _plain(value) for value in op.values(record)]
+            values = [_sane(value) for value in op.values(record)]
         made.append(Statement(op, (table.record, *table.key_values(record)), values))
     return made
 
@@ -212,18 +244,11 @@ def _flushed(groups: dict[Op, list[Statement]]) -> Iterator[tuple[str, list[Any]
     groups.clear()
 
 
-def _plain(value: Any) -> Any:
-    """A value SQLite takes. A figure of more than 64 bits, or half a character, is a station's nonsense."""
-    kind = type(value)
-    if kind is str:
-        return value if value.isascii() else value.encode(errors="replace").decode()
-    if isinstance(value, StrEnum):
-        return value.value
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else None
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return json.dumps(value) if isinstance(value, tuple) else value
+def _sane(value: Any) -> Any:
+    """A figure of more than 64 bits, or half a character, is a station's nonsense."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    return value if not isinstance(value, int) or _fits(value) else None
 
 
 def read(connection: sqlite3.Connection) -> list[Record]:

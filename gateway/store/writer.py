@@ -6,10 +6,11 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from gateway.errors import DamagedError, StoreError, StoreNotReady
 from gateway.model.records import Change, Delivered, Put, Record
@@ -31,8 +32,7 @@ _NOT_YET = (sqlite3.Error, OSError, StoreError, TimeoutError)
 """What may be over at the next attempt."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     """A turn, or a note (nobody waits for it)."""
 
     changes: Sequence[Change]
@@ -144,6 +144,7 @@ class Writer:
             while not (self._closing and not self._entries):
                 await self._wake.wait()
                 self._wake.clear()
+                await asyncio.sleep(0)  # what has come by now is read first: one commit for all of it
                 if self._entries and not await self._commit():
                     log.error("stopping with a bad store: what was not acknowledged will be asked again")
                     break

@@ -29,6 +29,7 @@ from gateway.transport import Socket
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import Connector, Link
 from gateway.uplink.passwords import Passwords
+from gateway.wake import Wake
 
 log = logging.getLogger(__name__)
 
@@ -160,14 +161,14 @@ class _Keeper:
     def __init__(self, site: Site, station: Station, options: PerStationOptions, connector: Connector) -> None:
         self.link: Link | None = None
         self.offers: list[Dialect] = []
-        self.wake = asyncio.Event()
+        self.wake = Wake()
         self._site = site
         self._station = station
         self._options = options
         self._connector = connector
         self._passwords = Passwords(site, station.id, is_shown=options.shows_password)
         self._state = LinkState.IDLE
-        self._tried = asyncio.Event()
+        self._tried = Wake()
         self._negotiating = 0
         self._refused: str | None = None
         self._was_ours = False
