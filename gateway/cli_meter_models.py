@@ -20,6 +20,7 @@ from gateway.cli_base import PLACES, TROUBLE, config_option, json_option
 _WIDE = 110
 """Columns of a terminal in which the sources have room."""
 
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """`key` and `value` go into the meter's section beside `driver`; None: the driver needs no model."""
