@@ -49,7 +49,7 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """`drain_per_s`: of all stations, each while it drains. `status_missing`: live statuses that never came to the CSMS."""
+    """`drain_per_s`: of all stations, each while it drains. `status_missing`: live statuses the CSMS never saw."""
 
     sessions: int
     messages: int
