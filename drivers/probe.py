@@ -165,28 +165,21 @@ def _with_line(table: dict[str, Any], settings: Settings, places: Places) -> dic
 async def _p1(port: str, where: str, verdict: Verdict, search: Search) -> Outcome:
     words = "a meter sends P1 telegrams here"
     try:
-        specs = p1_specs(p1_telegram(verdict.content) or b"", verdict.settings)
+        spec = p1_spec(p1_telegram(verdict.content) or b"", verdict.settings)
     except DriverError as error:
         return Outcome(port, words, (Meter(where, problem=str(error)),))
-    if not specs:
+    if spec is None:
         problem = "text comes, but no telegram that is known: it may be another protocol (D0), or the cable is bad"
         return Outcome(port, "a meter sends text here", (Meter(where, problem=problem),))
-    candidates = tuple(
-        Candidate(
-            {"driver": "p1", "port": port, **({} if spec == "v5" else {"spec": spec})},
-            f"P1 meter, specification {spec}",
-            f"heard at {verdict.settings}",
-        )
-        for spec in specs
-    )
-    return Outcome(port, words, (await _read(Meter(where, candidates), search),))
+    table = {"driver": "p1", "port": port, **({} if spec == "v5" else {"spec": spec})}
+    candidate = Candidate(table, f"P1 meter, specification {spec}", f"heard at {verdict.settings}")
+    return Outcome(port, words, (await _read(Meter(where, (candidate,)), search),))
 
 
-def p1_specs(telegram: bytes, settings: Settings | None) -> list[str]:
-    """Specifications that make values of a telegram, the one that makes most of it first. Raises DriverError."""
-    scores = {}
-    for name in sorted(SPECS, key=lambda name: name != "v5"):
-        spec = SPECS[name]
+def p1_spec(telegram: bytes, settings: Settings | None) -> str | None:
+    """The specification that makes most of a telegram, v5 among equals; None: no values in it. Raises DriverError."""
+    scores = {"v5": 0}
+    for name, spec in SPECS.items():
         if settings is None or (spec.baud, spec.bits, spec.parity) != (settings.baud, settings.bits, settings.parity):
             continue
         for found in Decoder(name).feed(telegram, 0.0):
@@ -194,7 +187,8 @@ def p1_specs(telegram: bytes, settings: Settings | None) -> list[str]:
             phases = [value for key in ("current_a", "voltage_v", "power_w") for value in values[key]]
             singles = [values[key] for key in ("power_total_w", "energy_import_kwh", "energy_export_kwh")]
             scores[name] = sum(value is not None for value in (*phases, *singles))
-    return sorted((name for name in scores if scores[name]), key=lambda name: -scores[name])
+    best = max(scores, key=lambda name: scores[name])
+    return best if scores[best] else None
 
 
 # -- meters that are asked --------------------------------------------------------------------------------------------

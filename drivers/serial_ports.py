@@ -9,6 +9,8 @@ import serialx
 from drivers.options import serial_place
 
 _LASTING = (Path("/dev/serial/by-id"), Path("/dev/serial/by-path"))
+_DEVICES = Path("/dev")
+_CONSOLES = Path("/sys/class/tty/console/active")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class SerialPort:
     name: str
     device: str
     product: str = ""
+    is_console: bool = False
+    """The kernel talks here: nothing else is to be sent."""
 
     @property
     def place(self) -> str:
@@ -27,14 +31,15 @@ class SerialPort:
         return self.name if self.name == self.device else f"{self.name} ({os.path.basename(self.device)})"
 
 
-def listed(folders: tuple[Path, ...] = _LASTING) -> list[SerialPort]:
+def listed(folders: tuple[Path, ...] = _LASTING, consoles: Path = _CONSOLES) -> list[SerialPort]:
     """All there are. Reads /dev and /sys; opens nothing."""
     lasting = _links(folders)
+    busy = {str(_DEVICES / name) for name in consoles.read_text().split()} if consoles.exists() else set()
     found = []
     for port in serialx.list_serial_ports():
         device = os.path.realpath(port.resolved_device or port.device)
         words = " ".join(filter(None, (port.manufacturer, port.product)))
-        found.append(SerialPort(lasting.get(device, port.device), device, words))
+        found.append(SerialPort(lasting.get(device, port.device), device, words, device in busy))
     return sorted(found, key=lambda port: (not port.product, port.name))
 
 

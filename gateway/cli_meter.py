@@ -28,6 +28,7 @@ from gateway.cli_base import (
     request,
 )
 from gateway.cli_meter_models import models
+from gateway.cli_meter_probe import probe_command
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.metering.runner import Metering
@@ -46,7 +47,7 @@ Shown = dict[str, Any]
 
 @click.group()
 def meter() -> None:
-    """Read the building's meters, and list those that are known."""
+    """Find the building's meters, read them, and list those that are known."""
 
 
 @meter.command()
@@ -73,6 +74,7 @@ def read(name: str, path: Path | None, as_json: bool, watch: bool, wait_s: float
 
 
 meter.add_command(models)
+meter.add_command(probe_command)
 
 
 async def _read(config: Config, name: MeterId, as_json: bool, watch: bool, wait_s: float) -> int:

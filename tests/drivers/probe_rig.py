@@ -138,6 +138,11 @@ class Line:
 
     # -- the meter ----------------------------------------------------------------------------------------------------
 
+    @property
+    def is_opened(self) -> bool:
+        """Whether somebody ever did."""
+        return bool(termios.tcgetattr(self._master)[4] != termios.B38400)
+
     def _fits(self) -> bool:
         attributes = termios.tcgetattr(self._master)
         baud, stop = _BAUDS.get(attributes[4]), 2 if attributes[2] & termios.CSTOPB else 1
@@ -179,7 +184,7 @@ class Line:
         assert with_crc(frame[:6]) == frame
         if unit not in self.units:
             return
-        content = _registers(self.units[unit], function, at, count)
+        content = registers(self.units[unit], function, at, count)
         if content is not None:
             self._say(with_crc(bytes((unit, function, 2 * count)) + content))
         elif not self.is_silent_to_unknown:
@@ -205,7 +210,7 @@ class _Port:
         await self.port.close()
 
 
-def _registers(unit: Unit, function: int, at: int, count: int) -> bytes | None:
+def registers(unit: Unit, function: int, at: int, count: int) -> bytes | None:
     registers = unit.holding if function == 3 else unit.input
     if function == 4 and count == 1 and at in unit.alone:
         registers = unit.alone

@@ -203,17 +203,18 @@ async def test_a_host_is_asked_over_tcp(folder: Path) -> None:
     assert found.trouble.kind is Kind.UNREACHABLE
 
 
-async def test_each_candidate_can_be_read(folder: Path) -> None:
-    """Where several fit, the person may want to see the next."""
-    with Line(folder / "p1", Settings(115_200), telegram("v5")) as line:
+async def test_where_several_fit_each_can_be_read(folder: Path) -> None:
+    (folder / "meter-models" / "acme-em4.toml").write_text(OWN_MODEL.replace("em3", "em4").replace("EM3", "EM4"))
+    with Line(folder / "line", Settings(19_200, stop=2), units={4: OWN_UNIT}) as line:
         search = line.search(folder)
         found = await at_port(str(line.link), search)
         (meter,) = found.meters
-        assert len(meter.candidates) > 1
+        assert [one.name for one in meter.candidates] == ["Acme EM3", "Acme EM4"]
+        assert not meter.is_clear
         reading, problem = await read_with(meter.candidates[1], search)
     assert problem == ""
     assert reading is not None
-    assert reading.current_a == (0.48, 0.44, 0.86)
+    assert reading.current_a == (5.5, -1.25, 0.0)
 
 
 def test_the_models_here_are_those_that_are_shipped() -> None:
