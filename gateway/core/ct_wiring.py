@@ -28,7 +28,7 @@ class Now:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class PhaseTest:
     """A test: the car was on this phase of the building, from 0; None: on all three."""
 
     phase: int | None
@@ -70,7 +70,7 @@ class Wiring:
         return tuple(back if len(back) <= len(forward) else forward)
 
 
-def wiring(tests: Sequence[Tested], now: Now) -> Wiring:
+def wiring(tests: Sequence[PhaseTest], now: Now) -> Wiring:
     """Only what follows from tests that were sure, and from there being one phase for each input."""
     places: dict[int, int] = {}
     directions: dict[int, int] = {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from gateway.core.ct_test import Finding, Level, Outcome, Rules, judge
-from gateway.core.ct_wiring import ORDERS, Now, Tested, corrections, wiring
+from gateway.core.ct_wiring import ORDERS, Now, PhaseTest, corrections, wiring
 from tests.metering.ct_plant import Car, Plant, random_plant
 
 WIRINGS = tuple(product(ORDERS, product((1, -1), repeat=3)))
@@ -29,7 +29,7 @@ class Result:
     what: str
 
 
-def tested(plant: Plant, rules: Rules) -> Finding:
+def finding_of(plant: Plant, rules: Rules) -> Finding:
     """As the shell does it: on and off until it is sure."""
     levels: list[Level] = [plant.level(is_on=False, settle_s=SETTLE_S, count=rules.take + 1)]
     while True:
@@ -49,10 +49,10 @@ def scene(order: tuple[int, ...], signs: tuple[int, ...], seed: int) -> Result:
     for phase in range(3):
         car = Car((phase,), source.uniform(5.8, 10.0), source.uniform(0.5, 4), source.uniform(1, 5))
         plant = random_plant(source, order, signs, car)
-        found = tested(plant, Rules(resolution_a=plant.resolution_a))
+        found = finding_of(plant, Rules(resolution_a=plant.resolution_a))
         if found.is_sure and (found.outcome is not Outcome.ONE or found.moved != _truth(order, signs, phase)):
             return Result(False, False, f"phase {phase + 1}: {found}")
-        tests.append(Tested(phase, found))
+        tests.append(PhaseTest(phase, found))
     result = wiring(tests, Now())
     if result.order not in (None, order) or any(signs[one] != sign for one, sign in result.directions.items()):
         return Result(False, result.is_complete, str(result))
@@ -75,7 +75,7 @@ def trap(seed: int) -> str | None:
     phases = source.choice(((), (0, 1), (1, 2), (0, 1, 2), (2,)))
     plant = random_plant(source, order, signs, Car(phases, source.uniform(6, 10)))
     plant.has_crossed_volts = phases == (2,)
-    found = tested(plant, Rules(resolution_a=plant.resolution_a))
+    found = finding_of(plant, Rules(resolution_a=plant.resolution_a))
     if not found.is_sure:
         return None
     truth = {one: signs[one] for one in range(3) if order[one] in phases}
