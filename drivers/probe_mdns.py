@@ -1,12 +1,12 @@
 """Meters that announce themselves in the network: Shelly and Victron. On zeroconf, of the extra `probe`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
-from drivers.api import DriverError, Kind
+from drivers.api import DriverError, Kind, Seams
 
 SHELLY: Final = "_shelly._tcp.local."
 VICTRON: Final = "_victron-energy-meter._udp.local."
@@ -35,9 +35,7 @@ def is_meter(name: str, service: str) -> bool:
     return service == VICTRON or "em" in name.lower().partition("-")[0].removeprefix("shelly")
 
 
-async def announced(
-    seconds: float, sleep: Callable[[float], Awaitable[None]], interfaces: Sequence[str] | None = None
-) -> list[Announced]:
+async def announced(seconds: float, seams: Seams, interfaces: Sequence[str] | None = None) -> list[Announced]:
     """Who announces itself within so many seconds. Raises DriverError: not installed, or no network."""
     try:
         zeroconf: Any = import_module("zeroconf")
@@ -57,7 +55,7 @@ async def announced(
     try:
         browser = asynchronous.AsyncServiceBrowser(network.zeroconf, list(SERVICES), handlers=[heard])
         try:
-            await sleep(seconds)
+            await seams.sleep(seconds)
         finally:
             await browser.async_cancel()
         infos = [asynchronous.AsyncServiceInfo(service, name) for service, name in sorted(seen)]

@@ -161,7 +161,7 @@ async def _look(task: _Task, console: Console) -> Seen:
     async def in_network() -> list[Outcome]:
         if task.looks_around:
             try:
-                seen.announced = await probe_mdns.announced(_ANNOUNCED_S, asyncio.sleep)
+                seen.announced = await probe_mdns.announced(_ANNOUNCED_S, task.search(said("network")).seams)
             except DriverError as error:
                 seen.notes.append(str(error))
         hosts = dict.fromkeys((*task.hosts, *(Host(one.address) for one in seen.announced)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from drivers import serial_ports
 from drivers.probe_mdns import SHELLY, VICTRON, announced, is_meter
+from tests.drivers.modbus_rig import real_seams
 
 LOOPBACK = ["127.0.0.1"]
 
@@ -44,7 +46,7 @@ async def test_meters_that_announce_themselves_are_found() -> None:
         await asyncio.gather(*[await network.async_register_service(info, **more) for info in infos])
 
     try:
-        found = await announced(3.0, meanwhile, LOOPBACK)
+        found = await announced(3.0, replace(real_seams(), sleep=meanwhile), LOOPBACK)
     finally:
         await network.async_close()
     assert [(one.name, one.address) for one in found] == [
