@@ -64,6 +64,7 @@ class Search:
     places: Places
     patience: Patience = field(default_factory=Patience)
     all_units: bool = False
+    usual_units: tuple[int, ...] = USUAL_UNITS
     said: Callable[[str], None] = lambda _words: None
     opener: Opener = open_port
 
@@ -80,7 +81,7 @@ class Search:
 
 async def at_port(port: str, search: Search) -> Outcome:
     """Listens, and asks only if nobody was heard."""
-    units = ALL_UNITS if search.all_units else USUAL_UNITS
+    units = ALL_UNITS if search.all_units else search.usual_units
     models = [model for model in search.models() if "serial" in getattr(model.modbus, "transports", ("serial",))]
     probe = LineProbe(port, search.seams, search.patience, search.said, search.opener)
     try:

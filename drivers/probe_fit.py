@@ -53,8 +53,17 @@ class Fit:
 
 
 def is_clear(fits: Sequence[Fit]) -> bool:
-    """Whether the first one is better than all others by what matters."""
-    return bool(fits) and (len(fits) == 1 or fits[0].rank[:3] > fits[1].rank[:3])
+    """Whether the first one is better than all others by what matters, or says the same as those that are as good."""
+    rivals = [fit for fit in fits if fit.rank[:3] == fits[0].rank[:3]]
+    return bool(fits) and all(is_same_map(fit.model, fits[0].model) for fit in rivals)
+
+
+def is_same_map(one: MeterModel, other: MeterModel) -> bool:
+    """Models under two names, of which it does not matter which is taken."""
+    return one.points == other.points and (one.modbus.function, one.modbus.word_order) == (
+        other.modbus.function,
+        other.modbus.word_order,
+    )
 
 
 def identify(models: Iterable[MeterModel], settings: Settings | None) -> Generator[Ask, Reply, list[Fit]]:

@@ -1,7 +1,7 @@
 """Finding meters on pseudo terminals, without being told what they are."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from drivers.model_file import files
 from drivers.options import Places
 from drivers.probe import Meter, Outcome, at_host, at_port, read_with
 from drivers.probe_host import Host
+from drivers.probe_scan import USUAL_UNITS
 from drivers.probe_sound import Settings
 from tests.drivers.modbus_fixtures import load
 from tests.drivers.modbus_rig import Unit, lock, tcp_server, with_crc, words
@@ -61,6 +62,7 @@ class Case:
     """Of L1."""
     problem: str = ""
     words: str = ""
+    asked: tuple[int, ...] = USUAL_UNITS
 
 
 def _modbus(model: str, unit: int = 1, **more: object) -> dict[str, Any]:
@@ -94,7 +96,7 @@ CASES = [
     ),
     Case(
         "own-model", Settings(19_200, stop=2), {4: OWN_UNIT}, is_silent_to_unknown=True,
-        tables=(_modbus("acme-em3", 4),), amps=5.5,
+        tables=(_modbus("acme-em3", 4),), amps=5.5, asked=(1, 4),
     ),
     Case("p1-v5", Settings(115_200), telegram=telegram("v5"), tables=({"driver": "p1"},), amps=0.48),
     Case("p1-v4.2", Settings(115_200), telegram=telegram("v4.2"), tables=({"driver": "p1"},)),
@@ -104,7 +106,7 @@ CASES = [
     ),
     Case("sml", Settings(9600), telegram=SML, words="an SML meter sends here"),
     Case("hdlc", Settings(2400, 8, "E"), telegram=HDLC, words="Nordic HAN"),
-    Case("nothing", Settings(9600), words="nobody speaks or answers here"),
+    Case("nothing", Settings(9600), words="nobody speaks or answers here", asked=(1, 2)),
 ]  # fmt: skip
 
 
@@ -118,7 +120,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_a_meter_is_found_without_being_told(case: Case, folder: Path) -> None:
     with Line(folder / case.name, case.settings, case.telegram, case.units, case.is_silent_to_unknown) as line:
-        found = await at_port(str(line.link), line.search(folder))
+        found = await at_port(str(line.link), replace(line.search(folder), usual_units=case.asked))
     assert case.words in found.words
     assert found.trouble is None
     if case.tables:
@@ -204,9 +206,10 @@ async def test_a_host_is_asked_over_tcp(folder: Path) -> None:
 
 
 async def test_where_several_fit_each_can_be_read(folder: Path) -> None:
-    (folder / "meter-models" / "acme-em4.toml").write_text(OWN_MODEL.replace("em3", "em4").replace("EM3", "EM4"))
+    other = OWN_MODEL.replace("em3", "em4").replace("EM3", "EM4").replace('scale = 0.001, unit = "A"', 'unit = "mA"')
+    (folder / "meter-models" / "acme-em4.toml").write_text(other)
     with Line(folder / "line", Settings(19_200, stop=2), units={4: OWN_UNIT}) as line:
-        search = line.search(folder)
+        search = replace(line.search(folder), usual_units=(4,))
         found = await at_port(str(line.link), search)
         (meter,) = found.meters
         assert [one.name for one in meter.candidates] == ["Acme EM3", "Acme EM4"]
