@@ -94,13 +94,13 @@ class HostProbe:
         """
         trouble = None
         open_ways = []
-        # The first unit in every way, before others in one: most hosts have nothing but that.
+        # The first unit in every way, before all else in one: most hosts have nothing but that.
         for way in _ways(self.host, models, self.places):
             self.said(f"asking {way.options.line}")
             try:
-                found = await self._units(way, units[:1], is_thorough=True, every_unit=False)
+                found = await self._units(way, units[:1], common_asks(way.models), every_unit=False)
                 if found and every_unit:
-                    found += await self._units(way, units[1:], is_thorough=False, every_unit=True)
+                    found += await self._units(way, units[1:], common_asks(way.models), every_unit=True)
             except Down as error:
                 trouble = trouble or error.trouble
                 continue
@@ -108,21 +108,23 @@ class HostProbe:
                 return found, None
             open_ways.append(way)
         for way in open_ways:
-            self.said(f"asking {way.options.line} for other units")
+            self.said(f"asking {way.options.line} for all else")
+            common = common_asks(way.models)
+            others = dict.fromkeys(first_value(model) for model in way.models)
             with suppress(Down):
-                if found := await self._units(way, units[1:], is_thorough=False, every_unit=every_unit):
-                    return found, None
+                for some, asks in ((units[1:], common), (units[:1], [ask for ask in others if ask not in common])):
+                    if found := await self._units(way, some, asks, every_unit=every_unit):
+                        return found, None
         return [], trouble
 
     async def _units(self, way: _Way, units: Sequence[int], *, is_thorough: bool, every_unit: bool) -> list[HostUnit]:
         """Raises Down."""
-        asks = dict.fromkeys((*common_asks(way.models), *(first_value(model) for model in way.models if is_thorough)))
         bus = buses.lease(self.seams, way.options.line)
         found = []
         try:
             asker = _Asker(bus, self.silent_s)
             for unit in units:
-                if await asker.answers(unit, list(asks)):
+                if await asker.answers(unit, asks):
                     found.append(await self._unit(asker, way, unit))
                 if found and not every_unit:
                     break
