@@ -117,7 +117,7 @@ class HostProbe:
                         return found, None
         return [], trouble
 
-    async def _units(self, way: _Way, units: Sequence[int], *, is_thorough: bool, every_unit: bool) -> list[HostUnit]:
+    async def _units(self, way: _Way, units: Sequence[int], asks: Sequence[Ask], *, every_unit: bool) -> list[HostUnit]:
         """Raises Down."""
         bus = buses.lease(self.seams, way.options.line)
         found = []
