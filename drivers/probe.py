@@ -56,7 +56,7 @@ class Outcome:
     """Bytes that were written on the line; hosts are not counted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
     """How to look. `said` is told what is done, for a person who waits."""
 

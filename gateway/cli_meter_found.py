@@ -38,19 +38,25 @@ def show(seen: Seen, console: Console) -> None:
         elif device and not outcome.meters:
             console.print(f"  Remedy: {escape(device.remedy)}", highlight=False)
         for meter in outcome.meters:
-            show_meter(meter, console)
+            show_meter(meter, console, outcome.place)
     for note in seen.notes:
         console.print(f"note: {escape(note)}", highlight=False)
     if not seen.outcomes:
         console.print("there is no serial port, and nobody announces itself: give --port or --host", highlight=False)
 
 
-def show_meter(meter: Meter, console: Console) -> None:
+def short(where: str) -> str:
+    """Without the folder of the device."""
+    return where.rpartition("/")[2] if where.startswith("/") else where
+
+
+def show_meter(meter: Meter, console: Console, place: str) -> None:
+    where = escape(meter.where.removeprefix(f"{place}, "))
     if meter.candidates:
         first = meter.candidates[0]
-        console.print(f"{escape(meter.where)}: [green]{escape(first.name)}[/green] ({first.why})", highlight=False)
+        console.print(f"{where}: [green]{escape(first.name)}[/green] ({first.why})", highlight=False)
     else:
-        console.print(escape(meter.where), highlight=False)
+        console.print(where, highlight=False)
     if meter.reading:
         console.print(_values(meter.reading))
     if meter.problem:

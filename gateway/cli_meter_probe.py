@@ -30,7 +30,7 @@ from gateway.cli_base import (
     load_config,
     request,
 )
-from gateway.cli_meter_found import Seen, plain, show, show_meter
+from gateway.cli_meter_found import Seen, plain, short, show, show_meter
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.config_edit import EditError
@@ -60,7 +60,7 @@ class _Task:
     def search(self, said: Callable[[str], None]) -> Search:
         clock = Clock()
         seams = Seams(clock.monotonic, clock.now, asyncio.sleep, random.Random())
-        return Search(seams, self.places, self.patience, self.all_units, said)
+        return Search(seams=seams, places=self.places, patience=self.patience, all_units=self.all_units, said=said)
 
 
 @click.command("probe")
@@ -147,7 +147,7 @@ async def _look(task: _Task, console: Console) -> Seen:
     seen = Seen()
 
     def said(place: str) -> Callable[[str], None]:
-        return lambda words: console.print(f"[dim]{escape(place)}: {escape(words)}[/dim]", highlight=False)
+        return lambda words: console.print(f"[dim]{escape(short(place))}: {escape(words)}[/dim]", highlight=False)
 
     async def at_port(port: serial_ports.SerialPort) -> Outcome:
         if port.is_console:
@@ -203,15 +203,15 @@ class _Writer:
         if self.is_sure:
             if meter.is_clear and meter.reading:
                 return meter.candidates[0]
-            self.console.print(f"{escape(meter.where)}: not clear enough to be written unasked", highlight=False)
+            self.console.print(f"{escape(short(meter.where))}: not clear enough to be written unasked", highlight=False)
             return None
         if not self.asks:
             return None
         for number, candidate in enumerate(meter.candidates):
             if number:
                 more, problem = asyncio.run(self._read(candidate))
-                show_meter(Meter(meter.where, (candidate,), reading=more, problem=problem), self.console)
-            if click.confirm(f"{meter.where}: does its display show these values, as {candidate.name}?"):
+                show_meter(Meter(meter.where, (candidate,), reading=more, problem=problem), self.console, "")
+            if click.confirm(f"{short(meter.where)}: does its display show these values, as {candidate.name}?"):
                 return candidate
         return None
 

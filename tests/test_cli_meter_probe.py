@@ -3,6 +3,7 @@
 import asyncio
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from gateway import cli_meter_probe
 from gateway.cli import main
 from gateway.config import load
 from tests.drivers.modbus_rig import with_crc
-from tests.drivers.probe_rig import Line
+from tests.drivers.probe_rig import Line, fixtures
 from tests.drivers.push_rig import telegram
 from tests.gateway_process import CONFIGURATION
 
@@ -65,6 +66,20 @@ async def test_what_was_found_is_confirmed_and_written(tmp_path: Path) -> None:
             assert problem in found.stdout.replace("\n", " ")
             assert path.read_text() == written
     assert line.written == b""
+
+
+async def test_a_modbus_meter_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, search = _file(tmp_path), cli_meter_probe._Task.search
+    monkeypatch.setattr(
+        cli_meter_probe._Task, "search", lambda task, said: replace(search(task, said), usual_units=(1, 2))
+    )
+    with Line(tmp_path / "line", Settings(9600), units=fixtures(u1="eastron-sdm630")) as line:
+        found = await _probe("--port", str(line.link), "--yes", "--config", str(path))
+    assert found.exit_code == 0, found.output
+    assert "unit 1 answers at 9600 8N1" in found.stdout
+    (meter,) = [meter.options for meter in load(path).meters if meter.id == "grid"]
+    assert meter.model_dump(mode="json")["model"].startswith("eastron-")
+    assert "10.50" in found.stdout
 
 
 async def test_json_asks_nothing_and_writes_nothing(tmp_path: Path) -> None:

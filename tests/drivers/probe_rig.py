@@ -101,7 +101,8 @@ class Line:
     def search(self, folder: Path) -> Search:
         clock = Clock()
         seams = Seams(lambda: clock.monotonic() * _FASTER, clock.now, self.rest, random.Random(1))
-        return Search(seams, Places(folder), Patience(listen_s=12.0, silent_s=0.3, host_s=0.3), opener=self.open)
+        patience = Patience(listen_s=12.0, silent_s=0.3, host_s=0.3)
+        return Search(seams=seams, places=Places(folder), patience=patience, opener=self.open)
 
     async def open(self, name: str, settings: Settings, received: Callable[[bytes], None]) -> Port:
         def count(data: bytes) -> None:
