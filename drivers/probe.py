@@ -89,7 +89,7 @@ async def at_port(port: str, search: Search) -> Outcome:
     except Unusable as error:
         return Outcome(port, error.trouble.problem, trouble=error.trouble, sent=probe.sent)
     except OtherMaster as error:
-        return Outcome(port, _other_master(error.units, error.settings), sent=probe.sent)
+        return Outcome(port, _other_master(error.units, error.settings, probe.sent), sent=probe.sent)
     if probed.verdict.sound is None:
         return await _modbus(port, probed, search)
     return await _pushed(port, probed.verdict, search)
@@ -136,7 +136,7 @@ async def _pushed(port: str, verdict: Verdict, search: Search) -> Outcome:
     sound, settings = verdict.sound, verdict.settings
     assert settings is not None
     if sound is Sound.MODBUS:
-        return Outcome(port, _other_master(verdict.units, settings))
+        return Outcome(port, _other_master(verdict.units, settings, 0))
     where = f"{port}, {settings}"
     if sound is Sound.P1_ENCRYPTED:
         problem = "its telegrams are encrypted: ask the grid operator for the key, then see docs/configuration.md"
@@ -258,9 +258,9 @@ def _counted(meters: int) -> str:
     return "one device answers" if meters == 1 else f"{meters} devices answer"
 
 
-def _other_master(units: Sequence[int], settings: Settings) -> str:
+def _other_master(units: Sequence[int], settings: Settings, sent: int) -> str:
     whom = f", with unit {', '.join(map(str, units))}" if units else ""
     return (
-        f"another master speaks on this line ({settings}{whom}): nothing more was sent. A line has one master: "
-        "take the other one off, or read its meter from there"
+        f"another master speaks on this line ({settings}{whom}): nothing {'more ' if sent else ''}was sent. "
+        "A line has one master: take the other one off, or read its meter from there"
     )
