@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -53,7 +54,10 @@ _SLOW_S = 2.0
 )
 @click.option("--amps", default="6-10", show_default=True, help="What the car draws: from-to, or one number.")
 @click.option("--settle", "settle_s", default=10.0, show_default=True, help="Seconds to wait after each switching.")
-@click.option("--rounds", default=8, show_default=True, type=click.IntRange(3, 50), help="The most before it gives up.")
+@click.option("--hold", "hold_s", default=20.0, show_default=True, help="Seconds to watch each level longer, at most.")
+@click.option(
+    "--rounds", default=10, show_default=True, type=click.IntRange(3, 50), help="The most before it gives up."
+)
 @click.option("--yes", "is_sure", is_flag=True, help="Write the corrections without asking.")
 @config_option
 @json_option
@@ -65,6 +69,7 @@ def ct_test(
     phases: tuple[str, ...],
     amps: str,
     settle_s: float,
+    hold_s: float,
     rounds: int,
     is_sure: bool,
     path: Path | None,
@@ -94,7 +99,7 @@ def ct_test(
         )
     ]
     console = Console(stderr=as_json)
-    pace = Pace(settle_s=settle_s, most_rounds=rounds)
+    pace = Pace(settle_s=settle_s, hold_s=hold_s, most_rounds=rounds)
     tests, inputs = asyncio.run(_Run(config, meter.id, _amps(amps), pace, console).tests(places))
     now = Now(meter.options.phase_order, meter.options.invert, inputs)
     found = wiring(tests, now)
@@ -242,6 +247,7 @@ class _Run:
             asyncio.get_running_loop().time,
             rules,
             pace=self.pace,
+            source=random.Random(),
             told=lambda progress: _told(progress, self.console),
         )
         self.console.print(said(finding), highlight=False)

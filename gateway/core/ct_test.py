@@ -16,19 +16,25 @@ from typing import Final
 
 from gateway.model.metering import Phases
 
-_DISTURBED: Final = 0.35
-"""Share of steps that other loads are expected to disturb."""
+_DISTURBED: Final = (0.07, 0.35, 0.6)
+"""Share of steps that other loads are expected to disturb: the least, if nothing is known, and the most."""
+_ALIKE: Final = (0.02, 0.1, 0.4)
+"""Share of steps that another load of the car's size disturbs, likewise: a car, or what comes and goes by itself."""
+_EXPOSED: Final = 1.5
+"""A step takes longer than a level is watched, so more may happen in it."""
 _SPREAD_A: Final = 8.0
-"""How large disturbances are: those of a car's size are common."""
+"""How large disturbances of any size are."""
 _FARTHEST_A: Final = 200.0
 _FLOOR_A: Final = 0.2
 _WOBBLE: Final = 0.04
 """A car's own current varies by this part."""
 _CERTAIN: Final = math.log(1e7)
-"""Odds of the best against all others together."""
+"""Odds of the best against all others together..."""
+_NO_MORE: Final = math.log(300)
+"""... and against a car on the same phase and another one, too: the person was told to take one of one phase."""
 _AGREEING: Final = 5
 """So many steps have to show it, both up and down."""
-_SHARE: Final = 0.5
+_SHARE: Final = 0.4
 _NOISY: Final = 1 / 3
 """Noise above this part of the car's current hides it."""
 _ALIGNED: Final = 0.75
@@ -37,7 +43,7 @@ _REACTIVE: Final = 0.5
 Beside the volts of another phase a car's step is half active and 0.87 reactive."""
 _WEAK: Final = 0.88
 """A step below this part of the least amperes is not the whole car's."""
-_GRID: Final = 24
+_GRID: Final = 18
 STATES: Final = tuple(product((0, 1, -1), repeat=3))
 """Of L1, L2, L3: does not move, moves with the car, moves against it."""
 
@@ -53,7 +59,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Readings while the car surely drew its current, or surely none."""
+    """Readings while the car surely drew its current, or surely none. The longer, the better others are known."""
 
     is_on: bool
     samples: tuple[Sample, ...]
@@ -115,7 +121,8 @@ def judge(levels: Sequence[Level], rules: Rules) -> Finding:
     noise = {phase: _noise(levels, phase, rules) for phase in phases}
     if min(noise.values()) > _NOISY * rules.amps[0]:
         return Finding(Outcome.NOISY, {}, None, 0.0, len(steps), 0)
-    state, amps, odds = _weighed(moves, noise, rules.amps)
+    disturbed = {phase: _disturbed(levels, phase, noise[phase], rules) for phase in phases}
+    state, amps, odds = _weighed(moves, noise, disturbed, rules.amps)
     moved = {phase: sign for phase, sign in enumerate(state) if sign}
     agrees = [
         all(abs(moves[phase][i] - sign * amps) <= _near(noise[phase], amps) for phase, sign in moved.items())
@@ -178,40 +185,73 @@ def _near(noise: float, amps: float) -> float:
     return 3 * (noise + _WOBBLE * amps)
 
 
+def _disturbed(levels: Sequence[Level], phase: int, noise: float, rules: Rules) -> tuple[float, float]:
+    """How often other loads change this phase, at all and by a car's size, as seen while nobody switched the car."""
+    changes = []
+    for level in levels:
+        first, last = level.samples[: rules.take], level.samples[-rules.take :]
+        change = _change([s.directed_a[phase] for s in first], [s.directed_a[phase] for s in last])
+        if change is not None and len(level.samples) >= 2 * rules.take:
+            changes.append(abs(change))
+    some = sum(change > 3 * noise for change in changes)
+    large = sum(change > max(3 * noise, 0.5 * rules.amps[0]) for change in changes)
+    return _rate(some, len(changes), _DISTURBED), _rate(large, len(changes), _ALIKE)
+
+
+def _rate(seen: int, watched: int, bounds: tuple[float, float, float]) -> float:
+    least, unknown, most = bounds
+    return min(most, max(least, (_EXPOSED * seen + 2 * unknown) / (watched + 2)))
+
+
 def _weighed(
-    moves: Mapping[int, Sequence[float]], noise: Mapping[int, float], amps: tuple[float, float]
+    moves: Mapping[int, Sequence[float]],
+    noise: Mapping[int, float],
+    disturbed: Mapping[int, tuple[float, float]],
+    amps: tuple[float, float],
 ) -> tuple[tuple[int, ...], float, float]:
     """The best state, its amperes, and its logarithmic odds against all others."""
     low, high = 0.7 * amps[0], 1.15 * amps[1]
     grid = [low * (high / low) ** (i / (_GRID - 1)) for i in range(_GRID)]
-    still = {phase: _log_likelihood(xs, 0.0, noise[phase]) for phase, xs in moves.items()}
-    moving = {
-        (phase, sign, i): _log_likelihood(xs, sign * a, noise[phase] + _WOBBLE * a)
+    likely = {
+        (phase, sign): [_log_likelihood(xs, sign, a, noise[phase], disturbed[phase]) for a in grid]
         for phase, xs in moves.items()
-        for sign in (1, -1)
-        for i, a in enumerate(grid)
+        for sign in (0, 1, -1)
     }
-    states = [state for state in STATES if all(not sign or phase in moves for phase, sign in enumerate(state))]
     scores: dict[tuple[int, ...], tuple[float, float]] = {}
-    for state in states:
-        base = sum(still[phase] for phase in moves if not state[phase])
-        parts = [(phase, sign) for phase, sign in enumerate(state) if sign]
-        by_amps = [sum(moving[phase, sign, i] for phase, sign in parts) for i in range(_GRID)] if parts else [0.0]
-        best = max(range(len(by_amps)), key=by_amps.__getitem__)
-        scores[state] = base + _log_sum(by_amps) - math.log(len(by_amps)), grid[best] if parts else 0.0
+    for state in STATES:
+        if all(not sign or phase in moves for phase, sign in enumerate(state)):
+            by_amps = [sum(likely[phase, state[phase]][i] for phase in moves) for i in range(_GRID)]
+            best = max(range(_GRID), key=by_amps.__getitem__)
+            scores[state] = _log_sum(by_amps), grid[best]
     winner = max(scores, key=lambda state: scores[state][0])
-    others = [score for state, (score, _) in scores.items() if state != winner]
-    return winner, scores[winner][1], scores[winner][0] - _log_sum(others)
+    more = [score for state, (score, _) in scores.items() if state != winner and _has_all(state, winner)]
+    others = [score for state, (score, _) in scores.items() if state != winner and not _has_all(state, winner)]
+    top, at = scores[winner]
+    odds = min(top - _log_sum(others), top - _log_sum(more) + _CERTAIN - _NO_MORE if more else math.inf)
+    return winner, at, odds
 
 
-def _log_likelihood(xs: Sequence[float], middle: float, deviation: float) -> float:
-    """Of steps around a middle, some of which are disturbed."""
-    top, total = (1 - _DISTURBED) / (deviation * math.sqrt(2 * math.pi)), 0.0
+def _has_all(state: Sequence[int], least: Sequence[int]) -> bool:
+    """Whether all that moves in one moves in the other, too, and in at least one phase."""
+    return any(least) and all(sign in (0, state[phase]) for phase, sign in enumerate(least))
+
+
+def _log_likelihood(xs: Sequence[float], sign: int, amps: float, noise: float, disturbed: tuple[float, float]) -> float:
+    """Of steps with the car's part in them: clean, disturbed by anything, or by what is like the car."""
+    deviation = noise + _WOBBLE * amps if sign else noise
+    anything, alike = disturbed
+    top = 1 / (deviation * math.sqrt(2 * math.pi))
+    clean, like, broad = (1 - max(anything, alike)) * top, 0.5 * alike * top, anything / (2 * _SPREAD_A)
+    total = 0.0
     for x in xs:
-        z = (x - middle) / deviation
-        disturbed = math.exp(-min(abs(x), _FARTHEST_A) / _SPREAD_A) * _DISTURBED / (2 * _SPREAD_A)
-        total += math.log(disturbed + (top * math.exp(-0.5 * z * z) if abs(z) < 30 else 0.0))
+        rest = x - sign * amps
+        near = clean * _bell(rest / deviation) + like * _bell((abs(rest) - amps) / deviation)
+        total += math.log(near + broad * math.exp(-min(abs(rest), _FARTHEST_A) / _SPREAD_A))
     return total
+
+
+def _bell(z: float) -> float:
+    return math.exp(-0.5 * z * z) if abs(z) < 8 else 0.0
 
 
 def _log_sum(values: Sequence[float]) -> float:

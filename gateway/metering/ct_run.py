@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 from typing import Protocol
 
 from gateway.core.ct_test import Finding, Level, Rules, Sample, judge
@@ -27,8 +28,11 @@ class Pace:
 
     settle_s: float = 10.0
     """After switching: cars take seconds to ramp, and meters to tell."""
+    hold_s: float = 20.0
+    """A level is watched for up to this much longer than needed, by chance: nothing that comes and goes by itself keeps
+    step with the car then, and is seen."""
     least_rounds: int = 3
-    most_rounds: int = 8
+    most_rounds: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ async def run(
     rules: Rules,
     *,
     pace: Pace,
+    source: Random,
     told: Callable[[Progress], None] = lambda _progress: None,
 ) -> Finding:
     """Goes on until it is sure, or for the most rounds. The car is off at the end.
@@ -55,13 +60,14 @@ async def run(
     """
     is_charging = False
     try:
-        levels = [await _level(readings, now, rules, pace, is_on=False)]
+        levels = [Level(False, await _samples(readings, now() + pace.settle_s, pace.hold_s, rules.take))]
         told(Progress(levels[0], 0, None))
         for rounds in range(1, pace.most_rounds + 1):
             for is_on in (True, False):
                 await steps.switch(is_on=is_on)
                 is_charging = is_on
-                levels.append(await _level(readings, now, rules, pace, is_on=is_on))
+                hold_s = source.uniform(0, pace.hold_s)
+                levels.append(Level(is_on, await _samples(readings, now() + pace.settle_s, hold_s, rules.take)))
                 is_last = not is_on and rounds >= pace.least_rounds
                 finding = judge(levels, rules) if is_last else None
                 told(Progress(levels[-1], rounds, finding))
@@ -74,10 +80,9 @@ async def run(
             await steps.switch(is_on=False)
 
 
-async def _level(readings: Readings, now: Callable[[], float], rules: Rules, pace: Pace, *, is_on: bool) -> Level:
-    since = now() + pace.settle_s
+async def _samples(readings: Readings, since: float, hold_s: float, take: int) -> tuple[Sample, ...]:
     samples: list[Sample] = []
-    while len(samples) <= rules.take:
+    while len(samples) <= take or samples[-1].at < since + hold_s:
         if (sample := await readings.next()).at >= since:
             samples.append(sample)
-    return Level(is_on, tuple(samples))
+    return tuple(samples)

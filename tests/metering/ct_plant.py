@@ -29,6 +29,19 @@ class Load:
 
 
 @dataclass
+class Cycler:
+    """On and off by the clock: a compressor, or a car that somebody else switches."""
+
+    amps: float
+    period_s: float
+    begins_s: float
+    phases: tuple[int, ...]
+
+    def at(self, now: float) -> float:
+        return self.amps if (now - self.begins_s) % self.period_s < self.period_s / 2 else 0.0
+
+
+@dataclass
 class Car:
     """Follows with a delay and a ramp; `phases` of the building, from 0."""
 
@@ -65,7 +78,7 @@ class Plant:
     delay_s: float = 1.0
     interval_s: float = 1.0
     has_crossed_volts: bool = False
-    loads: list[Load] = field(default_factory=list)
+    loads: list[Load | Cycler] = field(default_factory=list)
     base: list[complex] = field(default_factory=list)
     now: float = 0.0
     _said: list[tuple[float, Sample]] = field(default_factory=list)
@@ -82,13 +95,16 @@ class Plant:
     def switch(self, *, is_on: bool) -> None:
         self.car.switch(self.now, is_on=is_on)
 
-    def level(self, *, is_on: bool, settle_s: float, count: int) -> Level:
+    def level(self, *, is_on: bool, settle_s: float, hold_s: float, count: int) -> Level:
         """Switches, waits, and reads."""
         self.switch(is_on=is_on)
         began = self.now
         while (sample := self.reading()).at < began + settle_s:
             pass
-        return Level(is_on, (sample, *(self.reading() for _ in range(count - 1))))
+        samples = [sample]
+        while len(samples) < count or samples[-1].at < began + settle_s + hold_s:
+            samples.append(self.reading())
+        return Level(is_on, tuple(samples))
 
     def _measured(self) -> Sample:
         """Amperes as phasors to the phase's own volts; what is measured is rounded."""
@@ -124,4 +140,7 @@ def random_plant(source: random.Random, order: Sequence[int], signs: Sequence[in
     for _ in range(source.randrange(7)):
         phases = tuple(range(3)) if source.random() < 0.3 else (source.randrange(3),)
         plant.loads.append(Load(source, source.choice((2.0, 6.0, 16.0, 32.0)), source.uniform(15, 200), phases))
+    if source.random() < 0.15:
+        amps = source.choice((car.amps, source.uniform(4, 12)))
+        plant.loads.append(Cycler(amps, source.uniform(20, 90), source.uniform(0, 90), (source.randrange(3),)))
     return plant

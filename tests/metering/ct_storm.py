@@ -13,11 +13,11 @@ from itertools import product
 
 from gateway.core.ct_test import Finding, Level, Outcome, Rules, judge
 from gateway.core.ct_wiring import ORDERS, Now, PhaseTest, corrections, wiring
+from gateway.metering.ct_run import Pace
 from tests.metering.ct_plant import Car, Plant, random_plant
 
 WIRINGS = tuple(product(ORDERS, product((1, -1), repeat=3)))
-SETTLE_S = 12.0
-LEAST_STEPS, MOST_STEPS = 6, 16
+PACE = Pace()
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,18 @@ class Result:
 
 def finding_of(plant: Plant, rules: Rules) -> Finding:
     """As the shell does it: on and off until it is sure."""
-    levels: list[Level] = [plant.level(is_on=False, settle_s=SETTLE_S, count=rules.take + 1)]
+
+    def level(*, is_on: bool) -> Level:
+        hold_s = plant.source.uniform(0, PACE.hold_s)
+        return plant.level(is_on=is_on, settle_s=PACE.settle_s, hold_s=hold_s, count=rules.take + 1)
+
+    levels = [level(is_on=False)]
     while True:
-        levels.append(plant.level(is_on=len(levels) % 2 == 1, settle_s=SETTLE_S, count=rules.take + 1))
-        if (
-            len(levels) % 2 == 1
-            and len(levels) > LEAST_STEPS
-            and ((found := judge(levels, rules)).is_sure or len(levels) > MOST_STEPS)
-        ):
-            return found
+        levels.append(level(is_on=len(levels) % 2 == 1))
+        if len(levels) % 2 == 1 and len(levels) > 2 * PACE.least_rounds:
+            found = judge(levels, rules)
+            if found.is_sure or len(levels) > 2 * PACE.most_rounds:
+                return found
 
 
 def scene(order: tuple[int, ...], signs: tuple[int, ...], seed: int) -> Result:

@@ -11,6 +11,8 @@ from gateway.metering.ct_run import Pace, Progress, run
 from tests.metering.ct_plant import Car, Plant, random_plant
 from tests.metering.ct_storm import WIRINGS, finding_of, scene, trap
 
+SOURCE = random.Random(11)
+
 
 @dataclass
 class Site:
@@ -44,7 +46,7 @@ def _site(seed: int = 5) -> Site:
 async def test_a_quiet_building_takes_three_rounds() -> None:
     site = _site()
     told: list[Progress] = []
-    found = await run(site, site, site.now, Rules(), pace=Pace(), told=told.append)
+    found = await run(site, site, site.now, Rules(), pace=Pace(), source=SOURCE, told=told.append)
     assert (found.outcome, found.moved) == (Outcome.ONE, {2: -1})
     assert site.switched == [True, False] * 3
     assert [one.level.is_on for one in told] == [False, True, False, True, False, True, False]
@@ -59,7 +61,7 @@ async def test_a_quiet_building_takes_three_rounds() -> None:
 async def test_it_goes_on_while_it_is_unsure_and_then_says_so() -> None:
     site = _site()
     site.plant.car.amps = 0.0
-    found = await run(site, site, site.now, Rules(), pace=Pace(most_rounds=5))
+    found = await run(site, site, site.now, Rules(), pace=Pace(most_rounds=5), source=SOURCE)
     assert found.outcome is Outcome.NOTHING
     assert site.switched == [True, False] * 5
 
@@ -69,7 +71,7 @@ async def test_the_car_is_off_after_a_failure(breaks_at: int) -> None:
     site = _site()
     site.breaks_at = breaks_at
     with pytest.raises(TimeoutError):
-        await run(site, site, site.now, Rules(), pace=Pace())
+        await run(site, site, site.now, Rules(), pace=Pace(), source=SOURCE)
     assert not site.switched or site.switched[-1] is False
 
 
