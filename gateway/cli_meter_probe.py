@@ -5,7 +5,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from drivers import probe, probe_mdns, serial_ports
-from drivers.api import DriverError, Reading, Seams
+from drivers.api import DriverError, Kind, Reading, Seams
 from drivers.modbus_line import tcp_place
 from drivers.options import Places
 from drivers.probe import Candidate, Meter, Outcome, Search
@@ -41,7 +41,7 @@ MODBUS_PORT = 502
 
 @dataclass(frozen=True)
 class _Task:
-    """What was asked for. `taken`: places a running gateway uses, with its meter's name."""
+    """What was asked for. `configured`: places of the configuration's meters, with their names."""
 
     ports: tuple[serial_ports.SerialPort, ...]
     hosts: tuple[Host, ...]
@@ -49,13 +49,23 @@ class _Task:
     patience: Patience
     all_units: bool
     places: Places
-    taken: Mapping[str, str]
+    configured: Mapping[str, str]
+    is_running: bool
+    """The gateway, with this configuration. If it does not, nobody is disturbed."""
 
     def left_alone(self, called: str, place: str) -> Outcome | None:
         """What is said of a place that the running gateway uses."""
-        if (meter := self.taken.get(place)) is None:
+        meter = self.configured.get(place)
+        if meter is None or not self.is_running:
             return None
         return Outcome(called, f"meter {meter} of the running gateway reads here: left alone")
+
+    def told(self, outcome: Outcome, place: str) -> Outcome:
+        """With a guess at who uses a port, if somebody does."""
+        meter = self.configured.get(place)
+        if meter is None or outcome.trouble is None or outcome.trouble.kind is not Kind.IN_USE:
+            return outcome
+        return replace(outcome, words=f"{outcome.words}; it is that of meter {meter}: does a gateway run?")
 
     def search(self, said: Callable[[str], None]) -> Search:
         clock = Clock()
@@ -108,7 +118,8 @@ def probe_command(
         patience=Patience(listen_s=listen_s),
         all_units=all_ids,
         places=Places(file.absolute().parent if file else Path.cwd()),
-        taken=_taken(config) if config else {},
+        configured=_places(config) if config else {},
+        is_running=config is not None and _is_running(config),
     )
     console = Console(stderr=as_json)
     seen = asyncio.run(_look(task, console))
@@ -130,12 +141,15 @@ def _host(text: str) -> Host:
     return Host(name, int(port))
 
 
-def _taken(config: Config) -> dict[str, str]:
-    """Nothing, if the gateway does not run: then nobody is disturbed."""
+def _is_running(config: Config) -> bool:
     try:
         request(config, "GET", "/v1/meters")
     except Unreachable:
-        return {}
+        return False
+    return True
+
+
+def _places(config: Config) -> dict[str, str]:
     resources = ((meter.id, meter.options.resource()) for meter in config.meters)
     return {resource.place: name for name, resource in resources if resource}
 
@@ -152,7 +166,9 @@ async def _look(task: _Task, console: Console) -> Seen:
     async def at_port(port: serial_ports.SerialPort) -> Outcome:
         if port.is_console:
             return Outcome(str(port), "this machine's console: left alone. With --port it is looked at all the same")
-        return task.left_alone(str(port), port.place) or await probe.at_port(port.name, task.search(said(port.name)))
+        if outcome := task.left_alone(str(port), port.place):
+            return outcome
+        return task.told(await probe.at_port(port.name, task.search(said(port.name))), port.place)
 
     async def at_host(host: Host) -> Outcome:
         place = tcp_place(host.name, host.port or MODBUS_PORT)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from drivers.serial_ports import SerialPort
 from gateway import cli_meter_probe
 from gateway.cli import main
 from gateway.config import load
-from tests.drivers.modbus_rig import with_crc
+from tests.drivers.modbus_rig import lock, with_crc
 from tests.drivers.probe_rig import Line, fixtures
 from tests.drivers.push_rig import telegram
 from tests.gateway_process import CONFIGURATION
@@ -114,15 +115,27 @@ async def test_ports_of_a_running_gateway_and_consoles_are_left_alone(
         path = _file(tmp_path, f'[meter.main]\ndriver = "p1"\nport = "{line.link}"\n')
         monkeypatch.setattr(cli_meter_probe, "request", lambda *_asked: {})
         found = await _probe("--port", str(line.link), "--config", str(path))
-        assert "meter main of the running gateway reads here: left alone" in found.stdout.replace("\n", " ")
+        assert "meter main of the running gateway reads here: left alone" in _flat(found)
         assert found.exit_code == 1
+
+        monkeypatch.undo()
+        descriptor = lock(line.link)
+        try:
+            found = await _probe("--port", str(line.link), "--config", str(path))
+        finally:
+            os.close(descriptor)
+        assert "it is that of meter main: does a gateway run?" in _flat(found)
 
         console = SerialPort(str(line.link), str(line.link), is_console=True)
         monkeypatch.setattr(serial_ports, "listed", lambda: [console])
         monkeypatch.setattr(probe_mdns, "announced", _nobody)
         found = await _probe("--config", str(path))
-        assert "this machine's console: left alone" in found.stdout.replace("\n", " ")
+        assert "this machine's console: left alone" in _flat(found)
         assert not line.is_opened
+
+
+def _flat(found: Result) -> str:
+    return found.stdout.replace("\n", " ")
 
 
 async def _nobody(*_asked: object) -> list[object]:
