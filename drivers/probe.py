@@ -197,8 +197,8 @@ def p1_spec(telegram: bytes, settings: Settings | None) -> str | None:
 
 async def _modbus(port: str, probed: Probed, search: Search) -> Outcome:
     if not probed.verdict.is_silent:
-        words = "something speaks on this line that nothing here understands; nothing was sent, not to disturb it"
-        return Outcome(port, words)
+        words = "something speaks on this line that nothing here understands; nothing was sent, not to disturb it. "
+        return Outcome(port, words + "If nobody should be there: check the wires A and B, and the terminators")
     meters = tuple([await _read(_at_port(port, unit, search), search) for unit in probed.units])
     return Outcome(port, _counted(len(meters)) if meters else "nobody speaks or answers here", meters, sent=probed.sent)
 

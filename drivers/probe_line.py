@@ -220,7 +220,7 @@ class LineProbe:
         answer = answer_in(self._rest(frame), question)
         rest = self._rest(frame).replace(answer, b"", 1) if answer else self._rest(frame)
         self._content = b""
-        await self._judge(rest, settings, may_be_noise=bool(answer))
+        await self._judge(rest, settings, may_be_noise=bool(answer) or len(rest) <= probe_sound.GLITCH)
         if not answer:
             return None
         if answer[1] & 0x80:

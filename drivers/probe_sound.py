@@ -52,6 +52,9 @@ bytes at the highest one, so the first is listened to longest."""
 _IF_THERE_IS_TALK: Final = (Settings(9600, 8, "E"), Settings(19_200, 8, "E"), Settings(19_200), Settings(38_400))
 """Where a Modbus master may be recognised, to name it."""
 _SHORT: Final = 0.25
+GLITCH: Final = 2
+"""So many bytes may come by themselves when a port is opened, or an adapter turns from sending to listening. The
+shortest question of a master has eight, and at a wrong speed no fewer bytes are heard."""
 
 _OBIS_LINE = re.compile(rb"\d-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}[^\r\n(]{0,8}\([^\r\n]*\)\r?\n")
 _P1_START = re.compile(rb"/[A-Za-z]{3}[^\r\n]{1,40}\r?\n")
@@ -71,6 +74,10 @@ class Window:
     settings: Settings
     content: bytes
 
+    @property
+    def has_talk(self) -> bool:
+        return len(self.content) > GLITCH
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -88,7 +95,7 @@ def next_window(done: Sequence[Window], listen_s: float) -> tuple[Settings, floa
     """How to listen next, and for how many seconds at most; None: enough was heard to judge."""
     if verdict(done).sound is not None:
         return None
-    has_talk = any(window.content for window in done)
+    has_talk = any(window.has_talk for window in done)
     order = (*LISTENED, *_IF_THERE_IS_TALK) if has_talk else LISTENED
     if len(done) >= len(order):
         return None
@@ -101,7 +108,7 @@ def verdict(done: Sequence[Window]) -> Verdict:
         if sound := recognised(window.content):
             units = tuple(sorted({unit for unit, _ in frames(window.content)})) if sound is Sound.MODBUS else ()
             return Verdict(False, sound, window.settings, window.content, units)
-    return Verdict(not any(window.content for window in done))
+    return Verdict(not any(window.has_talk for window in done))
 
 
 def recognised(content: bytes) -> Sound | None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from drivers import probe_mdns, serial_ports
+from drivers import probe_line, probe_mdns, serial_ports
 from drivers.probe_sound import Settings
 from drivers.serial_ports import SerialPort
 from gateway import cli_meter_probe
@@ -71,6 +71,7 @@ async def test_what_was_found_is_confirmed_and_written(tmp_path: Path) -> None:
 
 async def test_a_modbus_meter_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, search = _file(tmp_path), cli_meter_probe._Task.search
+    monkeypatch.setattr(probe_line, "_GAP_S", 0.0)
     monkeypatch.setattr(
         cli_meter_probe._Task, "search", lambda task, said: replace(search(task, said), usual_units=(1, 2))
     )
@@ -150,3 +151,9 @@ async def test_without_a_configuration_the_section_is_shown(tmp_path: Path, monk
     assert found.exit_code == 0, found.output
     assert f'[meter.grid]\ndriver = "p1"\nport = "{line.link}"' in found.stdout
     assert "there is no configuration file" in found.stdout
+
+
+def test_the_commands_explain_themselves() -> None:
+    for command in ("probe", "ct-test"):
+        found = CliRunner().invoke(main, ["meter", command, "--help"])
+        assert (found.exit_code, len(found.stdout.splitlines()) > 20) == (0, True)

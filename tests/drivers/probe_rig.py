@@ -63,6 +63,8 @@ class Line:
     telegram: bytes = b""
     units: Mapping[int, Unit] = field(default_factory=dict)
     is_silent_to_unknown: bool = False
+    glitch: bytes = b""
+    """What the adapter adds to each question: `b"echo"` is the question itself."""
     talks_after: int | None = None
     """A second master begins after so many questions."""
     questions: list[bytes] = field(default_factory=list)
@@ -164,6 +166,8 @@ class Line:
             self._say(self.telegram if self._fits() else bytes(byte * 7 % 251 | 0x80 for byte in self.telegram[:40]))
 
     def _say(self, content: bytes) -> None:
+        if not content:
+            return
         with suppress(BlockingIOError):
             self._said += os.write(self._master, content)
 
@@ -180,6 +184,7 @@ class Line:
             self._changed.set()
 
     def _answer(self, frame: bytes) -> None:
+        self._say(frame if self.glitch == b"echo" else self.glitch)
         unit, function = frame[:2]
         at, count = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
         assert with_crc(frame[:6]) == frame

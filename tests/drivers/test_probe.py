@@ -168,6 +168,14 @@ async def test_a_master_that_begins_later_stops_the_probe(folder: Path, after: i
     assert len(line.written) == line.written_at_talk == found.sent
 
 
+@pytest.mark.parametrize("what", [b"\x00", b"\x00\xff", b"echo"])
+async def test_what_adapters_add_is_no_master(folder: Path, what: bytes) -> None:
+    """Stray bytes, or all that is sent once more."""
+    with Line(folder / "line", Settings(9600), units=fixtures(u2="eastron-sdm630"), glitch=what) as line:
+        found = await at_port(str(line.link), replace(line.search(folder), usual_units=(1, 2, 3)))
+    assert [meter.candidates[0].table["unit"] for meter in found.meters] == [2]
+
+
 async def test_a_port_in_use_or_gone_is_told_in_words(folder: Path) -> None:
     with Line(folder / "used", Settings(9600)) as line:
         descriptor = lock(line.link)

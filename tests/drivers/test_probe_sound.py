@@ -66,15 +66,21 @@ def test_a_silent_line_is_listened_to_long_once_and_short_with_other_settings() 
 
 
 def test_with_talk_each_setting_is_listened_to_until_it_makes_sense() -> None:
-    done = [Window(LISTENED[0], b"\x00\xe0")]
+    done = [Window(LISTENED[0], b"\x00\xe0\x00")]
     assert next_window(done, 12.0) == (Settings(9600, 7, "E"), 12.0)
     heard = [*done, Window(Settings(9600, 7, "E"), telegram("v2.2"))]
     assert next_window(heard, 12.0) is None
     assert (verdict(heard).sound, verdict(heard).settings) == (Sound.P1, Settings(9600, 7, "E"))
     while step := next_window(done, 12.0):
-        done.append(Window(step[0], b"\x81\x40"))
+        done.append(Window(step[0], b"\x81\x40\x07"))
     assert len(done) == 9
     assert (verdict(done).is_silent, verdict(done).sound) == (False, None)
+
+
+def test_a_byte_that_comes_with_the_opening_of_a_port_is_no_talk() -> None:
+    done = [Window(settings, b"\x00") for settings in LISTENED]
+    assert next_window(done[:1], 12.0) == (LISTENED[1], 3.0)
+    assert verdict(done).is_silent
 
 
 def test_a_telegram_is_waited_for_to_its_end() -> None:

@@ -29,30 +29,30 @@ class Result:
     what: str
 
 
-def finding_of(plant: Plant, rules: Rules) -> Finding:
+def finding_of(plant: Plant, rules: Rules, pace: Pace = PACE) -> Finding:
     """As the shell does it: on and off until it is sure."""
 
     def level(*, is_on: bool) -> Level:
-        hold_s = plant.source.uniform(0, PACE.hold_s)
-        return plant.level(is_on=is_on, settle_s=PACE.settle_s, hold_s=hold_s, count=rules.take + 1)
+        hold_s = plant.source.uniform(0, pace.hold_s)
+        return plant.level(is_on=is_on, settle_s=pace.settle_s, hold_s=hold_s, count=rules.take + 1)
 
     levels = [level(is_on=False)]
     while True:
         levels.append(level(is_on=len(levels) % 2 == 1))
-        if len(levels) % 2 == 1 and len(levels) > 2 * PACE.least_rounds:
+        if len(levels) % 2 == 1 and len(levels) > 2 * pace.least_rounds:
             found = judge(levels, rules)
-            if found.is_sure or len(levels) > 2 * PACE.most_rounds:
+            if found.is_sure or len(levels) > 2 * pace.most_rounds:
                 return found
 
 
-def scene(order: tuple[int, ...], signs: tuple[int, ...], seed: int) -> Result:
+def scene(order: tuple[int, ...], signs: tuple[int, ...], seed: int, pace: Pace = PACE) -> Result:
     """A car on each phase in turn."""
     source = random.Random(f"{order} {signs} {seed}")
     tests = []
     for phase in range(3):
         car = Car((phase,), source.uniform(5.8, 10.0), source.uniform(0.5, 4), source.uniform(1, 5))
         plant = random_plant(source, order, signs, car)
-        found = finding_of(plant, Rules(resolution_a=plant.resolution_a))
+        found = finding_of(plant, Rules(resolution_a=plant.resolution_a), pace)
         if found.is_sure and (found.outcome is not Outcome.ONE or found.moved != _truth(order, signs, phase)):
             return Result(False, False, f"phase {phase + 1}: {found}")
         tests.append(PhaseTest(phase, found))
