@@ -56,7 +56,7 @@ _SLOW_S = 2.0
 @click.option("--settle", "settle_s", default=10.0, show_default=True, help="Seconds to wait after each switching.")
 @click.option("--hold", "hold_s", default=20.0, show_default=True, help="Seconds to watch each level longer, at most.")
 @click.option(
-    "--rounds", default=10, show_default=True, type=click.IntRange(3, 50), help="The most before it gives up."
+    "--rounds", default=10, show_default=True, type=click.IntRange(4, 50), help="The most before it gives up."
 )
 @click.option("--yes", "is_sure", is_flag=True, help="Write the corrections without asking.")
 @config_option

@@ -94,7 +94,7 @@ def test_a_wrong_wiring_is_told_and_put_right(tmp_path: Path, monkeypatch: pytes
     building = Building((1, 2, 0), (-1, -1, -1))
     found = _run(path, building, monkeypatch, *STATIONS, typed="n\n")
     assert found.exit_code == 1, found.output
-    assert len(building.prompts) >= 18
+    assert len(building.prompts) >= 24
     assert building.prompts[0] == "Let the car charge at CP-1, and press Enter when it draws its current"
     assert building.prompts[-1].startswith("Stop the car at CP-3")
     assert "sure: L3 down by" in found.stdout

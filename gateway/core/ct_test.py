@@ -30,7 +30,7 @@ _WOBBLE: Final = 0.04
 """A car's own current varies by this part."""
 _CERTAIN: Final = math.log(1e7)
 """Odds of the best against all others together..."""
-_NO_MORE: Final = math.log(300)
+_NO_MORE: Final = math.log(3000)
 """... and against a car on the same phase and another one, too: the person was told to take one of one phase."""
 _AGREEING: Final = 5
 """So many steps have to show it, both up and down."""

@@ -31,7 +31,7 @@ class Pace:
     hold_s: float = 20.0
     """A level is watched for up to this much longer than needed, by chance: nothing that comes and goes by itself keeps
     step with the car then, and is seen."""
-    least_rounds: int = 3
+    least_rounds: int = 4
     most_rounds: int = 10
 
 
