@@ -136,9 +136,9 @@ def probe_command(
 
 def _host(text: str) -> Host:
     name, _, port = text.rpartition(":")
-    if not name or not port.isdecimal():
-        return Host(text)
-    return Host(name, int(port))
+    if not name or not port.isdecimal() or (":" in name and not name.endswith("]")):
+        return Host(text.strip("[]"))
+    return Host(name.strip("[]"), int(port))
 
 
 def _is_running(config: Config) -> bool:

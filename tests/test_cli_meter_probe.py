@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from drivers import probe_line, probe_mdns, serial_ports
+from drivers.probe_host import Host
 from drivers.probe_sound import Settings
 from drivers.serial_ports import SerialPort
 from gateway import cli_meter_probe
@@ -151,6 +152,20 @@ async def test_without_a_configuration_the_section_is_shown(tmp_path: Path, monk
     assert found.exit_code == 0, found.output
     assert f'[meter.grid]\ndriver = "p1"\nport = "{line.link}"' in found.stdout
     assert "there is no configuration file" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "port"),
+    [
+        ("meter.local", "meter.local", None),
+        ("192.0.2.7:1502", "192.0.2.7", 1502),
+        ("fe80::1", "fe80::1", None),
+        ("[fe80::1]:502", "fe80::1", 502),
+        ("[fe80::1]", "fe80::1", None),
+    ],
+)
+def test_hosts_may_have_a_port(text: str, name: str, port: int | None) -> None:
+    assert cli_meter_probe._host(text) == Host(name, port)
 
 
 def test_the_commands_explain_themselves() -> None:
