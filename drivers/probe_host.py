@@ -107,7 +107,8 @@ class HostProbe:
             if found:
                 return found, None
             open_ways.append(way)
-        for way in open_ways:
+        # Where one way is shut, another that is merely silent (UDP always is) is not worth more time.
+        for way in open_ways if trouble is None else ():
             self.said(f"asking {way.options.line} for all else")
             common = common_asks(way.models)
             others = dict.fromkeys(first_value(model) for model in way.models)
