@@ -54,7 +54,9 @@ _SLOW_S = 2.0
 )
 @click.option("--amps", default="6-10", show_default=True, help="What the car draws: from-to, or one number.")
 @click.option("--settle", "settle_s", default=10.0, show_default=True, help="Seconds to wait after each switching.")
-@click.option("--hold", "hold_s", default=20.0, show_default=True, help="Seconds to watch each level longer, at most.")
+@click.option(
+    "--hold", "hold_s", default=30.0, show_default=True, help="Seconds to watch every other level, by chance."
+)
 @click.option(
     "--rounds", default=10, show_default=True, type=click.IntRange(4, 50), help="The most before it gives up."
 )

@@ -28,9 +28,9 @@ class Pace:
 
     settle_s: float = 10.0
     """After switching: cars take seconds to ramp, and meters to tell."""
-    hold_s: float = 20.0
-    """A level is watched for up to this much longer than needed, by chance: nothing that comes and goes by itself keeps
-    step with the car then, and is seen."""
+    hold_s: float = 30.0
+    """Every other level, by chance, is watched for so long: nothing that comes and goes by itself keeps step with the
+    car then, and it is seen."""
     least_rounds: int = 4
     most_rounds: int = 10
 
@@ -66,7 +66,7 @@ async def run(
             for is_on in (True, False):
                 await steps.switch(is_on=is_on)
                 is_charging = is_on
-                hold_s = source.uniform(0, pace.hold_s)
+                hold_s = source.choice((0.0, pace.hold_s))
                 levels.append(Level(is_on, await _samples(readings, now() + pace.settle_s, hold_s, rules.take)))
                 is_last = not is_on and rounds >= pace.least_rounds
                 finding = judge(levels, rules) if is_last else None

@@ -33,7 +33,7 @@ def finding_of(plant: Plant, rules: Rules, pace: Pace = PACE) -> Finding:
     """As the shell does it: on and off until it is sure."""
 
     def level(*, is_on: bool) -> Level:
-        hold_s = plant.source.uniform(0, pace.hold_s)
+        hold_s = plant.source.choice((0.0, pace.hold_s))
         return plant.level(is_on=is_on, settle_s=pace.settle_s, hold_s=hold_s, count=rules.take + 1)
 
     levels = [level(is_on=False)]
