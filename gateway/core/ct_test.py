@@ -20,8 +20,6 @@ _DISTURBED: Final = (0.07, 0.35, 0.6)
 """Share of steps that other loads are expected to disturb: the least, if nothing is known, and the most."""
 _ALIKE: Final = (0.02, 0.1, 0.4)
 """Share of steps that another load of the car's size disturbs, likewise: a car, or what comes and goes by itself."""
-_EXPOSED: Final = 1.5
-"""A step takes longer than a level is watched, so more may happen in it."""
 _SPREAD_A: Final = 8.0
 """How large disturbances of any size are."""
 _FARTHEST_A: Final = 200.0
@@ -186,21 +184,26 @@ def _near(noise: float, amps: float) -> float:
 
 
 def _disturbed(levels: Sequence[Level], phase: int, noise: float, rules: Rules) -> tuple[float, float]:
-    """How often other loads change this phase, at all and by a car's size, as seen while nobody switched the car."""
-    changes = []
+    """How many steps other loads change on this phase, at all and by a car's size: as seen while nobody switched."""
+    take = rules.take
+    # A step reaches from the last readings of a level to the first of the next.
+    gap_s = statistics.fmean(b.samples[:take][-1].at - a.samples[-take:][0].at for a, b in pairwise(levels))
+    watched_s, changes = 0.0, []
     for level in levels:
-        first, last = level.samples[: rules.take], level.samples[-rules.take :]
+        first, last = level.samples[:take], level.samples[-take:]
         change = _change([s.directed_a[phase] for s in first], [s.directed_a[phase] for s in last])
-        if change is not None and len(level.samples) >= 2 * rules.take:
+        if change is not None and len(level.samples) >= 2 * take:
             changes.append(abs(change))
+            watched_s += last[-1].at - first[0].at
     some = sum(change > 3 * noise for change in changes)
     large = sum(change > max(3 * noise, 0.5 * rules.amps[0]) for change in changes)
-    return _rate(some, len(changes), _DISTURBED), _rate(large, len(changes), _ALIKE)
+    return _rate(some, watched_s / max(gap_s, 1.0), _DISTURBED), _rate(large, watched_s / max(gap_s, 1.0), _ALIKE)
 
 
-def _rate(seen: int, watched: int, bounds: tuple[float, float, float]) -> float:
+def _rate(seen: int, watched: float, bounds: tuple[float, float, float]) -> float:
+    """`watched`: for how many steps' time."""
     least, unknown, most = bounds
-    return min(most, max(least, (_EXPOSED * seen + 2 * unknown) / (watched + 2)))
+    return min(most, max(least, (seen + 2 * unknown) / (watched + 2)))
 
 
 def _weighed(

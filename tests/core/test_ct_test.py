@@ -25,7 +25,7 @@ def _levels(
     for number in range(2 * rounds + 1):
         is_on = number % 2 == 1
         samples = []
-        for second in range(12):
+        for second in range(20):
             values: list[float | None] = [
                 base[phase] + source.gauss(0, noise) + (moved.get(phase, 0.0) if is_on else 0.0) for phase in range(3)
             ]
@@ -35,7 +35,7 @@ def _levels(
                 values[hidden] = None
             one, two, three = values
             sizes = [None if value is None else abs(value) for value in values]
-            samples.append(Sample(100.0 * number + second, (one, two, three), (sizes[0], sizes[1], sizes[2])))
+            samples.append(Sample(30.0 * number + second, (one, two, three), (sizes[0], sizes[1], sizes[2])))
         found.append(Level(is_on, tuple(samples)))
     return found
 
