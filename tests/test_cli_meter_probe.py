@@ -34,7 +34,7 @@ def _file(folder: Path, extra: str = COMMENT) -> Path:
 
 async def _probe(*words: str, typed: str = "") -> Result:
     command = ["meter", "probe", "--listen-seconds", "0.4", *words]
-    return await asyncio.to_thread(CliRunner().invoke, main, command, input=typed, env={"COLUMNS": "140"})
+    return await asyncio.to_thread(CliRunner().invoke, main, command, input=typed, env={"COLUMNS": "500"})
 
 
 async def test_what_was_found_is_confirmed_and_written(tmp_path: Path) -> None:
