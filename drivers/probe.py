@@ -82,7 +82,7 @@ class Search:
 async def at_port(port: str, search: Search) -> Outcome:
     """Listens, and asks only if nobody was heard."""
     units = ALL_UNITS if search.all_units else search.usual_units
-    models = [model for model in search.models() if "serial" in getattr(model.modbus, "transports", ("serial",))]
+    models = [model for model in search.models() if "serial" in model.modbus.transports]
     probe = LineProbe(port, search.seams, search.patience, search.said, search.opener)
     try:
         probed = await probe.run(models, units)

@@ -87,7 +87,7 @@ def _fit(model: MeterModel, settings: Settings | None, known: dict[Ask, Reply]) 
     for probe in model.probe:
         value = yield from _told(model, probe, known)
         is_identified = is_identified or probe.fits(value)
-        if not probe.fits(value) and not (value is None and getattr(probe, "optional", False)):
+        if not probe.fits(value) and not (value is None and probe.optional):
             return None
     fields = yield from _values(model, known)
     voltage = fields["voltage_v"][: fields["phases"]] if fields else ()
@@ -109,12 +109,11 @@ def _asked(ask: Ask, known: dict[Ask, Reply]) -> Generator[Ask, Reply, Reply]:
 
 def _told(model: MeterModel, probe: Probe, known: dict[Ask, Reply]) -> Generator[Ask, Reply, float | None]:
     """What the register says that tells models apart; None: it is not there."""
-    within, width = getattr(probe, "within", None), WIDTHS[probe.type]
-    at, count = (within.at, within.count) if within else (probe.at, width)
+    at, count = probe.span
     reply = yield from _asked(Ask(probe.function or model.modbus.function, at, count), known)
     if not isinstance(reply, tuple):
         return None
-    return number(reply[probe.at - at :][:width], probe, model.modbus.word_order)
+    return number(reply[probe.at - at :][: WIDTHS[probe.type]], probe, model.modbus.word_order)
 
 
 def _values(model: MeterModel, known: dict[Ask, Reply]) -> Generator[Ask, Reply, dict[str, Any] | None]:
