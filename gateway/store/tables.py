@@ -20,7 +20,7 @@ from gateway.model.records import (
     Change,
     ClockBase,
     Counter,
-    Drop,
+    Delivered,
     LatestMessage,
     LocalList,
     OutboxRow,
@@ -46,9 +46,8 @@ MOST = 32
 class Op:
     """One kind of SQL statement, for as many records at a time as it takes. `sql` makes the text for so many."""
 
-    def __init__(self, sql: Callable[[int], str], values: Callable[[Any], Sequence[Any]], most: int) -> None:
+    def __init__(self, sql: Callable[[int], str], most: int) -> None:
         self.sql = cache(sql)
-        self.values = values
         self.most = most
 
 
@@ -64,13 +63,15 @@ class Table:
         self.key: Sequence[str] = key
         self.packed = self.columns.index(packed) if packed else None
         self.has_number = has_number
-        self.key_values: _Getter = attrgetter(*key) if len(key) > 1 else lambda record: (getattr(record, key[0]),)
+        self.key_of: Callable[[Any], Any] = attrgetter(*key)
+        self._key_values = _getter(key)
+        self._values = _getter(self.columns)
         names = ", ".join(f'"{column}"' for column in self.columns)
         marks = f"({', '.join('?' * len(self.columns))})"
         where = " AND ".join(f'"{column}" = ?' for column in key)
         insert = f'INSERT OR REPLACE INTO "{name}" ({names}) VALUES '
-        self.put = Op(lambda count: insert + ", ".join([marks] * count), attrgetter(*self.columns), MOST)
-        self.drop = Op(lambda count: f'DELETE FROM "{name}" WHERE {where}', self.key_values, 1)
+        self.put = Op(lambda count: insert + ", ".join([marks] * count), MOST)
+        self.drop = Op(lambda count: f'DELETE FROM "{name}" WHERE {where}', 1)
         hints = get_type_hints(record)
         self._fields = {name: _field(hints[name]) for name in self.columns}
         self._texts = _getter(name for name in self.columns if self._fields[name] in _TEXTS)
@@ -84,7 +85,7 @@ class Table:
 
     def parameters(self, record: Any) -> list[Any]:
         """The record's values as SQLite takes them."""
-        values = list(self.put.values(record))
+        values = list(self._values(record))
         for at, convert in self._plain:
             value = values[at]
             if value is not None:
@@ -97,6 +98,10 @@ class Table:
             # What is sent at once is not worth much time; what waits may wait for weeks.
             values[self.packed] = pack(values[self.packed], is_brief=record.state is RELEASED)
         return values
+
+    def key_parameters(self, record: Any) -> list[Any]:
+        """The values of its key likewise."""
+        return [_sane(value) for value in self._key_values(record)]
 
     def record_of(self, row: Sequence[Any], columns: Sequence[str] | None = None) -> Any:
         """The record a row holds; what `columns` lacks has its default. Raises DamagedError."""
@@ -159,7 +164,9 @@ def _plain_of(annotation: Any) -> Callable[[Any], Any] | None:
 def _getter(names: Iterable[str]) -> _Getter:
     """Gets those fields of a record."""
     some = list(names)
-    return attrgetter(*some, *some[:1]) if some else lambda record: ()
+    if len(some) == 1:
+        return lambda record: (getattr(record, some[0]),)
+    return attrgetter(*some) if some else lambda record: ()
 
 
 TABLES: dict[type[Any], Table] = {
@@ -185,7 +192,6 @@ TABLES: dict[type[Any], Table] = {
 }
 _DELIVERED = Op(
     lambda count: f"UPDATE outbox SET state = 'delivered', payload = x'' WHERE id IN ({', '.join('?' * count)})",
-    lambda row: (row.id,),
     MOST,
 )
 
@@ -204,18 +210,20 @@ def statements(changes: Iterable[Change]) -> list[Statement]:
     for change in changes:
         record = change.record
         table = TABLES[type(record)]
-        if isinstance(change, Put):
+        if type(change) is Put:
             op, values = table.put, table.parameters(record)
+        elif type(change) is Delivered:
+            op, values = _DELIVERED, [change.record.id]
         else:
-            op = table.drop if isinstance(change, Drop) else _DELIVERED
-            values = [_sane(value) for value in op.values(record)]
-        made.append(Statement(op, (table.record, *table.key_values(record)), values))
+            op, values = table.drop, table.key_parameters(record)
+        made.append(Statement(op, (table, table.key_of(record)), values))
     return made
 
 
 def key_of(change: Change) -> tuple[Any, ...]:
     """Which record a change is about: of two changes of one record only the later counts."""
-    return type(change.record), *TABLES[type(change.record)].key_values(change.record)
+    table = TABLES[type(change.record)]
+    return table, table.key_of(change.record)
 
 
 def batches(made: Iterable[Statement]) -> Iterator[tuple[str, list[Any]]]:
