@@ -1,5 +1,6 @@
 """Walk 2: a command of the CSMS on its way down, each in a task of its own."""
 
+import asyncio
 import json
 import logging
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 GRACE_S = 10.0
 """How long a command waits for a station that is just away, or just back."""
+
+BEFORE_BOOT_S = 2.0
+"""The same, while the CSMS has a boot of the station to answer: it may wait for this answer before it gives its own."""
 
 _UNKNOWN = DownRule("", Route.RELAY, Route.RELAY)
 
@@ -132,10 +136,23 @@ async def _keep(command: _Command, guarded: Guarded, answer: bytes | None) -> No
         site.uplink.wake(station.id)
 
 
+async def _unregistered(command: _Command) -> str | None:
+    """Why the station's registration keeps the command from it."""
+    record, boot = command.station.record, command.station.boot_waiter
+    starts_or_stops = command.rule.role in (Role.REMOTE_START, Role.REMOTE_STOP)
+    if starts_or_stops and record.registration is RegistrationStatus.PENDING:
+        return "the CSMS holds the station as Pending"
+    if boot is not None and not boot.done():
+        await asyncio.wait([boot], timeout=BEFORE_BOOT_S)
+        return None if boot.done() else "the station's boot comes first"
+    return None
+
+
 async def _forward(command: _Command, payload: bytes) -> bytes:
     site, station, rule = command.site, command.station, command.rule
-    if station.record.registration is RegistrationStatus.PENDING and rule.role in (Role.REMOTE_START, Role.REMOTE_STOP):
-        return command.rejected("the CSMS holds the station as Pending")
+    why_not = await _unregistered(command)
+    if why_not is not None:
+        return command.rejected(why_not)
     port = await grace.reach(site, station, min(command.received + GRACE_S, command.deadline))
     if port is None:
         answer = _queue_status(command) if rule.role is Role.QUEUE_STATUS else None
