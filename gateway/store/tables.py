@@ -44,11 +44,15 @@ MOST = 32
 
 
 class Op:
-    """One kind of SQL statement, for as many records at a time as it takes. `sql` makes the text for so many."""
+    """One kind of SQL statement, for as many records at a time as it takes. `sql` makes the text for so many.
 
-    def __init__(self, sql: Callable[[int], str], most: int) -> None:
+    `packed`: which of a record's values is a payload to be packed.
+    """
+
+    def __init__(self, sql: Callable[[int], str], most: int, packed: int | None = None) -> None:
         self.sql = cache(sql)
         self.most = most
+        self.packed = packed
 
 
 class Table:
@@ -61,7 +65,6 @@ class Table:
         self.columns: Sequence[str] = getattr(record, "__struct_fields__", None) or [f.name for f in fields(record)]
         self.name = name
         self.key: Sequence[str] = key
-        self.packed = self.columns.index(packed) if packed else None
         self.has_number = has_number
         self.key_of: Callable[[Any], Any] = attrgetter(*key)
         self._key_values = _getter(key)
@@ -70,7 +73,9 @@ class Table:
         marks = f"({', '.join('?' * len(self.columns))})"
         where = " AND ".join(f'"{column}" = ?' for column in key)
         insert = f'INSERT OR REPLACE INTO "{name}" ({names}) VALUES '
-        self.put = Op(lambda count: insert + ", ".join([marks] * count), MOST)
+        self.put = Op(
+            lambda count: insert + ", ".join([marks] * count), MOST, self.columns.index(packed) if packed else None
+        )
         self.drop = Op(lambda count: f'DELETE FROM "{name}" WHERE {where}', 1)
         hints = get_type_hints(record)
         self._fields = {name: _field(hints[name]) for name in self.columns}
@@ -84,7 +89,7 @@ class Table:
         self.select = f'SELECT {names} FROM "{name}" ORDER BY {", ".join(key)}'
 
     def parameters(self, record: Any) -> list[Any]:
-        """The record's values as SQLite takes them."""
+        """The record's values as SQLite takes them, its payload not packed yet."""
         values = list(self._values(record))
         for at, convert in self._plain:
             value = values[at]
@@ -94,9 +99,6 @@ class Table:
         is_ascii = all(map(str.isascii, filter(None, self._texts(record))))
         if not is_ascii or not all(map(_fits, filter(None, self._numbers(record)))):
             values = [_sane(value) for value in values]
-        if self.packed is not None:
-            # What is sent at once is not worth much time; what waits may wait for weeks.
-            values[self.packed] = pack(values[self.packed], is_brief=record.state is RELEASED)
         return values
 
     def key_parameters(self, record: Any) -> list[Any]:
@@ -197,11 +199,19 @@ _DELIVERED = Op(
 
 
 class Statement(Struct, gc=False):
-    """What one change does to the file; `key` names the record it is about."""
+    """What one change does to the file; `key` names the record it is about. `is_brief`: it won't be there for long."""
 
     op: Op
     key: tuple[Any, ...]
     values: list[Any]
+    is_brief: bool = False
+
+    def parameters(self) -> list[Any]:
+        """The values as they are written. What is sent at once is not worth much time, what may wait for weeks is."""
+        packed, values = self.op.packed, self.values
+        if packed is None:
+            return values
+        return [*values[:packed], pack(values[packed], is_brief=self.is_brief), *values[packed + 1 :]]
 
 
 def statements(changes: Iterable[Change]) -> list[Statement]:
@@ -216,7 +226,8 @@ def statements(changes: Iterable[Change]) -> list[Statement]:
             op, values = _DELIVERED, [change.record.id]
         else:
             op, values = table.drop, table.key_parameters(record)
-        made.append(Statement(op, (table, table.key_of(record)), values))
+        is_brief = isinstance(record, OutboxRow) and record.state is RELEASED
+        made.append(Statement(op, (table, table.key_of(record)), values, is_brief))
     return made
 
 
@@ -229,7 +240,7 @@ def key_of(change: Change) -> tuple[Any, ...]:
 def batches(made: Iterable[Statement]) -> Iterator[tuple[str, list[Any]]]:
     """SQL and parameters, as few as possible: one statement for many records costs little more than for one.
 
-    Two statements about the same record stay in their order.
+    Two statements about the same record stay in their order. Payloads are packed here, in the thread of SQLite.
     """
     groups: dict[Op, list[Statement]] = {}
     op_of: dict[tuple[Any, ...], Op] = {}
@@ -247,7 +258,7 @@ def _flushed(groups: dict[Op, list[Statement]]) -> Iterator[tuple[str, list[Any]
         while done < len(group):
             # Powers of two, so that SQLite finds each text prepared.
             count = min(op.most, 1 << (len(group) - done).bit_length() - 1)
-            yield op.sql(count), [value for one in group[done : done + count] for value in one.values]
+            yield op.sql(count), [value for one in group[done : done + count] for value in one.parameters()]
             done += count
     groups.clear()
 

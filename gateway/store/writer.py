@@ -27,7 +27,7 @@ Settle = Callable[[StoreError | None], None]
 Salvage = Callable[[], Awaitable[None]]
 """Sets a damaged file aside and puts what could be saved in its place. Raises sqlite3.Error, OSError or StoreError."""
 NOTE_DELAY_S = 1.0
-COMPANY_S = 0.002
+COMPANY_S = 0.004
 """While one commit follows the other, the next waits so long for more to go with it. Who comes alone does not wait."""
 PROBE_S = 5.0
 _NOT_YET = (sqlite3.Error, OSError, StoreError, TimeoutError)
