@@ -43,7 +43,7 @@ class _Entry(Struct, frozen=True):
 
 
 class Writer:
-    """Group commit without a fixed delay: a batch is what arrived while the last commit ran, in the order it came.
+    """Group commit: a batch is what arrived while the last commit ran, in the order it came, or a moment later.
 
     `append` is for turns: its future resolves when the turn is on disk, or fails with StoreError. `note` is for what
     may ride along: it is committed with the next turn, at most a second later, and never fails.
