@@ -208,10 +208,12 @@ class Statement(Struct, gc=False):
 
     def parameters(self) -> list[Any]:
         """The values as they are written. What is sent at once is not worth much time, what may wait for weeks is."""
-        packed, values = self.op.packed, self.values
+        packed = self.op.packed
         if packed is None:
-            return values
-        return [*values[:packed], pack(values[packed], is_brief=self.is_brief), *values[packed + 1 :]]
+            return self.values
+        values = self.values.copy()
+        values[packed] = pack(values[packed], is_brief=self.is_brief)
+        return values
 
 
 def statements(changes: Iterable[Change]) -> list[Statement]:
@@ -248,7 +250,11 @@ def batches(made: Iterable[Statement]) -> Iterator[tuple[str, list[Any]]]:
         if op_of.setdefault(statement.key, statement.op) is not statement.op:
             yield from _flushed(groups)
             op_of = {statement.key: statement.op}
-        groups.setdefault(statement.op, []).append(statement)
+        group = groups.get(statement.op)
+        if group is None:
+            groups[statement.op] = [statement]
+        else:
+            group.append(statement)
     yield from _flushed(groups)
 
 
@@ -258,7 +264,10 @@ def _flushed(groups: dict[Op, list[Statement]]) -> Iterator[tuple[str, list[Any]
         while done < len(group):
             # Powers of two, so that SQLite finds each text prepared.
             count = min(op.most, 1 << (len(group) - done).bit_length() - 1)
-            yield op.sql(count), [value for one in group[done : done + count] for value in one.parameters()]
+            parameters: list[Any] = []
+            for one in group[done : done + count]:
+                parameters += one.parameters()
+            yield op.sql(count), parameters
             done += count
     groups.clear()
 
