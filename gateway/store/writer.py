@@ -27,8 +27,6 @@ Settle = Callable[[StoreError | None], None]
 Salvage = Callable[[], Awaitable[None]]
 """Sets a damaged file aside and puts what could be saved in its place. Raises sqlite3.Error, OSError or StoreError."""
 NOTE_DELAY_S = 1.0
-COMPANY_S = 0.004
-"""While one commit follows the other, the next waits so long for more to go with it. Who comes alone does not wait."""
 PROBE_S = 5.0
 _NOT_YET = (sqlite3.Error, OSError, StoreError, TimeoutError)
 """What may be over at the next attempt."""
@@ -43,7 +41,7 @@ class _Entry(Struct, frozen=True):
 
 
 class Writer:
-    """Group commit: a batch is what arrived while the last commit ran, in the order it came, or a moment later.
+    """Group commit without a fixed delay: a batch is what arrived while the last commit ran, in the order it came.
 
     `append` is for turns: its future resolves when the turn is on disk, or fails with StoreError. `note` is for what
     may ride along: it is committed with the next turn, at most a second later, and never fails.
@@ -142,16 +140,14 @@ class Writer:
 
     async def run(self) -> None:
         """Commit until `close`; the connection is closed in any case, for its thread would keep the process alive."""
-        is_busy = False
         try:
             while not (self._closing and not self._entries):
                 await self._wake.wait()
                 self._wake.clear()
-                await asyncio.sleep(COMPANY_S if is_busy else 0)  # either way, what has come by now is read first
+                await asyncio.sleep(0)  # what has come by now is read first: one commit for all of it
                 if self._entries and not await self._commit():
                     log.error("stopping with a bad store: what was not acknowledged will be asked again")
                     break
-                is_busy = bool(self._entries) and not self._closing
                 while self._work:
                     await self._maintain(*self._work.popleft())
         finally:

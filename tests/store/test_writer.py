@@ -15,7 +15,7 @@ from gateway.model.ids import StationId
 from gateway.model.records import Change, Counter, Drop, Put, Record, StationRecord
 from gateway.store import database, tables
 from gateway.store.database import Runner
-from gateway.store.writer import COMPANY_S, NOTE_DELAY_S, PROBE_S, Writer, load
+from gateway.store.writer import NOTE_DELAY_S, PROBE_S, Writer, load
 from tests.sim import loop
 
 T = TypeVar("T")
@@ -144,7 +144,7 @@ def test_all_turns_that_wait_are_one_commit(tmp_path: Path) -> None:
         assert not any(future.done() for future in futures)
         await asyncio.gather(*futures)
         assert bench.writer.commits == 2
-        assert _now() == pytest.approx(2 * bench.disk.takes_s + COMPANY_S)
+        assert _now() == 2 * bench.disk.takes_s
         assert len(bench.disk.counters()) == 301
 
     _run(tmp_path, script)
