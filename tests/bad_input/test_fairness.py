@@ -12,7 +12,8 @@ import pytest
 from gateway.clock import Clock
 from gateway.downlink.server import UnknownStations
 from gateway.rpc.session import Received, Session
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from gateway.store import database
 from gateway.store.writer import Writer
 from tests.bad_input.rig import TEXT, WsFrame
