@@ -48,6 +48,13 @@ class Heard:
                 await self._changed.wait()
 
 
+async def a_turn() -> None:
+    """Everybody else has a turn of the event loop."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(over.set_result, None)
+    await over
+
+
 @asynccontextmanager
 async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, WebSocket]]:
     """A raw client, its handshake done, and the gateway's end."""
@@ -100,7 +107,7 @@ async def test_bytes_cut_anywhere_make_the_same_messages(seed: int) -> None:
                 some = some[cut:]
                 await writer.drain()
                 if source.random() < 0.5:
-                    await asyncio.sleep(0)
+                    await a_turn()
         writer.write(some)
         await heard.until(len(expected))
     assert heard.messages == expected
@@ -150,7 +157,7 @@ async def test_a_listener_that_pauses_gets_the_rest_when_it_resumes() -> None:
         writer.write(b"".join(map(frame, expected)))
         await writer.drain()
         for _ in range(20):
-            await asyncio.sleep(0)
+            await a_turn()
         assert len(heard.messages) <= FRAMES_A_TURN
         socket.resume()
         await heard.until(len(expected))
