@@ -163,9 +163,12 @@ class Lane:
             self._send(link, row, self._site.ledger.transactions.get(row.transaction) if row.transaction else None)
 
     def _is_next(self, row: OutboxRow) -> bool:
+        """Whether nothing is ahead of it, and transaction messages may go up. Its link is there."""
         station = self._station
-        is_head = next(iter(station.queue), None) == row.id and station.in_flight is None
-        return is_head and self._site.can_deliver(station)
+        if station.in_flight is not None or next(iter(station.queue), None) != row.id:
+            return False
+        may_go = not (station.record.boot_due or station.is_held)
+        return may_go and self._site.clock.monotonic() >= station.hold_until
 
     def _leave(self) -> Call | None:
         call, self._call = self._call, None
