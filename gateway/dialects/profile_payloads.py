@@ -36,7 +36,10 @@ _UNITS = {
     **dict.fromkeys(("a", "amp", "amps", "ampere", "amperes", "current"), RateUnit.A),
     **dict.fromkeys(("w", "watt", "watts", "power"), RateUnit.W),
 }
-_ASKS_MORE = ("setpoint", "setpointReactive", "dischargeLimit", "v2xBaseline", "v2xFreqWattCurve", "v2xSignalWattCurve")
+_ASKS_MORE = (
+    *(f"{name}{phase}" for name in ("setpoint", "setpointReactive", "dischargeLimit") for phase in ("", "_L2", "_L3")),
+    *("v2xBaseline", "v2xFreqWattCurve", "v2xSignalWattCurve"),
+)
 _SEPARATORS = {ord(character): None for character in " -_."}
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?\s*", re.ASCII)
 _FURTHEST_S = 10**10
@@ -143,8 +146,7 @@ def read_profile(found: Json, where: str) -> ChargingProfile:
 
 def asks_more(found: Json) -> tuple[str, ...]:
     """Members of a period, or of an update of one, that are no limits."""
-    names = (f"{name}{phase}" for name in _ASKS_MORE for phase in ("", "_L2", "_L3"))
-    return tuple(name for name in names if found.get(name) is not None)
+    return tuple([name for name in _ASKS_MORE if name in found and found[name] is not None])
 
 
 def limit(found: Json, name: str, where: str) -> float | None:

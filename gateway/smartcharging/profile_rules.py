@@ -142,6 +142,9 @@ def _kind(profile: ChargingProfile, limits: Limits) -> Refusal | None:
 
 
 def _schedules(profile: ChargingProfile, limits: Limits) -> Iterator[Refusal]:
+    named = [{period.phase_to_use for period in one.periods if period.phase_to_use} for one in profile.schedules]
+    if len(named) > 1 and len(set().union(*named)) > 1:
+        yield Refusal(Refused.PHASE_CONFLICT, "chargingSchedule: phaseToUse differs between schedules")
     for schedule in profile.schedules:
         yield from _schedule(schedule, profile, limits)
         for at, period in enumerate(schedule.periods):
