@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.model.ids import TransactionKey
-from gateway.model.profile import ChargingProfile
+from gateway.model.profile import ChargingProfile, LimitSource
 
 IDLE = "Idle"
 """The operationMode that transfers no energy."""
@@ -16,6 +16,7 @@ class Held:
 
     A TxProfile of a RemoteStart waits: it has no transaction yet, `token` and `remote_start_id` say whose it will be,
     `evse` 0 where the station may choose, and after `waits_until` it is forgotten.
+    `source`: who set it. `wire`: its JSON as received, in `dialect`, where that may be reported as it is.
     """
 
     key: str
@@ -26,6 +27,7 @@ class Held:
     waits_until: datetime | None = None
     token: str | None = None
     remote_start_id: int | None = None
+    source: str = LimitSource.CSO
     dialect: str = ""
     wire: str | None = None
 

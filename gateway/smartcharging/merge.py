@@ -17,6 +17,7 @@ from gateway.model.profile import (
     ChargingProfile,
     CompositeSchedule,
     Kind,
+    LimitSource,
     Period,
     Purpose,
     RateUnit,
@@ -49,6 +50,7 @@ class Writing:
     """How a station wants its profiles: unit, kind, stack level, most periods, and whether phases are named.
 
     W is made of A with the supply's lowest voltage and its phases: a car on fewer phases would get more A per phase.
+    Some stations switch phases by the number that is named.
     """
 
     unit: RateUnit = RateUnit.A
@@ -201,11 +203,11 @@ def rating(rating_a: float, supply: Supply, writing: Writing) -> ChargingProfile
     return _own(Purpose.STATION_MAX, own_id(Slot.RATING, 0), (period,), absolute, _LONG_AGO)
 
 
-def external(evse: int, told: CompositeSchedule, received: datetime) -> Held:
+def external(evse: int, told: CompositeSchedule, received: datetime, source: str = LimitSource.EMS) -> Held:
     """The gateway's limit as the external constraint that the CSMS is told of."""
     schedule = Schedule(told.unit, told.periods, start=told.start, duration_s=told.duration_s)
     profile = ChargingProfile(external_id(evse), 0, Purpose.EXTERNAL, Kind.ABSOLUTE, (schedule,))
-    return Held(str(profile.id), evse, profile, received)
+    return Held(str(profile.id), evse, profile, received, source=source)
 
 
 def _own(

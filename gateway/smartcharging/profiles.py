@@ -14,19 +14,16 @@ from gateway.model.ids import TransactionKey
 from gateway.model.profile import (
     AskedProfile,
     ChargingProfile,
-    DynamicUpdate,
     Kind,
-    LimitSource,
-    PriorityStatus,
     ProfileFilter,
     Purpose,
     Refusal,
-    Refused,
     StartProfile,
 )
 from gateway.smartcharging.held import Held, Place, Running, Supply
 from gateway.smartcharging.profile_rules import Candidate, Limits, refuse
 
+_A_PART = 4
 START_WAITS = timedelta(minutes=10)
 """How long a RemoteStart's profile waits for its transaction."""
 
@@ -105,7 +102,7 @@ def put(
         return Outcome(profiles, refusal=refusal)
     transaction = running.transaction if running and profile.purpose is Purpose.TX else None
     key = _key(asked.evse, profile, limits)
-    return _put(profiles, Held(key, asked.evse, profile, now, transaction, dialect=dialect, wire=wire))
+    return with_profile(profiles, Held(key, asked.evse, profile, now, transaction, dialect=dialect, wire=wire))
 
 
 def put_at_start(profiles: Profiles, asked: StartProfile, limits: Limits, now: datetime, dialect: str = "") -> Outcome:
@@ -117,7 +114,7 @@ def put_at_start(profiles: Profiles, asked: StartProfile, limits: Limits, now: d
     if refusal:
         return Outcome(profiles, refusal=refusal)
     profile = replace(asked.profile, transaction=None)
-    return _put(
+    return with_profile(
         profiles,
         Held(
             key,
@@ -161,14 +158,14 @@ def started(
     key = _key(evse, profile, limits)
     bound = Held(key, evse, profile, found.received, running.transaction, dialect=found.dialect)
     dropped = _drop(profiles, lambda held: held is found)
-    added = _put(dropped.profiles, bound)
+    added = with_profile(dropped.profiles, bound)
     return Outcome(added.profiles, dropped.changes + added.changes)
 
 
 def ended(profiles: Profiles, transaction: TransactionKey) -> Outcome:
     """A transaction ended: its TxProfiles are gone, and so is its priority."""
     dropped = _drop(profiles, lambda held: held.transaction == transaction)
-    return _with_priority(dropped, transaction, False)
+    return with_priority(dropped, transaction, False)
 
 
 def expire(profiles: Profiles, now: datetime, offline_since: datetime | None = None) -> Outcome:
@@ -194,13 +191,37 @@ def expire(profiles: Profiles, now: datetime, offline_since: datetime | None = N
 def clear(profiles: Profiles, asked: ProfileFilter) -> Outcome:
     """Take out what matches; an id alone decides if there is one. Without changes the answer is Unknown."""
     wanted = ProfileFilter(ids=asked.ids) if asked.ids else asked
-    return _drop(profiles, lambda held: matches(held.evse, held.profile, LimitSource.CSO, wanted))
+    return _drop(profiles, lambda held: matches(held.evse, held.profile, held.source, wanted))
 
 
-def select(profiles: Profiles, asked: ProfileFilter) -> tuple[Held, ...]:
+def select(held: Iterable[Held], asked: ProfileFilter) -> tuple[Held, ...]:
     """What a GetChargingProfiles asks for. A profile that waits for its transaction is not installed yet."""
-    installed = (held for held in profiles.held if held.waits_until is None)
-    return tuple(held for held in installed if matches(held.evse, held.profile, LimitSource.CSO, asked))
+    installed = (one for one in held if one.waits_until is None)
+    return tuple(one for one in installed if matches(one.evse, one.profile, one.source, asked))
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPart:
+    """One ReportChargingProfiles; a profile comes with its JSON as received where that may go out unchanged."""
+
+    evse: int
+    source: str
+    profiles: tuple[tuple[ChargingProfile, str | None], ...]
+    more_follow: bool
+
+
+def report(found: Iterable[Held], dialect: str) -> list[ReportPart]:
+    """Profiles as messages: each is about one EVSE and one source, and none is long."""
+    groups: dict[tuple[int, str], list[tuple[ChargingProfile, str | None]]] = {}
+    for held in found:
+        wire = held.wire if held.dialect == dialect else None
+        groups.setdefault((held.evse, held.source), []).append((held.profile, wire))
+    parts = [
+        ReportPart(evse, source, tuple(group[at : at + _A_PART]), True)
+        for (evse, source), group in sorted(groups.items())
+        for at in range(0, len(group), _A_PART)
+    ]
+    return [*parts[:-1], replace(parts[-1], more_follow=False)] if parts else []
 
 
 def matches(evse: int, profile: ChargingProfile, source: str, asked: ProfileFilter) -> bool:
@@ -211,55 +232,6 @@ def matches(evse: int, profile: ChargingProfile, source: str, asked: ProfileFilt
         and asked.stack_level in (None, profile.stack_level)
         and (not asked.sources or source in asked.sources)
     )
-
-
-def update_dynamic(profiles: Profiles, update: DynamicUpdate, now: datetime) -> Outcome:
-    """New limits of a dynamic profile, sent by the CSMS or pulled from it (OCPP 2.1 Part 2, K28)."""
-    found = next((held for held in profiles.held if held.profile.id == update.profile), None)
-    if found is None or found.profile.kind is not Kind.DYNAMIC:
-        return Outcome(profiles, refusal=Refusal(Refused.NOT_FOUND, f"no dynamic profile {update.profile}"))
-    limits = (update.limit, update.limit_l2, update.limit_l3)
-    if update.needs or any(limit is not None and limit < 0 for limit in limits):
-        what = f"{update.needs[0]} is not supported" if update.needs else "limit is negative"
-        return Outcome(profiles, refusal=Refusal(Refused.UNSUPPORTED, what))
-    if (update.limit_l2 is not None or update.limit_l3 is not None) and found.profile.purpose is not Purpose.TX:
-        return Outcome(profiles, refusal=Refusal(Refused.PHASE_CONFLICT, "limit_L2 and limit_L3 need a TxProfile"))
-    schedule = found.profile.schedules[0]
-    period = schedule.periods[0]
-    period = replace(
-        period,
-        limit=period.limit if update.limit is None else update.limit,
-        limit_l2=period.limit_l2 if update.limit_l2 is None else update.limit_l2,
-        limit_l3=period.limit_l3 if update.limit_l3 is None else update.limit_l3,
-    )
-    profile = replace(found.profile, schedules=(replace(schedule, periods=(period,)),), updated=now)
-    return _put(profiles, replace(found, profile=profile, wire=None))
-
-
-def due_updates(profiles: Profiles, now: datetime) -> tuple[tuple[int, ...], datetime | None]:
-    """Ids of dynamic profiles whose update is to be pulled now, and when the next one is."""
-    due: list[int] = []
-    later: list[datetime] = []
-    for held in profiles.held:
-        profile = held.profile
-        if profile.kind is not Kind.DYNAMIC or not profile.update_interval_s:
-            continue
-        at = (profile.updated or held.received) + timedelta(seconds=profile.update_interval_s)
-        if at <= now:
-            due.append(profile.id)
-        else:
-            later.append(at)
-    return tuple(due), min(later, default=None)
-
-
-def use_priority(profiles: Profiles, evse: int, running: Running | None, is_on: bool) -> tuple[Outcome, PriorityStatus]:
-    """A UsePriorityCharging for the transaction at `evse`, or the driver's own wish as the station reports it."""
-    if running is None:
-        return Outcome(profiles), PriorityStatus.REJECTED
-    of_priority = (held for held in profiles.held if held.profile.purpose is Purpose.PRIORITY)
-    if is_on and not any(held.evse in (0, evse) for held in of_priority):
-        return Outcome(profiles), PriorityStatus.NO_PROFILE
-    return _with_priority(Outcome(profiles), running.transaction, is_on), PriorityStatus.ACCEPTED
 
 
 def _key(evse: int, profile: ChargingProfile, limits: Limits) -> str:
@@ -276,7 +248,8 @@ def _beside(profiles: Profiles, evse: int, profile: ChargingProfile, limits: Lim
     return [held for held in profiles.held if held.key != key]
 
 
-def _put(profiles: Profiles, held: Held) -> Outcome:
+def with_profile(profiles: Profiles, held: Held) -> Outcome:
+    """Put it in, in place of the one with its key."""
     others = tuple(other for other in profiles.held if other.key != held.key)
     return Outcome(replace(profiles, held=(*others, held)), (PutProfile(held),))
 
@@ -289,7 +262,8 @@ def _drop(profiles: Profiles, is_gone: Callable[[Held], bool]) -> Outcome:
     return Outcome(replace(profiles, held=kept), tuple(DropProfile(held.key) for held in gone))
 
 
-def _with_priority(before: Outcome, transaction: TransactionKey, is_on: bool) -> Outcome:
+def with_priority(before: Outcome, transaction: TransactionKey, is_on: bool) -> Outcome:
+    """What was decided before, and the transaction's priority."""
     profiles = before.profiles
     if (transaction in profiles.priority) is is_on:
         return before

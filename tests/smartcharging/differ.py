@@ -11,6 +11,7 @@ from gateway.dialects.profiles import PROFILE_CODECS, REPORTING
 from gateway.model.ids import TransactionKey
 from gateway.model.profile import AskedSchedule, ProfileFilter, Purpose, RateUnit, Refused
 from gateway.smartcharging import merge
+from gateway.smartcharging import profile_updates as updates
 from gateway.smartcharging import profiles as store
 from gateway.smartcharging.composite import Composite, Step, composite
 from gateway.smartcharging.held import Held, Running, Supply
@@ -137,7 +138,7 @@ class Players:
 
     def _update(self, action: Action) -> None:
         asked = REPORTING[self.version].read_update(json.dumps(action.payload).encode())
-        outcome = store.update_dynamic(self.profiles, asked, action.now)
+        outcome = updates.update_dynamic(self.profiles, asked, action.now)
         hit = [one for one in self.oracle.installed if one.id == asked.profile]
         hit = [one for one in hit if one.raw["chargingProfileKind"] == "Dynamic"]
         if bool(hit) is not (outcome.refusal is None):
@@ -149,7 +150,7 @@ class Players:
 
     def _priority(self, action: Action) -> None:
         is_on = action.payload["activate"]
-        outcome, status = store.use_priority(self.profiles, action.evse, self.running.get(action.evse), is_on)
+        outcome, status = updates.use_priority(self.profiles, action.evse, self.running.get(action.evse), is_on)
         has_profile = any(
             old.purpose == "PriorityCharging" and old.evse in (0, action.evse) for old in self.oracle.installed
         )

@@ -157,23 +157,25 @@ class Case:
 
     def __init__(self, question: Question, installed: list[Installed]) -> None:
         self.question = question
-        self.maxima: list[list[Installed]] = []
-        self.added: list[list[Installed]] = []
-        self.ranked = [_of_transaction(installed, purpose, question) for purpose in RANKING if question.evse]
+        maxima: list[list[Installed]] = []
+        added: list[list[Installed]] = []
+        ranked = [_of_transaction(installed, purpose, question) for purpose in RANKING if question.evse]
         for evse in sorted({0, question.evse}):
             here = [one for one in installed if one.evse == evse]
             for purposes in (MAXIMA, STATION_LIMITS[2:]):
-                self.maxima.append([one for one in here if one.purpose in purposes])
-            self.added.append([one for one in here if one.purpose == "LocalGeneration"])
-        for stacks in (self.maxima, self.added, self.ranked):
-            stacks[:] = [sorted(stack, key=lambda one: one.level, reverse=True) for stack in stacks if stack]
+                maxima.append([one for one in here if one.purpose in purposes])
+            added.append([one for one in here if one.purpose == "LocalGeneration"])
+        self.maxima, self.added, self.ranked = (
+            [[Ready(one, question) for one in sorted(stack, key=_highest_first)] for stack in stacks if stack]
+            for stacks in (maxima, added, ranked)
+        )
 
     def says(self, at: datetime) -> Verdict:
         """The rules, one after the other, for this instant."""
-        capping = [found for stack in self.maxima if (found := self._top(stack, at))]
-        adding = [found for stack in self.added if (found := self._top(stack, at))]
+        capping = [found for stack in self.maxima if (found := _top(stack, at))]
+        adding = [found for stack in self.added if (found := _top(stack, at))]
         for stack in self.ranked:
-            if found := self._top(stack, at):
+            if found := _top(stack, at):
                 capping.append(found)
                 break
         question = self.question
@@ -188,12 +190,17 @@ class Case:
         more = [_amps(found, phases, question.volts) or NOTHING for found in adding]
         return Verdict(sum(more, min(limits)), phases, *to_use)
 
-    def _top(self, stack: list[Installed], at: datetime) -> "_Active":
-        """What the highest stack level that covers the instant says."""
-        for one in stack:
-            if found := _active(one, self.question, at):
-                return found
-        return []
+
+def _top(stack: "list[Ready]", at: datetime) -> "_Active":
+    """What the highest stack level that covers the instant says."""
+    for one in stack:
+        if found := one.active(at):
+            return found
+    return []
+
+
+def _highest_first(one: Installed) -> int:
+    return -one.level
 
 
 def _of_transaction(installed: list[Installed], purpose: str, question: Question) -> list[Installed]:
@@ -212,29 +219,39 @@ _Active = list[tuple[str, Json]]
 """What one profile says at an instant: unit and period of each schedule that covers it."""
 
 
-def _active(one: Installed, question: Question, at: datetime) -> _Active:
-    raw = one.raw
-    if "validFrom" in raw and at < moment(raw["validFrom"]):
-        return []
-    if "validTo" in raw and at >= moment(raw["validTo"]):
-        return []
-    if question.offline_since and "maxOfflineDuration" in raw:
-        gone = (at - question.offline_since).total_seconds()
-        if gone >= raw["maxOfflineDuration"]:
+class Ready:
+    """A profile with its times read, and the beginnings of its schedules as this question has them."""
+
+    def __init__(self, one: Installed, question: Question) -> None:
+        raw = one.raw
+        self.since = moment(raw["validFrom"]) if "validFrom" in raw else None
+        self.until = moment(raw["validTo"]) if "validTo" in raw else None
+        self.forgotten = None
+        if question.offline_since and "maxOfflineDuration" in raw:
+            self.forgotten = question.offline_since + timedelta(seconds=raw["maxOfflineDuration"])
+        self.every = raw["recurrencyKind"] if raw["chargingProfileKind"] == "Recurring" else ""
+        self.schedules = [(_begin(one, schedule, question), schedule) for schedule in one.schedules]
+
+    def active(self, at: datetime) -> _Active:
+        if self.since and at < self.since:
             return []
-    found: _Active = []
-    for schedule in one.schedules:
-        begins = _begin(one, schedule, question)
-        if at < begins:
-            continue
-        if raw["chargingProfileKind"] == "Recurring":
-            begins = _last_recurrence(begins, at, raw["recurrencyKind"])
-        passed = (at - begins) // MICROSECOND
-        if "duration" in schedule and passed >= schedule["duration"] * 1_000_000:
-            continue
-        begun = [period for period in schedule["chargingSchedulePeriod"] if period["startPeriod"] * 1_000_000 <= passed]
-        found.append((schedule["chargingRateUnit"], begun[-1]))
-    return found
+        if (self.until and at >= self.until) or (self.forgotten and at >= self.forgotten):
+            return []
+        found: _Active = []
+        for first, schedule in self.schedules:
+            if at < first:
+                continue
+            begins = _last_recurrence(first, at, self.every) if self.every else first
+            passed = (at - begins) // MICROSECOND
+            if "duration" in schedule and passed >= schedule["duration"] * 1_000_000:
+                continue
+            begun = None
+            for period in schedule["chargingSchedulePeriod"]:
+                if period["startPeriod"] * 1_000_000 <= passed:
+                    begun = period
+            assert begun
+            found.append((schedule["chargingRateUnit"], begun))
+        return found
 
 
 def _begin(one: Installed, schedule: Json, question: Question) -> datetime:
