@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from gateway.model.profile import ChargingProfile, Kind, Period, Purpose, RateUnit, Refusal, Refused, Schedule
+from gateway.model.profile import (
+    AskedSchedule,
+    ChargingProfile,
+    Kind,
+    Period,
+    Purpose,
+    RateUnit,
+    Refusal,
+    Refused,
+    Schedule,
+)
 from gateway.smartcharging.held import IDLE, Held, Running
 
 CHARGING_ONLY = "ChargingOnly"
@@ -77,6 +87,17 @@ def refuse(asked: Candidate, others: Iterable[Held], limits: Limits) -> Refusal 
         lambda: _beside(asked, others, limits),
     )
     return next((found for check in checks if (found := check())), None)
+
+
+def refuse_schedule(asked: AskedSchedule, limits: Limits) -> Refusal | None:
+    """Why a GetCompositeSchedule can't be answered, None if it can."""
+    if not limits.is_supported:
+        return Refusal(Refused.NO_SMART_CHARGING, "the station has no smart charging")
+    if not 0 <= asked.evse <= limits.evses:
+        return Refusal(Refused.EVSE, f"there is no EVSE {asked.evse}")
+    if asked.unit is not None and asked.unit not in limits.units:
+        return Refusal(Refused.RATE_UNIT, f"chargingRateUnit {asked.unit} is not supported")
+    return None
 
 
 def phases_conflict(asked: Candidate, others: Iterable[Held]) -> Refusal | None:

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from gateway.model.profile import ChargingProfile, Kind, Period, Purpose, RateUnit, Recurrency, Refused
+from gateway.model.profile import AskedSchedule, ChargingProfile, Kind, Period, Purpose, RateUnit, Recurrency, Refused
 from gateway.smartcharging.held import Held
-from gateway.smartcharging.profile_rules import Candidate, Limits, phases_conflict, refuse
+from gateway.smartcharging.profile_rules import Candidate, Limits, phases_conflict, refuse, refuse_schedule
 from tests.smartcharging.kit import LIMITS_16, LIMITS_21, RUNNING, after, held, profile, schedule
 
 MAX, TX, TX_DEFAULT, PRIORITY = Purpose.STATION_MAX, Purpose.TX, Purpose.TX_DEFAULT, Purpose.PRIORITY
@@ -117,6 +117,19 @@ def test_other_limits_of_a_station() -> None:
     refusal = refuse(Candidate(1, tx(), RUNNING), [], replace(LIMITS_16, is_supported=False))
     assert refusal is not None
     assert refusal.reason is Refused.NO_SMART_CHARGING
+
+
+def test_which_composite_schedules_can_be_asked_for() -> None:
+    only_amps = replace(LIMITS_16, units=frozenset((RateUnit.A,)))
+    for asked, limits, reason in (
+        (AskedSchedule(0, 60), LIMITS_16, None),
+        (AskedSchedule(2, 60, RateUnit.W), LIMITS_21, None),
+        (AskedSchedule(3, 60), LIMITS_16, Refused.EVSE),
+        (AskedSchedule(1, 60, RateUnit.W), only_amps, Refused.RATE_UNIT),
+        (AskedSchedule(1, 60), replace(LIMITS_16, is_supported=False), Refused.NO_SMART_CHARGING),
+    ):
+        refusal = refuse_schedule(asked, limits)
+        assert (refusal and refusal.reason) == reason
 
 
 def test_a_transaction_has_to_run() -> None:
