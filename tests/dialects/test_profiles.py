@@ -168,6 +168,7 @@ def test_a_composite_schedule_is_told_and_read(version: str) -> None:
         b"{}",
         b"x",
         payload.replace(b'"limit":16', b'"limit":"x"'),
+        payload.replace(b"[{", b"[1,{"),
         payload.replace(b'"A"', b'"V"'),
     ):
         assert codec.read_composite_answer(answer) is None
@@ -213,6 +214,9 @@ def test_what_1_6_cant_express_is_an_error() -> None:
             codec.set_profile(1, profile)
     with pytest.raises(ValueError, match="filter"):
         codec.clear_profiles(ProfileFilter(purpose=Purpose.EXTERNAL))
+    limitless = (Schedule(RateUnit.A, (Period(0, None),)),)
+    with pytest.raises(ValueError, match="needs a limit"):
+        PROFILE_CODECS["2.0.1"].set_profile(1, ChargingProfile(1, 0, Purpose.TX, Kind.RELATIVE, limitless))
     for version in NEWER:
         kind = Kind.DYNAMIC if version == "2.0.1" else Kind.RELATIVE
         with pytest.raises(ValueError, match="can't express"):
