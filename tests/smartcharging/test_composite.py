@@ -120,6 +120,7 @@ TWICE = [(0, None), (50, 10.0), (150, None), (DAY + 50, 10.0), (DAY + 150, None)
         (Recurrency.DAILY, after(-DAY + 50), None, [(0, 10.0)]),
         (Recurrency.WEEKLY, after(-7 * DAY - 10), 60, [(0, 10.0), (50, None)]),
         (Recurrency.DAILY, after(50), 100, TWICE),  # it has not begun yet
+        (Recurrency.DAILY, after(50), None, [(0, None), (50, 10.0)]),
         (Recurrency.WEEKLY, after(-8 * DAY), 3 * DAY, [(0, 10.0)]),
     ],
 )
@@ -127,6 +128,12 @@ def test_recurring(recurrency: Recurrency, start: datetime, duration_s: int | No
     one = schedule(10.0, start=start, duration_s=duration_s)
     recurring = held(profile(TX, schedules=(one,), kind=Kind.RECURRING, recurrency=recurrency))
     assert steps([recurring], horizon_s=2 * DAY) == expected
+
+
+def test_only_a_recurring_profile_recurs() -> None:
+    one = schedule(10.0, start=after(-DAY), duration_s=60)
+    absolute = held(profile(TX, schedules=(one,), kind=Kind.ABSOLUTE, recurrency=Recurrency.DAILY))
+    assert steps([absolute]) == [(0, None)]
 
 
 def test_what_is_longer_than_its_recurrence_is_not_executed() -> None:
@@ -163,6 +170,10 @@ def test_watts_become_amps_of_the_phases_in_use(
     one = held(profile(TX, schedules=(schedule(period, unit=RateUnit.W),)))
     now = composite([one], place(supply=supply), NOW, 60).now
     assert (now.limit_a, now.phases) == expected
+
+
+def test_of_limits_per_phase_the_lowest_counts() -> None:
+    assert limit(held(profile(TX, Period(0, 9.0, limit_l2=8.0, limit_l3=7.5)))) == 7.5
 
 
 def test_the_lowest_number_of_phases_counts_for_all() -> None:
@@ -236,6 +247,12 @@ def test_each_step_names_the_profile_behind_it() -> None:
 def test_a_step_is_only_made_where_something_changes() -> None:
     one = held(profile(TX_DEFAULT, schedules=(schedule(16.0, (700, 16.0), (800, 16.0), (900, 8.0)),)))
     assert steps([one]) == [(0, 16.0), (300, 8.0)]
+
+
+def test_a_step_is_made_where_only_the_phases_change() -> None:
+    periods = (Period(0, 16.0), Period(700, 16.0, 1), Period(800, 16.0, 1, 2), Period(900, 16.0))
+    found = composite([held(profile(TX_DEFAULT, schedules=(schedule(*periods),)))], place(), NOW, 3600)
+    assert [(step.phases, step.phase_to_use) for step in found.steps] == [(3, None), (1, None), (1, 2), (3, None)]
 
 
 def test_the_horizon_has_a_bound() -> None:

@@ -54,6 +54,15 @@ def test_who_limits_and_on_which_phases_goes_along() -> None:
     assert merge.clip(course((0, None)), course((0, None))).steps == (Step(NOW, None, 3),)
 
 
+def test_what_lies_beyond_the_shorter_one_is_left_out() -> None:
+    short, long = course((0, 10.0), (50, 8.0), (60, 10.0), end=100), course((-20, 9.0), (100, 5.0))
+    for found in (merge.clip(short, long), merge.clip(long, short)):
+        assert [(step.at, step.limit_a) for step in found.steps] == [(NOW, 9.0), (after(50), 8.0), (after(60), 9.0)]
+        assert found.end == after(100)
+    both = merge.together((short, long), Supply())
+    assert [(step.at, step.limit_a) for step in both.steps] == [(NOW, 19.0), (after(50), 17.0), (after(60), 19.0)]
+
+
 @pytest.mark.parametrize(
     ("allowed_a", "share_a", "expected"),
     [(None, 16.0, 16.0), (10.0, 16.0, 10.0), (16.0, 10.0, 10.0), (5.9, 16.0, 0.0), (6.0, 16.0, 6.0), (0.0, 16.0, 0.0)],
@@ -119,7 +128,7 @@ def test_a_lease_is_the_value_and_then_the_fallback() -> None:
     (one,) = found.schedules
     assert one.periods == (Period(0, 13.2, 3), Period(300, 6.0, 3))
     assert (one.start, one.duration_s, one.unit) == (NOW, None, RateUnit.A)
-    assert (found.purpose, found.kind, found.transaction) == (Purpose.TX, Kind.ABSOLUTE, "55")
+    assert (found.purpose, found.kind, found.stack_level, found.transaction) == (Purpose.TX, Kind.ABSOLUTE, 0, "55")
 
 
 def test_a_lease_in_the_stations_own_words() -> None:
@@ -160,8 +169,10 @@ def test_the_limit_that_the_csms_is_told_of_has_a_reserved_id() -> None:
     found = merge.external(2, told_of, NOW, "SO")
     assert found.profile.purpose is Purpose.EXTERNAL
     assert found.profile.id in EXTERNAL_IDS
-    assert (found.evse, found.source) == (2, "SO")
-    assert merge.external_id(0) != merge.external_id(2)
+    assert (found.evse, found.source, found.profile.stack_level) == (2, "SO", 0)
+    ids = {merge.external_id(evse) for evse in range(500)}
+    assert len(ids) == 500
+    assert ids <= set(EXTERNAL_IDS)
     assert composite([found], place(2), NOW, 60).now.limit_a == 16.0
 
 
