@@ -50,6 +50,13 @@ def test_updates_that_are_refused(update: DynamicUpdate, reason: Refused) -> Non
     assert (outcome.refusal.reason, outcome.profiles, outcome.changes) == (reason, before, ())
 
 
+def test_a_station_wide_one_takes_a_limit_too_and_nothing_is_a_limit() -> None:
+    station = held(profile(Purpose.STATION_MAX, 8.0, kind=Kind.DYNAMIC, id=6), 0)
+    for limit in (0.0, 9.5):
+        outcome = update_dynamic(Profiles((station,)), DynamicUpdate(6, limit), NOW)
+        assert composite(outcome.profiles.held, place(), NOW, 60).now.limit_a == limit
+
+
 def test_which_updates_are_due() -> None:
     def dynamic(number: int, interval_s: int | None) -> Profiles:
         one = profile(Purpose.TX, kind=Kind.DYNAMIC, updated=NOW, update_interval_s=interval_s, id=number)
@@ -59,6 +66,8 @@ def test_which_updates_are_due() -> None:
     assert due_updates(every, after(59)) == ((), after(60))
     assert due_updates(every, after(60)) == ((1,), after(90))
     assert due_updates(every, after(90)) == ((1, 2), None)
+    never_updated = held(profile(Purpose.TX, kind=Kind.DYNAMIC, update_interval_s=60), received=after(-20))
+    assert due_updates(Profiles((never_updated,)), NOW) == ((), after(40))
 
 
 def test_priority_needs_a_transaction_and_a_profile() -> None:

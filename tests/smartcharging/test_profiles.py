@@ -129,6 +129,15 @@ def test_starts_at_two_connectors_with_one_tag_do_not_mix() -> None:
     assert sorted((one.evse, one.waits_until is None) for one in outcome.profiles.held) == [(1, False), (2, True)]
 
 
+def test_a_start_that_names_the_connector_goes_before_one_that_does_not() -> None:
+    for order in ((start(None), start(1)), (start(1), start(None))):
+        both = NO_PROFILES
+        for asked in order:
+            both = store.put_at_start(both, asked, LIMITS_16, NOW).profiles
+        (left, _) = store.started(both, 1, RUNNING, LIMITS_16, NOW, token="tag").profiles.held
+        assert (left.evse, left.waits_until is None) == (0, False)
+
+
 def test_a_remote_start_with_a_wrong_profile_is_refused() -> None:
     wrong = start(profile=profile(TX_DEFAULT))
     outcome = store.put_at_start(NO_PROFILES, wrong, LIMITS_16, NOW)
