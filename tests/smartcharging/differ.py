@@ -232,7 +232,7 @@ def _check_told(case: Case, found: Composite, supply: Supply, rng: random.Random
     if found.end <= question.asked + 300 * SECOND:
         raise Difference("the horizon is shorter than the plan")
     told = merge.tell(merge.clip(found, plan), AskedSchedule(question.evse, 10**6, unit), supply, RATING_A)
-    for _ in range(5):
+    for _ in range(3):
         offset = rng.randrange(told.duration_s)
         period = next(one for one in reversed(told.periods) if one.start_s <= offset)
         begin = max(told.start + offset * SECOND, question.asked)

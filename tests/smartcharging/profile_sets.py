@@ -79,7 +79,7 @@ class Maker:
     def scene(self) -> Scene:
         rng = self.rng
         actions = [self._begin(1)] if rng.random() < 0.9 else []
-        for _ in range(rng.randrange(2, 9)):
+        for _ in range(rng.randrange(2, 8)):
             self.now += timedelta(seconds=rng.choice((0, 1, 7.25, 60, 600)))
             actions.append(self._action())
         self.now += timedelta(seconds=rng.choice((0, 0.5, 1, 30)))
@@ -190,7 +190,7 @@ class Maker:
         if rng.random() < 0.3:
             raw["validFrom"] = self._time(-7200, 43_200)
         if rng.random() < 0.3:
-            raw["validTo"] = self._time(43_201, 200_000)
+            raw["validTo"] = self._time(47_000, 200_000)  # rounded down, and still after validFrom
         if self.version == "2.1" and rng.random() < 0.2:
             raw["maxOfflineDuration"] = rng.choice((0, 60, 3600))
         many = 1 if is_old or kind is Kind.DYNAMIC or rng.random() < 0.85 else rng.randrange(2, 4)

@@ -56,4 +56,4 @@ def test_a_mistake_in_the_code_is_found(
     module: Any, name: str, spoil: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     monkeypatch.setattr(module, name, spoil(getattr(module, name)))
-    assert play("2.1", range(seed, seed + 200))[1]
+    assert any(play("2.1", [one])[1] for one in range(seed, seed + 400))

@@ -18,6 +18,7 @@ from gateway.model.profile import (
 from gateway.smartcharging import profiles as store
 from gateway.smartcharging.composite import composite
 from gateway.smartcharging.held import Held, Running, Supply
+from gateway.smartcharging.merge import Slot, own_id
 from gateway.smartcharging.profile_rules import Limits
 from gateway.smartcharging.profiles import DropProfile, Outcome, Profiles, PutProfile, SetPriority
 from tests.smartcharging.kit import LIMITS_16, LIMITS_21, NOW, RUNNING, TX, after, held, profile, schedule
@@ -185,6 +186,7 @@ def test_what_can_never_hold_again_is_forgotten() -> None:
         (ProfileFilter(purpose=TX_DEFAULT, stack_level=1), [1, 2, 3]),
         (ProfileFilter(evse=1, stack_level=1), [1, 2, 3, 4]),
         (ProfileFilter(ids=(9,)), [1, 2, 3, 4]),
+        (ProfileFilter(ids=(own_id(Slot.FALLBACK, 1),)), [1, 2, 3, 4]),  # the gateway's own are not the CSMS's
     ],
 )
 def test_clear(asked: ProfileFilter, left: list[int]) -> None:
