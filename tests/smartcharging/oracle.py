@@ -157,6 +157,7 @@ class Case:
 
     def __init__(self, question: Question, installed: list[Installed]) -> None:
         self.question = question
+        self._judged: dict[tuple[int, ...], Verdict] = {}  # the same periods in force make the same verdict
         maxima: list[list[Installed]] = []
         added: list[list[Installed]] = []
         ranked = [_of_transaction(installed, purpose, question) for purpose in RANKING if question.evse]
@@ -178,11 +179,21 @@ class Case:
             if found := _top(stack, at):
                 capping.append(found)
                 break
+        key = (
+            *(id(period) for found in capping for _, period in found),
+            0,
+            *(id(period) for found in adding for _, period in found),
+        )
+        if key not in self._judged:
+            self._judged[key] = self._judge(capping, adding)
+        return self._judged[key]
+
+    def _judge(self, capping: "list[_Active]", adding: "list[_Active]") -> Verdict:
         question = self.question
         periods = [period for found in (*capping, *adding) for _, period in found]
         phases = min([question.phases, *(period.get("numberPhases", 3) for period in periods)])
         to_use = {period["phaseToUse"] for period in periods if "phaseToUse" in period}
-        assert len(to_use) < 2, f"phases in conflict at {at}: {periods}"
+        assert len(to_use) < 2, f"phases in conflict: {periods}"
         amounts = [_amps(found, phases, question.volts) for found in capping]
         limits = [one for one in amounts if one is not None]
         if not limits:
