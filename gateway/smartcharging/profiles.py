@@ -97,6 +97,8 @@ def put(
     profile, wire = asked.profile, asked.wire
     if profile.kind is Kind.DYNAMIC:
         profile, wire = replace(profile, updated=now), None  # the station's own time counts
+    if profile.purpose is not Purpose.TX and profile.transaction is not None:
+        profile, wire = replace(profile, transaction=None), None  # it means nothing there
     refusal = refuse(Candidate(asked.evse, profile, running), _beside(profiles, asked.evse, profile, limits), limits)
     if refusal:
         return Outcome(profiles, refusal=refusal)

@@ -36,7 +36,8 @@ def test_a_profile_is_kept_with_what_belongs_to_it() -> None:
     (kept,) = outcome.profiles.held
     assert outcome.changes == (PutProfile(kept),)
     assert (kept.evse, kept.transaction, kept.received, kept.dialect, kept.wire) == (1, TX, NOW, "x", "{}")
-    assert put(NO_PROFILES, 1, profile(TX_DEFAULT)).profiles.held[0].transaction is None
+    (default,) = put(NO_PROFILES, 1, profile(TX_DEFAULT, transaction="55")).profiles.held
+    assert (default.transaction, default.profile.transaction, default.wire) == (None, None, None)
 
 
 def test_a_refused_one_changes_nothing() -> None:
