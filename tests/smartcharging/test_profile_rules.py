@@ -41,6 +41,7 @@ SOUND: list[tuple[tuple[Limits, ...], int, ChargingProfile]] = [
     (NEWER, 1, wide(Period(0, 6.0, limit_l2=7.0, limit_l3=8.0))),
     (NEWER, 1, wide(Period(0, None, mode="Idle"))),
     (NEWER, 1, tx(kind=Kind.DYNAMIC, updated=after(0), update_interval_s=60)),
+    (NEWER, 1, tx(max_offline_s=0)),
     (NEWER, 0, profile(PRIORITY)),
     (NEWER, 1, profile(Purpose.LOCAL_GENERATION)),
     (BOTH, 1, wide((0, 1.0), (1, 2.0), (2, 3.0), (3, 4.0))),
@@ -157,6 +158,7 @@ def test_a_transaction_has_to_run() -> None:
         (0, profile(TX_DEFAULT, id=2), held(profile(TX_DEFAULT, id=3), 2), True),
         (1, profile(TX_DEFAULT, id=2, valid_to=after(5)), held(profile(TX_DEFAULT, id=3, valid_from=after(5))), False),
         (1, profile(TX_DEFAULT, id=2, valid_to=after(6)), held(profile(TX_DEFAULT, id=3, valid_from=after(5))), True),
+        (1, profile(TX_DEFAULT, id=2, valid_from=after(5)), held(profile(TX_DEFAULT, id=3, valid_to=after(5))), False),
         (0, profile(PRIORITY, id=2), held(profile(PRIORITY, id=3), 1), False),
     ],
 )
@@ -191,6 +193,7 @@ def on_phase(phase: int | None, purpose: Purpose = TX, **more: Any) -> ChargingP
         (on_phase(1), held(on_phase(1, MAX), 0), False),
         (on_phase(None), held(on_phase(1, MAX), 0), False),
         (on_phase(3), held(on_phase(1, TX_DEFAULT)), False),  # one of them counts, never both
+        (on_phase(3, TX_DEFAULT, level=1), held(on_phase(1, TX_DEFAULT), 0), False),
         (on_phase(3), held(on_phase(1, Purpose.EXTERNAL), 1), True),
         (on_phase(3), held(on_phase(1, Purpose.EXTERNAL), 2), False),
         (on_phase(3, Purpose.LOCAL_GENERATION), held(on_phase(1, Purpose.LOCAL_GENERATION), 0), True),
