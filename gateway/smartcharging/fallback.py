@@ -1,0 +1,76 @@
+"""Fallback currents: what each connector may draw with the gateway dead for good (D9's static invariant).
+
+Worst background + sum of all fallbacks <= limit, on every circuit and phase. 0 A is a legal fallback, and the only one
+that needs no reserve.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from gateway.model.site_tree import CircuitNode, ConnectorKey, ConnectorSpec
+from gateway.smartcharging.circuits import SiteTree, compile_tree
+
+EPSILON_A = 1e-6
+
+
+class Failure(NamedTuple):
+    """A sum that exceeds its limit, or cannot be known. `phase`: 1 to 3, 0 for all."""
+
+    circuit: str
+    phase: int
+    text: str
+
+
+class Choice(NamedTuple):
+    """The tree with every connector's fallback, and why it is not safe; without failures the static invariant holds."""
+
+    tree: SiteTree
+    failures: tuple[Failure, ...]
+
+
+def choose(circuits: Iterable[CircuitNode], connectors: Sequence[ConnectorSpec]) -> Choice:
+    """Give every connector its minimum as far as the tree allows, the rest 0 A.
+
+    Fallbacks that an installer asked for are kept as they are; then higher classes go first, then the order given.
+    Raise ValueError if the circuits are no tree.
+    """
+    bare = compile_tree(circuits, connectors, {spec.key: 0.0 for spec in connectors})
+    used = [load for worst in bare.worst for load in worst]
+    chosen: dict[ConnectorKey, float] = {}
+    for spec in sorted(bare.connectors, key=lambda spec: (spec.fallback_a is None, -spec.rank)):
+        wanted = spec.min_a if spec.fallback_a is None else spec.fallback_a
+        rows = bare.rows(spec.circuit, spec.phases)
+        if spec.fallback_a is None and any(used[row] + wanted > bare.limit(row) + EPSILON_A for row in rows):
+            wanted = 0.0
+        chosen[spec.key] = wanted
+        for row in rows:
+            used[row] += wanted
+    tree = bare.with_fallbacks(chosen)
+    return Choice(tree, prove(tree))
+
+
+def prove(tree: SiteTree) -> tuple[Failure, ...]:
+    """Every circuit and phase on which the static invariant does not hold, each as the sum that fails."""
+    failures = [
+        Failure(node.id, 0, f"circuit {node.id}: it has other loads of unknown size, so it needs a meter")
+        for node in tree.circuits
+        if node.background_a is None and not node.metered
+    ]
+    for index, node in enumerate(tree.circuits):
+        for phase in range(3):
+            worst = tree.worst[index][phase]
+            held = [
+                tree.fallback_a[key]
+                for key in tree.below[index]
+                if phase in tree.specs[key].phases and tree.fallback_a[key] > 0
+            ]
+            if worst + sum(held) > node.limit_a[phase] + EPSILON_A:
+                failures.append(Failure(node.id, phase + 1, _sum_that_fails(node, phase, worst, held)))
+    return tuple(failures)
+
+
+def _sum_that_fails(node: CircuitNode, phase: int, worst: float, held: list[float]) -> str:
+    groups = [f"{held.count(amps)} x {amps:g} A" for amps in sorted(set(held), reverse=True)]
+    parts = [f"worst background {worst:g} A", *(f"fallbacks {group}" for group in groups)]
+    total = f"{' + '.join(parts)} = {worst + sum(held):g} A"
+    return f"circuit {node.id}, L{phase + 1}: {total}, but its limit is {node.limit_a[phase]:g} A"
