@@ -202,16 +202,17 @@ class Background(NamedTuple):
 class Hold(NamedTuple):
     """What a connector may hold, per phase of the grid.
 
-    `fallback`: its F. `static`: what it may hold with the gateway dead for good. `counts`: it has an EV or is
-    unreachable. `fresh`: that came about so lately that the others' cuts may still be under way.
+    `fallback`: its F. `static`: what it may hold with the gateway dead for good. `fresh`: its EV came, or its link
+    went, so lately that the others' cuts may still be under way.
     """
 
     key: ConnectorKey
     load: Amps
     fallback: Amps
     static: Amps
-    counts: bool
-    fresh: bool
+    has_ev: bool
+    reachable: bool
+    fresh: bool = False
 
 
 class Share(NamedTuple):
