@@ -4,7 +4,7 @@ A write replaces the earlier ones when it was accepted and the model's latency h
 only a proven station is believed to step down then.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.model.balance import Answer, Outcome
@@ -32,8 +32,12 @@ Book = tuple[Sent, ...]
 """Oldest first. Empty: the fallback holds, and nothing else."""
 
 
-def settle(book: Book, outcomes: Iterable[Outcome], *, now: float, latency_s: float, proven: bool) -> Book:
+def settle(book: Book, outcomes: Sequence[Outcome], *, now: float, latency_s: float, proven: bool) -> Book:
     """Drop what was rejected, replaced or has ended."""
+    if len(book) == 1 and not outcomes:
+        (only,) = book
+        if (only.accepted is not None or only.given_up) and (only.ends is None or now < only.ends or not proven):
+            return book
     for outcome in outcomes:
         book = _answered(book, outcome)
     if not book:

@@ -20,7 +20,7 @@ from gateway.smartcharging.ladder import Overload
 from gateway.smartcharging.reserve import Room, room_of
 from gateway.smartcharging.shape import Case, Shaped, Shaper
 from gateway.smartcharging.survey import Memory, View, as_written, survey
-from gateway.smartcharging.turns import Received, accrued, moved
+from gateway.smartcharging.turns import Received, Turn, accrued, moved
 from gateway.smartcharging.watch import alarms_of, changes_ahead, read_meters, shed, watch_overloads
 
 START_SLACK_S = 15.0
@@ -37,6 +37,7 @@ class State:
     decided: float = -inf
     sequence: int = 0
     connectors: Mapping[ConnectorKey, Memory] = field(default_factory=dict)
+    turns: Mapping[ConnectorKey, Turn] = field(default_factory=dict)
     metered: Mapping[str, Metered] = field(default_factory=dict)
     overloads: Mapping[str, Overload] = field(default_factory=dict)
     start_over: bool = False
@@ -46,22 +47,28 @@ class State:
 class Decision:
     """`writes`: at most one per station, in the order they should leave. `shares`: what every connector is meant to
     have, and what keeps it from more. `backgrounds`: per circuit, in the tree's order. `ceilings`: stored ceilings that
-    may be lowered at leisure. `holds`: what every connector may hold once the
-    writes have left. `wake_at`: when to decide again if nothing happens before."""
+    may be lowered at leisure. `wake_at`: when to decide again if nothing happens before."""
 
     writes: tuple[Write, ...]
     shares: tuple[Share, ...]
-    holds: tuple[Hold, ...]
+    views: tuple[View, ...] = field(repr=False)
     backgrounds: tuple[Background, ...]
     alarms: tuple[Alarm, ...]
     ceilings: Mapping[ConnectorKey, float]
     wake_at: float
     state: State
 
+    def holds(self) -> tuple[Hold, ...]:
+        """What every connector may hold once the writes have left."""
+        written = {write.key: write for write in self.writes}
+        return tuple(
+            (as_written(view, written[view.key]) if view.key in written else view).as_hold() for view in self.views
+        )
+
 
 def decide(tree: SiteTree, facts: SiteFacts, state: State, policy: Policy, now: float) -> Decision:
     """Every Write returned counts as sent: one that could not be sent comes back as an Outcome."""
-    views = survey(tree, facts, state.connectors, now=now, is_starting=not state.start_over)
+    views = survey(tree, facts, state.connectors, state.turns, now=now, is_starting=not state.start_over)
     is_starting = not state.start_over and _is_starting(views, state, now)
     rungs = rungs_of(tree, facts, now)
     metered = read_meters(tree, facts, state.metered, views, now)
@@ -82,7 +89,8 @@ def decide(tree: SiteTree, facts: SiteFacts, state: State, policy: Policy, now: 
         state,
         decided=now,
         sequence=state.sequence + len(shaped.writes),
-        connectors=_with_turns(memories, cases, now - state.decided, now),
+        connectors=memories,
+        turns=_turns(memories, cases, now - state.decided, now),
         metered=metered,
         overloads=overloads,
         start_over=not is_starting,
@@ -91,7 +99,7 @@ def decide(tree: SiteTree, facts: SiteFacts, state: State, policy: Policy, now: 
     return Decision(
         writes=shaped.writes,
         shares=tuple(_shares(views, cases, shaped)),
-        holds=_holds(views, shaped.writes),
+        views=tuple(views),
         backgrounds=backgrounds,
         alarms=tuple(alarms_of(tree, views, backgrounds, overloads)),
         ceilings=_lowered_ceilings(views),
@@ -125,26 +133,22 @@ def _held_back(tree: SiteTree, rungs: Sequence[Rung], *, is_starting: bool) -> d
     return back
 
 
-def _with_turns(
-    memories: dict[ConnectorKey, Memory], cases: Sequence[Case], elapsed_s: float, now: float
-) -> dict[ConnectorKey, Memory]:
+def _turns(
+    memories: Mapping[ConnectorKey, Memory], cases: Sequence[Case], elapsed_s: float, now: float
+) -> dict[ConnectorKey, Turn]:
     """Whose turn it is after this decision. A quantum begins with the current, not with the plan."""
     contending = [case for case in cases if _contends(case)]
-    turns = {case.view.key: case.view.memory.turn for case in contending}
-    known = {key: turn for key, turn in turns.items() if turn is not None}
+    known = {case.view.key: case.view.turn for case in contending if case.view.turn is not None}
     received = [Received(case.view.key, _receives(case.view, now), case.claim.weight) for case in contending]
     booked = accrued(known, received, elapsed_s if elapsed_s < inf else 0.0)
-    for case in cases:
-        key, memory = case.view.key, memories[case.view.key]
-        if key not in turns:
-            turn = None
-        else:
-            turn = moved(booked.get(key), case.planned.amps > 0, now)
-            if turn.is_in and set_a(memory.book, case.view.fallback_a) <= 0:
-                turn = turn._replace(since=now)
-        if turn != memory.turn:
-            memories[key] = replace(memory, turn=turn)
-    return memories
+    turns = {}
+    for case in contending:
+        key = case.view.key
+        turn = moved(booked.get(key), case.planned.amps > 0, now)
+        if turn.is_in and set_a(memories[key].book, case.view.fallback_a) <= 0:
+            turn = turn._replace(since=now)
+        turns[key] = turn
+    return turns
 
 
 def _contends(case: Case) -> bool:
@@ -156,11 +160,6 @@ def _receives(view: View, now: float) -> float:
     if view.facts.measured_a is not None and now - view.facts.measured_at < RECEIVES_S:
         return max(view.facts.measured_a)
     return view.set_a
-
-
-def _holds(views: Sequence[View], writes: Sequence[Write]) -> tuple[Hold, ...]:
-    written = {write.key: write for write in writes}
-    return tuple((as_written(view, written[view.key]) if view.key in written else view).as_hold() for view in views)
 
 
 def _shares(views: Sequence[View], cases: Sequence[Case], shaped: Shaped) -> Iterator[Share]:

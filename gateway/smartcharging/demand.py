@@ -64,26 +64,28 @@ def _claim(view: View, room: Room, policy: Policy, now: float, shed: Mapping[Con
     can_switch = spec.switchable and len(phases) > 1 and view.facts.phase_cap > 1
     rests = now - memory.switched_at < SWITCH_EVERY_S
     loads, caps = room.loads(spec.circuit, phases, proven=view.proven)
-    thin, thin_caps = room.loads(spec.circuit, phases[:1], proven=view.proven)
-    if can_switch and rests and view.set_phases == 1:
-        loads, caps, phases = thin, thin_caps, phases[:1]
-    usual = soft_cap_a(memory.seen, now)
-    if not view.facts.wants:
-        usual = spec.min_a
+    lean, lean_caps = None, caps
+    if can_switch:
+        thin, lean_caps = room.loads(spec.circuit, phases[:1], proven=view.proven)
+        if rests and view.set_phases == 1:
+            loads, caps, phases = thin, lean_caps, phases[:1]
+        lean = None if rests else thin
+    usual = soft_cap_a(memory.seen, now) if view.facts.wants else spec.min_a
+    rank, pinned = rank_of(view, policy), is_pinned(view, policy, now)
     return Claim(
         key=view.key,
         loads=loads,
         min_a=spec.min_a,
         cap_a=cap,
-        order=_order(view, policy, now),
+        order=_order(view, policy, now, rank=rank, pinned=pinned),
         phases=len(phases),
         base_a=view.fallback_a,
         caps=caps,
-        lean=thin if can_switch and not rests else None,
-        lean_caps=thin_caps,
+        lean=lean,
+        lean_caps=lean_caps,
         weight=_weight(view, policy, now),
-        rank=rank_of(view, policy),
-        pinned=is_pinned(view, policy, now),
+        rank=rank,
+        pinned=pinned,
         step_a=spec.step_a,
         steps=spec.steps,
         soft_a=inf if usual is None else usual,
@@ -99,24 +101,18 @@ def rank_of(view: View, policy: Policy) -> int:
 
 def is_pinned(view: View, policy: Policy, now: float) -> bool:
     """Whether the car must not be paused if anything else can be done: just let in, or known not to wake up."""
-    turn = view.memory.turn
+    turn = view.turn
     if view.facts.sleepy or view.memory.seen.sleepy or not view.spec.pausable:
         return True
     return turn is not None and turn.is_in and now - turn.since < policy.min_on_s
 
 
-def _order(view: View, policy: Policy, now: float) -> tuple[float, ...]:
+def _order(view: View, policy: Policy, now: float, *, rank: int, pinned: bool) -> tuple[float, ...]:
     if not view.facts.wants:
         return LAST
-    turn = view.memory.turn or Turn(is_in=False, since=now)
-    return order_of(
-        turn,
-        now=now,
-        rank=rank_of(view, policy),
-        is_pinned=is_pinned(view, policy, now),
-        quantum_s=policy.quantum_s,
-        urgency=_urgency(view, policy, now),
-    )
+    turn = view.turn or Turn(is_in=False, since=now)
+    urgency = _urgency(view, policy, now) if policy.mode is Mode.NEED else None
+    return order_of(turn, now=now, rank=rank, is_pinned=pinned, quantum_s=policy.quantum_s, urgency=urgency)
 
 
 def _left_h(view: View, now: float) -> float:
@@ -125,18 +121,14 @@ def _left_h(view: View, now: float) -> float:
     return (USUAL_STAY_S if departure is None else departure - now) / 3600
 
 
-def _urgency(view: View, policy: Policy, now: float) -> float | None:
-    """In hours, where need decides: a car of which nothing is known grows urgent by waiting, and so does one that has
-    waited for very long."""
-    if policy.mode is not Mode.NEED:
-        return None
-    turn, need = view.memory.turn, view.facts.need
-    waited_h = 0.0 if turn is None or turn.is_in else (now - turn.since) / 3600
+def _urgency(view: View, policy: Policy, now: float) -> float:
+    """In hours: a car of which nothing is known grows urgent by waiting, and so does one that waited for very long."""
+    turn, need = view.turn, view.facts.need
+    waited_s = 0.0 if turn is None or turn.is_in else now - turn.since
     if need is None:
-        return UNKNOWN_H * (waited_h - 1.0)
-    late = waited_h * 3600 > OVERDUE_QUANTA * policy.quantum_s
+        return UNKNOWN_H * (waited_s / 3600 - 1.0)
     urgency = urgency_of(need.remaining_ah, need.requested_ah, _left_h(view, now))
-    return urgency + (OVERDUE_H if late else 0.0)
+    return urgency + OVERDUE_H if waited_s > OVERDUE_QUANTA * policy.quantum_s else urgency
 
 
 def _weight(view: View, policy: Policy, now: float) -> float:

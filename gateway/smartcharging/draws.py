@@ -52,19 +52,28 @@ def observe(
     if at <= seen.at:
         return seen
     drawn = max(own_a, default=0.0)
-    seen = _watch_sleep(_count_phases(seen, own_a, drawn, at)._replace(at=at), drawn, at, offered_a, resumed_at)
+    phases, guess, guess_since = _count_phases(seen, own_a, drawn, at)
+    drew_at, asleep, sleepy = _watch_sleep(seen, drawn, at, offered_a, resumed_at)
+    usual, learned_at, low_since, peak = _watch_use(seen, drawn, at, offered_a, offered_at)
+    return Seen(at, usual, learned_at, low_since, peak, phases, guess, guess_since, drew_at, asleep, sleepy)
+
+
+def _watch_use(
+    seen: Seen, drawn: float, at: float, offered_a: float, offered_at: float
+) -> tuple[float | None, float, float | None, float]:
+    """`usual_a`, `learned_at`, `low_since`, `peak_a` after this reading."""
     if offered_a <= 0 or at < offered_at + RAMP_S:
-        return seen._replace(low_since=None)
+        return seen.usual_a, seen.learned_at, None, 0.0
     if drawn > offered_a - TAKES_ALL_A:
-        return seen._replace(usual_a=None, low_since=None)
+        return None, seen.learned_at, None, 0.0
     if drawn > offered_a - LEAVES_A:
-        return seen._replace(low_since=None)
+        return seen.usual_a, seen.learned_at, None, 0.0
     if seen.low_since is None:
-        return seen._replace(low_since=at, peak_a=drawn)
+        return seen.usual_a, seen.learned_at, at, drawn
     peak = max(seen.peak_a, drawn)
     if at - seen.low_since < RAMP_S:
-        return seen._replace(peak_a=peak)
-    return seen._replace(usual_a=peak + HEADROOM_A, learned_at=at, low_since=at, peak_a=drawn)
+        return seen.usual_a, seen.learned_at, seen.low_since, peak
+    return peak + HEADROOM_A, at, at, drawn
 
 
 def soft_cap_a(seen: Seen, now: float) -> float | None:
@@ -74,19 +83,25 @@ def soft_cap_a(seen: Seen, now: float) -> float | None:
     return seen.usual_a
 
 
-def _count_phases(seen: Seen, own_a: tuple[float, ...], drawn: float, at: float) -> Seen:
+def _count_phases(seen: Seen, own_a: tuple[float, ...], drawn: float, at: float) -> tuple[int, int, float]:
+    """`phases`, `guess`, `guess_since` after this reading. More phases are believed at once, fewer after a while."""
     if drawn < PHASE_SURE_A:
-        return seen
-    count = max(phase + 1 for phase, amps in enumerate(own_a) if amps > DRAWS_A)
+        return seen.phases, seen.guess, seen.guess_since
+    count = len(own_a)
+    while own_a[count - 1] <= DRAWS_A:
+        count -= 1
     if count != seen.guess:
-        return seen._replace(guess=count, guess_since=at, phases=max(count, seen.phases) if seen.phases else 0)
-    return seen._replace(phases=count) if at - seen.guess_since >= PHASE_SURE_S else seen
+        return (max(count, seen.phases) if seen.phases else 0), count, at
+    return (count if at - seen.guess_since >= PHASE_SURE_S else seen.phases), count, seen.guess_since
 
 
-def _watch_sleep(seen: Seen, drawn: float, at: float, offered_a: float, resumed_at: float | None) -> Seen:
-    """A car that drew before a pause and does not, three minutes after it, is asleep (or full)."""
+def _watch_sleep(
+    seen: Seen, drawn: float, at: float, offered_a: float, resumed_at: float | None
+) -> tuple[float | None, bool, bool]:
+    """`drew_at`, `asleep`, `sleepy` after this reading. A car that drew before a pause and not in the three minutes
+    after it is asleep (or full)."""
     if drawn > DRAWS_A:
-        return seen._replace(drew_at=at, asleep=False, sleepy=seen.sleepy or seen.asleep)
-    if offered_a <= 0 or resumed_at is None or seen.drew_at is None or seen.drew_at > resumed_at:
-        return seen
-    return seen._replace(asleep=True) if at - resumed_at >= ASLEEP_S else seen
+        return at, False, seen.sleepy or seen.asleep
+    paused = resumed_at is not None and seen.drew_at is not None and seen.drew_at <= resumed_at
+    asleep = seen.asleep or (paused and offered_a > 0 and resumed_at is not None and at - resumed_at >= ASLEEP_S)
+    return seen.drew_at, asleep, seen.sleepy

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from math import inf
 
-from gateway.smartcharging.claims import EPSILON_A, Claim, Load, Loads, Walls, distance
+from gateway.smartcharging.claims import EPSILON_A, Claim, Load, Walls, distance
 
 Bend = tuple[float, int, Load]
 """A level, the claim that begins or ends to rise there, and by how much that changes the slope of a row's load."""
@@ -26,6 +26,7 @@ def fill(
     full_at = [(_full_at(row, bends[row], rising, walls), row) for row in bends]
     queue = [entry for entry in full_at if entry[0] < inf]
     heapify(queue)
+    rows_of = {i: {row for row, _load in (*claims[i].loads, *claims[i].caps) if row in bends} for i in rising}
     changed: set[int] = set()
     while queue:
         level, row = heappop(queue)
@@ -34,9 +35,11 @@ def fill(
             if (again := _full_at(row, bends[row], rising, walls)) < inf:
                 heappush(queue, (again, row))
             continue
-        for i in {who for _level, who, _change in bends[row] if who in rising}:
-            rising.discard(i)
-            changed |= _rise(claims[i], i, min(max(level * claims[i].weight, amps[i]), caps[i]), amps, walls)
+        for _level, i, _change in bends[row]:
+            if i in rising:
+                rising.discard(i)
+                _rise(claims[i], i, min(max(level * claims[i].weight, amps[i]), caps[i]), amps, walls)
+                changed |= rows_of[i]
         if walls.is_delta:
             queue = [(at, other) for other in bends if (at := _full_at(other, bends[other], rising, walls)) < inf]
             heapify(queue)
@@ -45,15 +48,13 @@ def fill(
         _rise(claims[i], i, caps[i], amps, walls)
 
 
-def _rise(claim: Claim, i: int, to: float, amps: list[float], walls: Walls) -> set[int]:
-    """Return the rows whose load it changed from what they expected."""
+def _rise(claim: Claim, i: int, to: float, amps: list[float], walls: Walls) -> None:
     gain, used = to - amps[i], walls.used
     amps[i] = to
     for row, load in claim.loads:
         used[row] += load * gain
     for row, load in claim.caps:
         used[row] += load * gain
-    return {row for row, _load in claim.loads}.union(row for row, _load in claim.caps)
 
 
 def _bends(
@@ -63,24 +64,26 @@ def _bends(
     most = list(walls.used)
     events: list[tuple[float, int, float]] = []
     for i in rising:
-        claim, gain = claims[i], caps[i] - amps[i]
+        claim, floor, cap = claims[i], amps[i], caps[i]
         for row, load in claim.loads:
-            most[row] += load * gain
+            most[row] += load * (cap - floor)
         for row, load in claim.caps:
-            most[row] += load * gain
-        events.append((amps[i] / claim.weight, i, claim.weight))
-        events.append((caps[i] / claim.weight, i, -claim.weight))
+            most[row] += load * (cap - floor)
+        weight = claim.weight
+        events.append((floor / weight, i, weight))
+        events.append((cap / weight, i, -weight))
     events.sort()
-    can_be_full = [walls.is_delta or size > limit + EPSILON_A for size, limit in zip(most, walls.capacity, strict=True)]
+    is_delta = walls.is_delta
+    can_be_full = [is_delta or size > limit + EPSILON_A for size, limit in zip(most, walls.capacity, strict=True)]
     bends: dict[int, list[Bend]] = {row: [] for row, can in enumerate(can_be_full) if can}
-    tight: dict[int, Loads] = {}
     for event in events:
         level, i, change = event
-        loads = tight.get(i)
-        if loads is None:
-            loads = tight[i] = tuple((r, load) for r, load in (*claims[i].loads, *claims[i].caps) if can_be_full[r])
-        for row, load in loads:
-            bends[row].append(event if load == 1.0 else (level, i, change * load))
+        for row, load in claims[i].loads:
+            if can_be_full[row]:
+                bends[row].append(event if load == 1.0 else (level, i, change * load))
+        for row, load in claims[i].caps:
+            if can_be_full[row]:
+                bends[row].append((level, i, change * load))
     return bends
 
 

@@ -5,7 +5,6 @@ so that room that others are to leave is given only once they have left it. Per 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import inf
 from typing import NamedTuple
 
@@ -72,6 +71,7 @@ class Shaper:
         self.rows = len(room.walls.capacity)
         self.held = [0.0] * self.rows
         self.summed = {row for extra in room.extras for row in (extra.power, extra.cap)}
+        self.has_caps = any(extra.cap >= 0 or extra.cap_phases is not None for extra in room.extras)
         self.planned_only = {row for extra in room.extras for row in extra.imbalance or ()}
         self.writes: list[Write] = []
         self.busy: set[StationId] = set()
@@ -100,17 +100,19 @@ class Shaper:
 
     def _hold(self, view: View, rows: list[float], own_a: Sequence[float], capped_a: Sequence[float]) -> None:
         """Add to the rows: `own_a` where the fallback counts in any case, `capped_a` where only what was sent does."""
-        if len(own_a) == len(view.phases) and len({*own_a}) == 1 and own_a == capped_a:
-            loads, caps = self.room.loads(view.spec.circuit, view.phases, proven=view.proven)
-            for row, load in (*loads, *caps):
-                rows[row] += load * own_a[0]
-            return
-        for phase, amps, capped in zip(view.phases, own_a, capped_a, strict=False):
-            loads, caps = self.room.loads(view.spec.circuit, (phase,), proven=view.proven)
-            for row, load in loads:
+        self._add(view, rows, own_a, 0)
+        if self.has_caps:
+            self._add(view, rows, capped_a, 1)
+
+    def _add(self, view: View, rows: list[float], own_a: Sequence[float], which: int) -> None:
+        amps = own_a[0]
+        if len(own_a) == len(view.phases) and all(other == amps for other in own_a):
+            for row, load in self.room.loads(view.spec.circuit, view.phases, proven=view.proven)[which]:
                 rows[row] += load * amps
-            for row, load in caps:
-                rows[row] += load * capped
+            return
+        for phase, amps in zip(view.phases, own_a, strict=False):
+            for row, load in self.room.loads(view.spec.circuit, (phase,), proven=view.proven)[which]:
+                rows[row] += load * amps
 
     def _is_demanded(self, case: Case, over: set[int]) -> bool:
         """A limit wants the cut: the connector's own, or one that what was told to all exceeds."""
@@ -208,7 +210,7 @@ class Shaper:
         memory = view.memory
         pace = memory.pace.with_room(case.planned.amps, self.now) if room else memory.pace.without_room()
         if pace is not memory.pace:
-            memory = replace(memory, pace=pace)
+            memory = memory._replace(pace=pace)
         self.memories[view.key] = memory
         due = self._renew_at(case)
         if self.now < due:
@@ -256,8 +258,7 @@ class Shaper:
             for before in (view.hold_a, _sent(view))
         ]
         self._hold(view, self.held, *gains)
-        self.memories[view.key] = replace(
-            memory,
+        self.memories[view.key] = memory._replace(
             book=(*memory.book, sent),
             pace=memory.pace.wrote(now, self.policy.writes_per_h, raised=is_up),
             resumed_at=now if view.set_a == 0 and amps > 0 else memory.resumed_at,

@@ -1,7 +1,6 @@
 """What is known of every connector at one moment: facts, and what was carried over from the last decision."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -22,8 +21,7 @@ _UNPACED = Pace()
 _OBEYS = Disobedience()
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """What is carried of one connector. `heard`: it has accepted a value since the gateway's start.
 
     `counted_since`: since when it has an EV or is unreachable. `resumed_at`, `switched_at`: last step up from 0 A, last
@@ -33,13 +31,11 @@ class Memory:
 
     transaction: object = None
     book: Book = ()
-    turn: Turn | None = None
     seen: Seen = _UNSEEN
     pace: Pace = _UNPACED
     disobedience: Disobedience = _OBEYS
     heard: bool = False
     counted_since: float | None = None
-    was_reachable: bool = True
     resumed_at: float | None = None
     switched_at: float = NEVER
     lowered_at: float = NEVER
@@ -53,6 +49,7 @@ class View(NamedTuple):
     spec: ConnectorSpec
     facts: ConnectorFacts
     memory: Memory
+    turn: Turn | None
     fallback_a: float
     proven: bool
     phases: tuple[int, ...]
@@ -81,7 +78,13 @@ class View(NamedTuple):
 
 
 def survey(
-    tree: SiteTree, facts: SiteFacts, memories: Mapping[ConnectorKey, Memory], *, now: float, is_starting: bool
+    tree: SiteTree,
+    facts: SiteFacts,
+    memories: Mapping[ConnectorKey, Memory],
+    turns: Mapping[ConnectorKey, Turn],
+    *,
+    now: float,
+    is_starting: bool,
 ) -> list[View]:
     """One View per connector of the tree; one that the facts leave out is unreachable and unmanaged."""
     told = {fact.key: fact for fact in facts.connectors}
@@ -90,12 +93,14 @@ def survey(
         outcomes.setdefault(outcome.key, []).append(outcome)
     views = []
     for spec in tree.connectors:
-        fact = told.get(spec.key) or ConnectorFacts(key=spec.key, reachable=False, managed=False)
-        memory = memories.get(spec.key)
+        key = spec.key
+        fact = told.get(key) or ConnectorFacts(key=key, reachable=False, managed=False)
+        memory = memories.get(key)
         if memory is None:
-            memory = _first_seen(spec, fact, tree.fallback_a[spec.key], now, is_starting=is_starting)
-        memory = _carried(memory, spec, fact, outcomes.get(spec.key, ()), now)
-        views.append(_view(spec, fact, memory, tree.fallback_a[spec.key], now))
+            memory = _first_seen(spec, fact, tree.fallback_a[key], now, is_starting=is_starting)
+        memory = _carried(memory, spec, fact, outcomes.get(key, ()), now)
+        turn = turns.get(key) if fact.transaction == memory.transaction else None
+        views.append(_view(spec, fact, memory, turn=turn, fallback_a=tree.fallback_a[key], now=now))
     return views
 
 
@@ -114,7 +119,7 @@ def _first_seen(
         may_hold = max(adopted, spec.max_a if fact.ceiling_a is None else ceiling)
     ends = now + spec.lease_s + LEASE_SLACK_S if _is_proven(spec, fact) else None
     past = Sent(0, may_hold, len(spec.phases), now, ends, given_up=True)
-    return replace(memory, book=(past, past._replace(amps=adopted)))
+    return memory._replace(book=(past, past._replace(amps=adopted)))
 
 
 def _is_proven(spec: ConnectorSpec, fact: ConnectorFacts) -> bool:
@@ -122,41 +127,40 @@ def _is_proven(spec: ConnectorSpec, fact: ConnectorFacts) -> bool:
 
 
 def _carried(
-    memory: Memory, spec: ConnectorSpec, fact: ConnectorFacts, outcomes: Iterable[Outcome], now: float
+    memory: Memory, spec: ConnectorSpec, fact: ConnectorFacts, outcomes: Sequence[Outcome], now: float
 ) -> Memory:
     """Take in what happened since the last decision."""
-    changes: dict[str, object] = {}
     if fact.reachable and fact.transaction != memory.transaction:
         memory = Memory(
             transaction=fact.transaction,
             pace=memory.pace._replace(room_since=None),
             heard=memory.heard,
             counted_since=memory.counted_since,
-            was_reachable=memory.was_reachable,
+            lowered_at=now,
         )
-    outcomes = tuple(outcomes)
-    book = memory.book
-    if book:
-        book = settle(book, outcomes, now=now, latency_s=spec.latency_s, proven=_is_proven(spec, fact))
+    before = memory
+    if memory.book:
+        book = settle(memory.book, outcomes, now=now, latency_s=spec.latency_s, proven=_is_proven(spec, fact))
         if book is not memory.book:
-            changes["book"] = book
-            if most_a(book) < most_a(memory.book):
-                changes["lowered_at"] = now
-    if any(outcome.answer is Answer.REJECTED for outcome in outcomes):
-        changes["pace"] = memory.pace._replace(refused_at=now)
-    heard = any(outcome.answer is Answer.ACCEPTED for outcome in outcomes)
-    if not memory.heard and (heard or (fact.reachable and fact.managed and fact.transaction is None)):
-        changes["heard"] = True
-    counts = fact.has_ev or not fact.reachable
-    if counts != (memory.counted_since is not None):
-        changes["counted_since"] = now if counts else None
-    if fact.reachable != memory.was_reachable:
-        changes["was_reachable"] = fact.reachable
+            is_lower = most_a(book) < most_a(memory.book)
+            memory = memory._replace(book=book, lowered_at=now if is_lower else memory.lowered_at)
+    if outcomes:
+        memory = _answered(memory, outcomes, now)
+    if not memory.heard and fact.reachable and fact.managed and fact.transaction is None:
+        memory = memory._replace(heard=True)
+    if (fact.has_ev or not fact.reachable) != (memory.counted_since is not None):
+        memory = memory._replace(counted_since=now if memory.counted_since is None else None)
     if fact.measured_a is not None and fact.transaction is not None and fact.measured_at > memory.seen.at:
-        changes["seen"] = _seen(memory, spec, fact.measured_a, fact.measured_at, book)
-    if not changes:
-        return memory
-    return replace(memory, **changes)  # type: ignore[arg-type]
+        seen = _seen(before, spec, fact.measured_a, fact.measured_at, memory.book)
+        memory = memory._replace(seen=seen)
+    return memory
+
+
+def _answered(memory: Memory, outcomes: Iterable[Outcome], now: float) -> Memory:
+    answers = {outcome.answer for outcome in outcomes}
+    if Answer.REJECTED in answers:
+        memory = memory._replace(pace=memory.pace._replace(refused_at=now))
+    return memory._replace(heard=True) if Answer.ACCEPTED in answers else memory
 
 
 def _seen(memory: Memory, spec: ConnectorSpec, measured_a: Amps, at: float, book: Book) -> Seen:
@@ -173,45 +177,53 @@ def _seen(memory: Memory, spec: ConnectorSpec, measured_a: Amps, at: float, book
     return seen
 
 
-def _view(spec: ConnectorSpec, fact: ConnectorFacts, memory: Memory, fallback_a: float, now: float) -> View:
+def _view(
+    spec: ConnectorSpec, fact: ConnectorFacts, memory: Memory, *, turn: Turn | None, fallback_a: float, now: float
+) -> View:
     book = memory.book
     count = _phases_used(spec, fact, memory)
     phases = spec.phases[:count]
     floor = fallback_a if fact.managed else max(fallback_a, spec.max_a)
-    drawn = _counting_reading(fact, memory)
-    static, hold = [], []
-    for own, phase in enumerate(phases):
-        most = max(most_a(book, own), floor)
-        static.append(most)
-        hold.append(max(most, drawn[phase]) if drawn is not None else most)
-    allowed = max(static, default=floor)
-    disobedience = memory.disobedience
-    if drawn is not None and fact.reachable and fact.managed:
-        disobedience = disobedience.observe(max(drawn), allowed, now)
-    if disobedience is not memory.disobedience:
-        memory = replace(memory, disobedience=disobedience)
+    if not book:
+        static: tuple[float, ...] = (floor,) * count
+    elif len(book) == 1 and book[0].phases >= count:
+        static = (max(book[0].amps, floor),) * count
+    else:
+        static = tuple(max(most_a(book, own), floor) for own in range(count))
+    hold, drawn = static, _counting_reading(fact, memory)
+    if drawn is not None and fact.managed:
+        most = max(drawn)
+        if most > min(static):
+            hold = tuple(max(held, drawn[phase]) for held, phase in zip(static, phases, strict=True))
+        disobedience = memory.disobedience.observe(most, max(static), now)
+        if disobedience is not memory.disobedience:
+            memory = memory._replace(disobedience=disobedience)
     proven = _is_proven(spec, fact)
+    since = memory.counted_since
     return View(
-        spec=spec,
-        facts=fact,
-        memory=memory,
-        fallback_a=fallback_a,
-        proven=proven,
-        phases=phases,
-        set_a=set_a(book, fallback_a),
-        set_phases=set_phases(book, count),
-        hold_a=tuple(hold),
-        static_a=(floor,) * count if proven else tuple(static),
-        is_claim=fact.reachable and fact.managed and fact.has_ev and fact.transaction is not None,
-        counts=memory.counted_since is not None,
-        is_fresh=memory.counted_since is not None and now - memory.counted_since < FRESH_S,
+        spec,
+        fact,
+        memory,
+        turn,
+        fallback_a,
+        proven,
+        phases,
+        set_a(book, fallback_a),
+        set_phases(book, count),
+        hold,
+        (floor,) * count if proven else static,
+        fact.reachable and fact.managed and fact.has_ev and fact.transaction is not None,
+        since is not None,
+        since is not None and now - since < FRESH_S,
     )
 
 
 def _phases_used(spec: ConnectorSpec, fact: ConnectorFacts, memory: Memory) -> int:
     """As long as a car is not known to use fewer, all phases of the connector count."""
-    told = fact.car_phases or memory.seen.phases or len(spec.phases)
-    return min(told, fact.phase_cap, len(spec.phases)) if fact.transaction is not None else len(spec.phases)
+    count = len(spec.phases)
+    if count == 1 or fact.transaction is None:
+        return count
+    return min(fact.car_phases or memory.seen.phases or count, fact.phase_cap, count)
 
 
 def _counting_reading(fact: ConnectorFacts, memory: Memory) -> Amps | None:

@@ -64,8 +64,10 @@ def accrued(
     if weights <= 0 or elapsed_s <= 0:
         return result
     rate = sum(one.amps for one in contenders) / weights
+    hours = elapsed_s / 3600
     for one in contenders:
         turn = turns[one.key]
-        deficit = turn.deficit_ah + (one.weight * rate - one.amps) * elapsed_s / 3600
-        result[one.key] = turn._replace(deficit_ah=min(max(deficit, -MOST_DEFICIT_AH), MOST_DEFICIT_AH))
+        deficit = turn.deficit_ah + (one.weight * rate - one.amps) * hours
+        bounded = min(max(deficit, -MOST_DEFICIT_AH), MOST_DEFICIT_AH)
+        result[one.key] = Turn(turn.is_in, turn.since, bounded)
     return result
