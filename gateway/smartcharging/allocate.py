@@ -11,7 +11,6 @@ from gateway.smartcharging.admission import admit, widen
 from gateway.smartcharging.claims import EPSILON_A, Claim, Planned, Walls, step_down, step_up
 from gateway.smartcharging.fill import fill
 
-CRUMB_PASSES = 4
 WIDENINGS = 3
 
 
@@ -54,24 +53,29 @@ def _quantise(
 def _spend_crumbs(
     claims: Sequence[Claim], members: Sequence[int], wanted: Sequence[float], amps: list[float], walls: Walls
 ) -> dict[int, int]:
-    """A step more for those that rounding cost most, and again while there is room. Return which row blocks whom."""
+    """A step more for those that rounding cost most, then all that fits. Return which row blocks whom."""
     blocked: dict[int, int] = {}
-    hungry = sorted(members, key=lambda i: (-claims[i].rank, amps[i] - wanted[i], -claims[i].weight))
-    for _ in range(CRUMB_PASSES):
-        fed = []
-        for i in hungry:
-            claim = claims[i]
-            higher = step_up(claim, amps[i])
-            if higher > claim.cap_a + EPSILON_A:
-                continue
-            row = _blocking(claim, higher - amps[i], walls)
-            if row >= 0:
-                blocked[i] = row
-                continue
-            _add(claim, higher - amps[i], walls)
-            amps[i] = higher
-            fed.append(i)
-        hungry = fed
+    fed = []
+    for i in sorted(members, key=lambda i: (-claims[i].rank, amps[i] - wanted[i], -claims[i].weight)):
+        higher = step_up(claims[i], amps[i])
+        if higher > claims[i].cap_a + EPSILON_A:
+            continue
+        row = _blocking(claims[i], higher - amps[i], walls)
+        if row >= 0:
+            blocked[i] = row
+            continue
+        _add(claims[i], higher - amps[i], walls)
+        amps[i] = higher
+        fed.append(i)
+    for i in members if walls.is_delta else fed:
+        claim = claims[i]
+        most = step_down(claim, min(claim.cap_a, amps[i] + min(walls.room(claim.loads), walls.room(claim.caps))))
+        if most > amps[i]:
+            _add(claim, most - amps[i], walls)
+            amps[i] = most
+        higher = step_up(claim, amps[i])
+        if higher <= claim.cap_a + EPSILON_A and (row := _blocking(claim, higher - amps[i], walls)) >= 0:
+            blocked[i] = row
     return blocked
 
 

@@ -25,6 +25,8 @@ from gateway.smartcharging.watch import alarms_of, changes_ahead, read_meters, s
 
 START_SLACK_S = 15.0
 RECEIVES_S = 120.0
+BOOK_EVERY_S = 5.0
+"""What was received is booked this often."""
 LATEST_S = 5.0
 """Without any event, the next decision is due after this."""
 
@@ -34,7 +36,7 @@ class State:
     """What is carried from one decision to the next. A gateway that starts begins with State(started=now)."""
 
     started: float
-    decided: float = -inf
+    booked: float = -inf
     sequence: int = 0
     connectors: Mapping[ConnectorKey, Memory] = field(default_factory=dict)
     turns: Mapping[ConnectorKey, Turn] = field(default_factory=dict)
@@ -87,10 +89,10 @@ def decide(tree: SiteTree, facts: SiteFacts, state: State, policy: Policy, now: 
     memories = {view.key: view.memory for view in views} | dict(shaped.memories)
     carried = replace(
         state,
-        decided=now,
+        booked=now if now - state.booked >= BOOK_EVERY_S else state.booked,
         sequence=state.sequence + len(shaped.writes),
         connectors=memories,
-        turns=_turns(memories, cases, now - state.decided, now),
+        turns=_turns(memories, cases, now - state.booked, now),
         metered=metered,
         overloads=overloads,
         start_over=not is_starting,
@@ -138,9 +140,10 @@ def _turns(
 ) -> dict[ConnectorKey, Turn]:
     """Whose turn it is after this decision. A quantum begins with the current, not with the plan."""
     contending = [case for case in cases if _contends(case)]
-    known = {case.view.key: case.view.turn for case in contending if case.view.turn is not None}
-    received = [Received(case.view.key, _receives(case.view, now), case.claim.weight) for case in contending]
-    booked = accrued(known, received, elapsed_s if elapsed_s < inf else 0.0)
+    booked = {case.view.key: case.view.turn for case in contending if case.view.turn is not None}
+    if BOOK_EVERY_S <= elapsed_s < inf:
+        received = [Received(case.view.key, _receives(case.view, now), case.claim.weight) for case in contending]
+        booked = accrued(booked, received, elapsed_s)
     turns = {}
     for case in contending:
         key = case.view.key

@@ -16,6 +16,7 @@ DRAWS_A = 1.0
 PHASE_SURE_A = 3.0
 PHASE_SURE_S = 30.0
 ASLEEP_S = 180.0
+DREW_GRAIN_S = 5.0
 
 
 class Seen(NamedTuple):
@@ -23,7 +24,6 @@ class Seen(NamedTuple):
     0 while unknown. `drew_at`: when it last drew. `asleep`: it was offered current after a pause and has not begun to
     draw. `sleepy`: it once woke too late, and is not paused again."""
 
-    at: float = 0.0
     usual_a: float | None = None
     learned_at: float = 0.0
     low_since: float | None = None
@@ -47,15 +47,15 @@ def observe(
 ) -> Seen:
     """Take a station's reading of the connector's own phases.
 
-    `offered_at`: when the offer was last raised; `resumed_at`: when it was last raised from 0 A.
+    `offered_at`: when the offer was last raised; `resumed_at`: when it was last raised from 0 A. The same reading may
+    come again.
     """
-    if at <= seen.at:
-        return seen
     drawn = max(own_a, default=0.0)
     phases, guess, guess_since = _count_phases(seen, own_a, drawn, at)
     drew_at, asleep, sleepy = _watch_sleep(seen, drawn, at, offered_a, resumed_at)
     usual, learned_at, low_since, peak = _watch_use(seen, drawn, at, offered_a, offered_at)
-    return Seen(at, usual, learned_at, low_since, peak, phases, guess, guess_since, drew_at, asleep, sleepy)
+    after = Seen(usual, learned_at, low_since, peak, phases, guess, guess_since, drew_at, asleep, sleepy)
+    return seen if after == seen else after
 
 
 def _watch_use(
@@ -101,6 +101,8 @@ def _watch_sleep(
     """`drew_at`, `asleep`, `sleepy` after this reading. A car that drew before a pause and not in the three minutes
     after it is asleep (or full)."""
     if drawn > DRAWS_A:
+        if seen.drew_at is not None and at - seen.drew_at < DREW_GRAIN_S and not seen.asleep:
+            return seen.drew_at, False, seen.sleepy
         return at, False, seen.sleepy or seen.asleep
     paused = resumed_at is not None and seen.drew_at is not None and seen.drew_at <= resumed_at
     asleep = seen.asleep or (paused and offered_a > 0 and resumed_at is not None and at - resumed_at >= ASLEEP_S)

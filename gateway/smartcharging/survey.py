@@ -150,9 +150,10 @@ def _carried(
         memory = memory._replace(heard=True)
     if (fact.has_ev or not fact.reachable) != (memory.counted_since is not None):
         memory = memory._replace(counted_since=now if memory.counted_since is None else None)
-    if fact.measured_a is not None and fact.transaction is not None and fact.measured_at > memory.seen.at:
+    if fact.measured_a is not None and fact.transaction is not None:
         seen = _seen(before, spec, fact.measured_a, fact.measured_at, memory.book)
-        memory = memory._replace(seen=seen)
+        if seen is not memory.seen:
+            memory = memory._replace(seen=seen)
     return memory
 
 
