@@ -8,7 +8,7 @@ from gateway.model.site_tree import Binding, ConnectorKey, Mode, Why
 from gateway.smartcharging.claims import Claim
 from gateway.smartcharging.draws import soft_cap_a
 from gateway.smartcharging.needs import urgency_of, weight_of
-from gateway.smartcharging.reserve import Room
+from gateway.smartcharging.reserve import Place, Room
 from gateway.smartcharging.survey import View
 from gateway.smartcharging.turns import Turn, order_of
 
@@ -54,13 +54,22 @@ def claims_of(
     views: Sequence[View], room: Room, policy: Policy, now: float, shed: Mapping[ConnectorKey, str]
 ) -> list[Claim]:
     """One Claim per view; all of them are for the allocator to decide on."""
-    return [_claim(view, room, policy, now, shed) for view in views]
+    caps = [cap_of(view, now, shed) for view in views]
+    most: dict[Place, float] = {}
+    for view, (cap, _why) in zip(views, caps, strict=True):
+        most_a = max(cap, view.fallback_a)
+        place = (view.spec.circuit, view.phases, view.proven)
+        most[place] = most.get(place, 0.0) + most_a
+        if view.spec.switchable:
+            thin = (view.spec.circuit, view.phases[:1], view.proven)
+            most[thin] = most.get(thin, 0.0) + most_a
+    narrow = room.narrowed(most)
+    return [_claim(view, cap, narrow, policy, now) for view, cap in zip(views, caps, strict=True)]
 
 
-def _claim(view: View, room: Room, policy: Policy, now: float, shed: Mapping[ConnectorKey, str]) -> Claim:
-    spec, memory = view.spec, view.memory
-    cap, why = cap_of(view, now, shed)
-    phases = view.phases
+def _claim(view: View, capped: tuple[float, Why], room: Room, policy: Policy, now: float) -> Claim:
+    spec, memory, phases = view.spec, view.memory, view.phases
+    cap, why = capped
     can_switch = spec.switchable and len(phases) > 1 and view.facts.phase_cap > 1
     rests = now - memory.switched_at < SWITCH_EVERY_S
     loads, caps = room.loads(spec.circuit, phases, proven=view.proven)

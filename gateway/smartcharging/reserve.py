@@ -5,15 +5,18 @@ start reserve. What is left of a circuit's phase is the least that the live and 
 stations have rows of their own, for what the static invariant leaves to all of them together.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.model.balance import Background, ExternalCap, Rung
 from gateway.model.site_tree import Binding, CircuitNode, Why
 from gateway.smartcharging.circuits import SiteTree
-from gateway.smartcharging.claims import Imbalance, Loads, Walls
+from gateway.smartcharging.claims import EPSILON_A, Imbalance, Loads, Walls
 from gateway.smartcharging.invariants import START_RESERVES
 from gateway.smartcharging.survey import View
+
+Place = tuple[str, tuple[int, ...], bool]
+"""A circuit, phases of the grid, and whether the station there is proven: all that decides which rows are loaded."""
 
 
 class Extra(NamedTuple):
@@ -31,7 +34,25 @@ class Room(NamedTuple):
     tree: SiteTree
     walls: Walls
     extras: tuple[Extra, ...]
-    known: dict[tuple[str, tuple[int, ...], bool], tuple[Loads, Loads]]
+    known: dict[Place, tuple[Loads, Loads]]
+
+    def narrowed(self, most_a: Mapping[Place, float]) -> "Room":
+        """The same room, without the rows that can't be full whatever these places take together."""
+        sizes = list(self.walls.used)
+        for place, amps in most_a.items():
+            circuit, phases, proven = place
+            for rows in self.loads(circuit, phases, proven=proven):
+                for row, load in rows:
+                    sizes[row] += load * amps
+        can_be_full = [size > most + EPSILON_A for size, most in zip(sizes, self.walls.capacity, strict=True)]
+        known = {}
+        for place in most_a:
+            loads, caps = self.known[place]
+            known[place] = (
+                tuple(one for one in loads if can_be_full[one[0]]),
+                tuple(one for one in caps if can_be_full[one[0]]),
+            )
+        return self._replace(known=known)
 
     def loads(self, circuit: str, phases: tuple[int, ...], *, proven: bool) -> tuple[Loads, Loads]:
         """Rows that bear a connector's fallback anyhow, and rows that count all its current."""

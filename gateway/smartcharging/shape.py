@@ -116,9 +116,10 @@ class Shaper:
 
     def _is_demanded(self, case: Case, over: set[int]) -> bool:
         """A limit wants the cut: the connector's own, or one that what was told to all exceeds."""
-        return case.view.set_a > case.claim.cap_a + EPSILON_A or any(
-            row in over for row, _load in (*case.claim.loads, *case.claim.caps)
-        )
+        if case.view.set_a > case.claim.cap_a + EPSILON_A:
+            return True
+        loads, caps = self.room.loads(case.view.spec.circuit, case.view.phases, proven=case.view.proven)
+        return any(row in over for row, _load in (*loads, *caps))
 
     def _lower(self, case: Case, *, demanded: bool) -> None:
         view, policy, now = case.view, self.policy, self.now
