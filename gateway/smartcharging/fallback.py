@@ -5,6 +5,7 @@ that needs no reserve.
 """
 
 from collections.abc import Iterable, Sequence
+from math import ceil
 from typing import NamedTuple
 
 from gateway.model.site_tree import CircuitNode, ConnectorKey, ConnectorSpec
@@ -29,10 +30,11 @@ class Choice(NamedTuple):
 
 
 def choose(circuits: Iterable[CircuitNode], connectors: Sequence[ConnectorSpec]) -> Choice:
-    """Give every connector its minimum as far as the tree allows, the rest 0 A.
+    """Give every connector its minimum; where not all fit, some, and the rest 0 A.
 
     Fallbacks that an installer asked for are kept as they are; then higher classes go first, then the order given.
-    Raise ValueError if the circuits are no tree.
+    A fallback flows whatever is written, so that those who have one never make room for those who have none: no more
+    get one than leaves the others a turn as soon as if nobody had. Raise ValueError if the circuits are no tree.
     """
     bare = compile_tree(circuits, connectors, {spec.key: 0.0 for spec in connectors})
     used = [load for worst in bare.worst for load in worst]
@@ -45,8 +47,33 @@ def choose(circuits: Iterable[CircuitNode], connectors: Sequence[ConnectorSpec])
         chosen[spec.key] = wanted
         for row in rows:
             used[row] += wanted
+    _leave_turns(bare, chosen)
     tree = bare.with_fallbacks(chosen)
     return Choice(tree, prove(tree))
+
+
+def _leave_turns(tree: SiteTree, chosen: dict[ConnectorKey, float]) -> None:
+    """Take fallbacks back, the last given first, until on every circuit and phase turns come round in time."""
+    for index in range(len(tree.circuits)):
+        for phase in range(3):
+            here = [key for key in chosen if key in tree.below[index] and phase in tree.specs[key].phases]
+            free = [key for key in here if tree.specs[key].fallback_a is None]
+            room = tree.circuits[index].limit_a[phase] - tree.worst[index][phase]
+            for key in reversed(free):
+                if _turns_come(tree, chosen, here, room):
+                    break
+                chosen[key] = 0.0
+
+
+def _turns_come(tree: SiteTree, chosen: dict[ConnectorKey, float], here: list[ConnectorKey], room: float) -> bool:
+    """Whether those without a fallback wait no more rounds than n / k, with n connectors here and room for k."""
+    without = [key for key in here if chosen[key] == 0]
+    if not without:
+        return True
+    least = max(tree.specs[key].min_a for key in here)
+    fit = int((room + EPSILON_A) / least)
+    left = int((room - sum(chosen[key] for key in here) + EPSILON_A) / least)
+    return fit == 0 or (left > 0 and ceil(len(without) / left) <= ceil(len(here) / fit))
 
 
 def prove(tree: SiteTree) -> tuple[Failure, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway.model.balance import Answer, CircuitReading, ConnectorFacts, Outcome, Policy, SiteFacts, Write
+from gateway.model.balance import Answer, CircuitReading, ConnectorFacts, ExternalCap, Outcome, Policy, SiteFacts, Write
 from gateway.model.ids import StationId
 from gateway.model.site_tree import NO_AMPS, Amps, CircuitNode, ConnectorKey, ConnectorSpec
 from gateway.smartcharging.circuits import SiteTree, added, on_grid
@@ -38,9 +38,11 @@ class Station:
     transaction: int | None = None
     reachable: bool = True
     appetite: float = 1.0
+    takes_a: float = 99.0
     measured: Amps | None = None
     measured_at: float = 0.0
     ceiling_a: float = 0.0
+    adopted_a: float | None = None
     received: list[tuple[float, Write]] = field(default_factory=list)
     """(obeyed from, write)."""
 
@@ -58,7 +60,8 @@ class Station:
         if self.transaction is None:
             return NO_AMPS
         permitted = self.permitted(now)
-        return (permitted[0] * self.appetite, permitted[1] * self.appetite, permitted[2] * self.appetite)
+        first, second, third = (min(amps * self.appetite, self.takes_a) for amps in permitted)
+        return (first, second, third)
 
 
 @dataclass(slots=True)
@@ -81,7 +84,9 @@ class Plant:
     weather: Weather = field(default_factory=Weather)
     background: dict[str, Amps] = field(default_factory=dict)
     rises: dict[str, Amps] = field(default_factory=dict)
+    caps: tuple[ExternalCap, ...] = ()
     metered: bool = True
+    read: dict[str, CircuitReading] = field(default_factory=dict)
     now: float = 0.0
     state: State = field(default_factory=lambda: State(started=0.0))
     flights: list[Flight] = field(default_factory=list)
@@ -144,13 +149,13 @@ class Plant:
         station.has_ev, station.transaction, station.received = False, None, []
 
     def _facts(self, outcomes: Sequence[Outcome]) -> SiteFacts:
+        for node in self.tree.circuits:
+            if node.metered and self.metered:
+                self.read[node.id] = CircuitReading(current_a=self.flow(node.id), at=self.now)
         return SiteFacts(
             connectors=tuple(self._fact(station) for station in self.stations.values()),
-            readings={
-                node.id: CircuitReading(current_a=self.flow(node.id), at=self.now)
-                for node in self.tree.circuits
-                if node.metered and self.metered
-            },
+            readings=dict(self.read),
+            caps=self.caps,
             outcomes=tuple(outcome for outcome in outcomes if self.stations[outcome.key].reachable),
             rises=self.rises,
         )
@@ -164,6 +169,7 @@ class Plant:
             proven=station.proven,
             has_ev=station.has_ev,
             transaction=station.transaction,
+            adopted_a=station.adopted_a,
             ceiling_a=max(station.ceiling_a, station.fallback_a),
             measured_a=station.measured,
             measured_at=station.measured_at,
