@@ -8,9 +8,11 @@ import click
 from rich.console import Console
 
 from bench import relay as suite
-from bench import report
+from bench import report, storm_report
+from bench import storm as storm_suite
 from bench.fleet import FleetError
 from bench.proc import ProxyError
+from bench.watch import WatchError
 
 _WIDTH = 120
 """Of a table that goes to no terminal."""
@@ -44,9 +46,34 @@ def relay(*, as_json: bool, chargers: int, repeats: int, seconds: float, seed: i
     if as_json:
         click.echo(json.dumps(report.as_json(run, slack)))
     else:
-        console = Console()
-        report.show(run, console if console.is_terminal else Console(width=_WIDTH), slack)
+        report.show(run, _console(), slack)
     sys.exit(0 if all(goal.is_met for goal in report.goals(run, slack)) else 1)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--chargers", default=500, show_default=True, type=click.IntRange(1, 1900))
+@click.option("--repeats", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=1, show_default=True, help="Of the order of the rows.")
+@click.option("--slack", default=0.0, show_default=True, help="Share by which a figure may be over its goal.")
+@click.option("--quick", is_flag=True, help="1 repeat.")
+def storm(*, as_json: bool, chargers: int, repeats: int, seed: int, slack: float, quick: bool) -> None:
+    """All chargers connect and boot at once: time, CPU and memory of the gateway and of a bare WebSocket relay."""
+    options = storm_suite.Options(chargers, 1 if quick else repeats, seed)
+    try:
+        run = asyncio.run(storm_suite.run(options))
+    except (ProxyError, WatchError) as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(json.dumps(storm_report.as_json(run, slack)))
+    else:
+        storm_report.show(run, _console(), slack)
+    sys.exit(0 if all(goal.is_met for goal in storm_report.goals(run, slack)) else 1)
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH)
 
 
 if __name__ == "__main__":

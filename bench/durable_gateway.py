@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from msgspec.structs import replace as replaced
+
 from gateway import app, config, log
 from gateway.dialects import registry
 from gateway.dialects.base import Commit, Dialect
@@ -22,7 +24,7 @@ class EagerCodec(Codec16):
 
     def transaction(self, action: str, payload: bytes) -> TransactionMessage | None:
         message = super().transaction(action, payload)
-        return message if message is None else replace(message, samples_only=False)
+        return message if message is None else replaced(message, samples_only=False)
 
 
 def eager(dialect: Dialect) -> Dialect:

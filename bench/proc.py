@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sqlite3
@@ -27,6 +28,27 @@ def cpu_ns(pid: int) -> int:
         total += int((task / "schedstat").read_text().split()[0])
         total += sum(cpu_ns(int(child)) for child in (task / "children").read_text().split())
     return total
+
+
+def rss_bytes(pid: int) -> int:
+    """Resident memory of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+def descriptors(pid: int) -> int:
+    """How many files and sockets a process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def allow_descriptors(count: int) -> None:
+    """Let this process, and those it starts, have so many open. Raises ProxyError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= count:
+        return
+    if hard < count:
+        raise ProxyError(f"{count} open files are needed, the limit is {hard}: raise it with ulimit -Hn")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 def written_bytes(pid: int) -> int:

@@ -2,22 +2,31 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 import signal
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
+from gateway import clock
 from gateway.assembly import Assembly, Seams
-from gateway.clock import Clock
-from gateway.config import Config
+from gateway.config import Config, load
+from gateway.core.authorize import AuthorizationOptions
+from gateway.core.meter_checks import Rules
 from gateway.dialects import quirks
 from gateway.dialects.base import Budget
 from gateway.downlink.admission import ListenerOptions, StationAccess, UnknownStations
 from gateway.downlink.server import DownlinkServer
 from gateway.errors import GatewayError
-from gateway.model.ids import StationId
-from gateway.model.token import OfflineMode
-from gateway.site import SiteOptions
+from gateway.metering.runner import Metering, MeterOptions
+from gateway.model.circuit import Circuit
+from gateway.model.ids import CircuitId, MeterId, StationId
+from gateway.model.token import LateRefusal, OfflineMode
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions
 from gateway.store import database
 from gateway.uplink.backoff import Backoff
@@ -38,8 +47,8 @@ async def run(config: Config) -> None:
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = state / DATABASE
     seams = Seams(
-        clock=Clock(monotonic=asyncio.get_running_loop().time),
-        source=random.SystemRandom(),
+        clock=clock.system(),
+        source=random.Random(),  # ids need not be unguessable, and SystemRandom is a system call each
         runner=await database.start(path),
         reopen=partial(database.reopen, path),
         connector=WebSocketConnector(_link_options(config)),
@@ -47,6 +56,7 @@ async def run(config: Config) -> None:
     assembly = Assembly(_site_options(config), _uplink_options(config), seams)
     await assembly.load([station.id for station in config.stations])
     servers = [_server(assembly, config, index) for index in range(len(config.downlinks))]
+    metering = Metering(meter_options(config), assembly.site.meters, seams.clock, seams.source)
     api = LocalApi(routes.build(assembly.site), state / API_SOCKET)
     for warning in config.warnings:
         log.warning("%s", warning)
@@ -55,7 +65,9 @@ async def run(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, assembly.site, config.source)
     problem: GatewayError | None = None
+    reading: asyncio.Task[None] | None = None
     async with asyncio.TaskGroup() as group:
         group.create_task(assembly.run(), name="assembly")
         try:
@@ -63,6 +75,8 @@ async def run(config: Config) -> None:
             for server in servers:
                 await server.start()
             group.create_task(api.run(), name="local API")
+            _spare_the_collector()
+            reading = group.create_task(metering.run(), name="meters")
             log.info("%s is ready", config.site.name)
             await stopping.wait()
             log.info("stopping")
@@ -70,6 +84,8 @@ async def run(config: Config) -> None:
             problem = error
         finally:
             api.close()
+            if reading:
+                reading.cancel()
             for server in servers:
                 with contextlib.suppress(Exception):
                     await server.close()
@@ -78,12 +94,19 @@ async def run(config: Config) -> None:
         raise problem
 
 
+def _spare_the_collector() -> None:
+    """What start-up made is there to stay; looking through it again and again costs more than it could free."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 def _site_options(config: Config) -> SiteOptions:
     budgets = config.budgets
     return SiteOptions(
         name=config.site.name,
         offline=OfflineMode(config.authorization.offline),
-        stops_on_late_refusal=config.authorization.on_late_refusal == "stop",
+        authorization=_authorization_options(config),
         budgets={
             Budget.AUTHORIZE: budgets.authorize_s,
             Budget.START: budgets.start_s,
@@ -103,7 +126,57 @@ def _site_options(config: Config) -> SiteOptions:
             )
             for model in config.models
         ],
+        meters=[meter.id for meter in config.meters],
+        circuits=[
+            Circuit(
+                id=circuit.id,
+                limit_a=circuit.limit_a,
+                parent=CircuitId(circuit.parent) if circuit.parent else None,
+                meter=MeterId(circuit.meter) if circuit.meter else None,
+                limit_w=circuit.limit_w,
+                phases=circuit.phase_numbers,
+            )
+            for circuit in config.circuits
+        ],
     )
+
+
+def meter_options(config: Config) -> list[MeterOptions]:
+    """What the metering room is told of each meter."""
+    fuses = {circuit.meter: circuit.limit_a for circuit in config.circuits if circuit.meter}
+    return [
+        MeterOptions(meter.id, meter.options, Rules(meter.nominal_v, fuses.get(meter.id), meter.frozen_check))
+        for meter in config.meters
+    ]
+
+
+def _authorization_options(config: Config) -> AuthorizationOptions:
+    said = config.authorization
+    return AuthorizationOptions(
+        pre_authorize=said.pre_authorize,
+        late_refusal=LateRefusal(said.on_late_refusal),
+        refuses_concurrent=said.concurrent == "refuse",
+        accepts_contracts=said.contracts == "known",
+        master_group=said.master_pass_group,
+        cache_entries=said.cache_entries,
+        cache_lifetime=timedelta(days=said.cache_lifetime_days) if said.cache_lifetime_days else None,
+        tags={tag.token.key: tag for tag in said.tags_file.tags} if said.tags_file else {},
+    )
+
+
+def _reload(site: Site, source: Path) -> None:
+    """SIGHUP: read the file again. What can change under way does; a file with mistakes changes nothing."""
+    try:
+        config = load(source)
+    except GatewayError as error:
+        log.error("the configuration stays as it was, the file has mistakes: %s", "; ".join(str(error).splitlines()))
+        return
+    site.options = replace(
+        site.options,
+        offline=OfflineMode(config.authorization.offline),
+        authorization=_authorization_options(config),
+    )
+    log.info("[authorization] was read again, with its tags file; all else needs a restart")
 
 
 def _link_options(config: Config) -> LinkOptions:

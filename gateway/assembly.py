@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.flows import bringup, housekeeping, replay, verdict
+from gateway.flows import bringup, housekeeping, local_list, replay, verdict
 from gateway.model.ids import StationId
 from gateway.model.records import Approval, Put
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from gateway.store.database import Runner
 from gateway.store.writer import Reopen, Writer, load
 from gateway.uplink.link import Connector
@@ -69,6 +70,7 @@ class Assembly:
                 lambda: replay.run(self.site),
                 lambda: verdict.run(self.site),
                 lambda: bringup.run(self.site),
+                lambda: local_list.run(self.site),
                 lambda: housekeeping.run(self.site),
                 self._uplink.run,
             ]

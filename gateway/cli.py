@@ -7,30 +7,20 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+from urllib.parse import urlencode
 
 import click
-import httpx
 from rich.console import Console
 from rich.table import Table
 
 import gateway
 from gateway import app, log
-from gateway.config import Config, load, redacted
-from gateway.config_mistakes import ConfigError
+from gateway.cli_base import TROUBLE, ask, config_option, fail, json_option, load_config
+from gateway.cli_meter import circuit_lines, meter, meter_lines
+from gateway.config import redacted
 from gateway.demo import commands as demo_commands
 from gateway.errors import GatewayError
-
-_TROUBLE, _UNREACHABLE, _REFUSED, _TIMEOUT, _CONFIG = 1, 3, 4, 5, 78
-_PLACES = (Path("config.toml"), Path("/etc/ocpp-gateway/config.toml"))
-
-config_option = click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The configuration file. Default: ./config.toml, else /etc/ocpp-gateway/config.toml.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,12 +33,12 @@ def main() -> None:
 @config_option
 def run(path: Path | None) -> None:
     """Run the gateway until it is told to stop."""
-    config = _load(path)
+    config = load_config(path)
     log.setup(config.log.level, config.log.format)
     try:
         asyncio.run(app.run(config))
     except GatewayError as error:
-        _fail(_TROUBLE, f"cannot run: {error}")
+        fail(TROUBLE, f"cannot run: {error}")
 
 
 @main.command("check-config")
@@ -56,14 +46,14 @@ def run(path: Path | None) -> None:
 @json_option
 def check_config(path: Path | None, as_json: bool) -> None:
     """Check the configuration file and say everything that is wrong with it."""
-    config = _load(path, as_json=as_json)
+    config = load_config(path, as_json=as_json)
     if as_json:
         click.echo(json.dumps({"ok": True, "warnings": config.warnings, "config": redacted(config)}, default=str))
         return
     for warning in config.warnings:
         click.echo(f"warning: {warning}")
-    stations = len(config.stations)
-    click.echo(f"{config.source}: good ({len(config.downlinks)} listeners, {stations} stations, {config.uplink.url})")
+    counts = f"{len(config.downlinks)} listeners, {len(config.stations)} stations, {len(config.meters)} meters"
+    click.echo(f"{config.source}: good ({counts}, {config.uplink.url})")
 
 
 @main.command()
@@ -71,13 +61,14 @@ def check_config(path: Path | None, as_json: bool) -> None:
 @json_option
 def status(path: Path | None, as_json: bool) -> None:
     """Show the stations, their links to the CSMS, and what is queued. Exit status 1 if something needs attention."""
-    found = _ask(path, "GET", "/v1/status")
+    found = ask(path, "GET", "/v1/status")
     if as_json:
         click.echo(json.dumps(found))
     else:
         _show_status(found)
-    if found["store"] != "ok" or found["queue"]["parked"] or found["pending"]:
-        sys.exit(_TROUBLE)
+    are_read = all(one["freshness"] in ("fresh", "late") for one in found["meters"])
+    if found["store"] != "ok" or found["queue"]["parked"] or found["pending"] or not are_read:
+        sys.exit(TROUBLE)
 
 
 @main.group(invoke_without_command=True)
@@ -88,7 +79,7 @@ def stations(context: click.Context, path: Path | None, as_json: bool) -> None:
     """List the stations, and those that wait for approval."""
     context.obj = path
     if context.invoked_subcommand is None:
-        found = _ask(path, "GET", "/v1/status")
+        found = ask(path, "GET", "/v1/status")
         if as_json:
             click.echo(json.dumps({"stations": found["stations"], "pending": found["pending"]}))
         else:
@@ -100,7 +91,7 @@ def stations(context: click.Context, path: Path | None, as_json: bool) -> None:
 @click.pass_obj
 def approve(path: Path | None, station: str) -> None:
     """Take a waiting station into service. What it showed as password is what it must show from now on."""
-    _ask(path, "POST", f"/v1/stations/{station}/approve")
+    ask(path, "POST", f"/v1/stations/{station}/approve")
     click.echo(f"{station} is approved; it connects again within its retry time")
 
 
@@ -109,55 +100,58 @@ def approve(path: Path | None, station: str) -> None:
 @click.pass_obj
 def reject(path: Path | None, station: str) -> None:
     """Refuse a station from now on."""
-    _ask(path, "POST", f"/v1/stations/{station}/reject")
+    ask(path, "POST", f"/v1/stations/{station}/reject")
     click.echo(f"{station} is rejected")
+
+
+main.add_command(meter)
+
+
+@main.command()
+@click.argument("token")
+@click.option("--station", required=True, help="The station it would be shown at.")
+@click.option("--evse", type=click.IntRange(min=1), help="The connector (2.x: EVSE) it would start at.")
+@click.option("--type", "kind", default="", help="Type of the token in OCPP 2.x, such as eMAID; a card without it.")
+@config_option
+@json_option
+def authorize(*, token: str, station: str, evse: int | None, kind: str, path: Path | None, as_json: bool) -> None:
+    """Say what would happen if TOKEN were shown at a station now, and why. Changes nothing.
+
+    Exit status 1 if it could not start there without the CSMS.
+    """
+    asked = {"token": token, "station": station, "kind": kind, **({"evse": str(evse)} if evse else {})}
+    found = ask(path, "GET", f"/v1/authorize?{urlencode(asked)}")
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _show_authorization(found)
+    if not found["offline"]["start"]["accepted"]:
+        sys.exit(TROUBLE)
 
 
 main.add_command(demo_commands.simulate)
 main.add_command(demo_commands.demo)
 
 
-def _find(path: Path | None) -> Path:
-    if path is not None:
-        return path
-    found = next((place for place in _PLACES if place.exists()), None)
-    if found is None:
-        _fail(_CONFIG, f"no configuration: neither {_PLACES[0]} nor {_PLACES[1]} is there. Remedy: give --config FILE.")
-    return found
-
-
-def _load(path: Path | None, *, as_json: bool = False) -> Config:
-    try:
-        return load(_find(path))
-    except ConfigError as error:
-        if as_json:
-            mistakes = [{"path": m.path, "problem": m.problem, "remedy": m.remedy} for m in error.mistakes]
-            click.echo(json.dumps({"ok": False, "mistakes": mistakes}))
-        else:
-            click.echo(str(error), err=True)
-        sys.exit(_CONFIG)
-
-
-def _ask(path: Path | None, method: str, route: str) -> Any:
-    """Ask the running gateway over its socket."""
-    socket = _load(path).site.state_dir / app.API_SOCKET
-    try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=10) as client:
-            answer = client.request(method, f"http://gateway{route}")
-    except httpx.TimeoutException:
-        _fail(_TIMEOUT, f"the gateway did not answer in 10 s on {socket}")
-    except httpx.TransportError as error:
-        _fail(
-            _UNREACHABLE, f"no gateway answers on {socket} ({error}). Remedy: is it running, with this configuration?"
-        )
-    if answer.is_error:
-        _fail(_REFUSED, f"refused: {answer.json().get('detail', answer.text)}")
-    return answer.json()
-
-
-def _fail(code: int, message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(code)
+def _show_authorization(found: dict[str, Any]) -> None:
+    online, offline = found["online"], found["offline"]
+    if online["answers_before"]:
+        click.echo("now: accepted at once, and the CSMS is asked meanwhile; its word on the start counts")
+    elif online["asks_csms"]:
+        click.echo(f"now: the CSMS is asked; if it is silent for {online['waits_s']:g} s, as without it")
+    else:
+        click.echo(f"now: as without the CSMS, which can't be asked (link {online['link']})")
+    for what, shown in (("shown", offline["authorize"]), ("start", offline["start"])):
+        more = "".join(f", {name} {shown[name]}" for name in ("group", "expiry") if shown[name])
+        click.echo(f"without the CSMS, {what}: {shown['status']} ({shown['reason']}): {shown['because']}{more}")
+    known = found["known"]
+    if listed := known["local_list"]:
+        whose = f"version {listed['version']}, this station's" if listed["is_own"] else "the newest of the site"
+        click.echo(f"local list ({whose}): {listed['status']}")
+    if cached := known["cache"]:
+        click.echo(f"cache: {cached['status']}, said {cached['seen']}, last used {cached['used']}")
+    if not (listed or cached or known["tags_file"]):
+        click.echo("in no list, no cache, no tags file")
 
 
 def _show_status(found: dict[str, Any]) -> None:
@@ -178,6 +172,8 @@ def _show_status(found: dict[str, Any]) -> None:
             str(one["parked"]),
         )
     console.print(table)
+    for line in meter_lines(found["meters"]) + circuit_lines(found["circuits"]):
+        console.print(line)
     queue = found["queue"]
     console.print(
         f"{queue['rows']} messages on their way to the CSMS, {queue['parked']} set aside, "

@@ -22,6 +22,11 @@ class Clock:
         return datetime.fromtimestamp(self._wall(), UTC)
 
 
+def system() -> Clock:
+    """The system's clocks. The monotonic one is that of asyncio's own loop, without its call."""
+    return Clock(time.time, time.monotonic)
+
+
 def timestamp(moment: datetime) -> str:
     """A time as OCPP wants it: UTC, "Z", no fractions (OCPP 2.0.1 Part 2, 3.1; some chargers choke on more)."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -14,24 +14,38 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from gateway.config_meters import Circuit, Meter, Read, read_circuits, read_meters
 from gateway.config_mistakes import ConfigError, Mistake, dotted, quoted, translated, unknown
-from gateway.config_models import Authorization, Budgets, Config, Downlink, Log, Model, Section, Site, Station, Uplink
+from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Section, Site, Station, Uplink
 from gateway.config_values import Address, Context
 
 __all__ = ["Config", "ConfigError", "Mistake", "load", "redacted"]
 
 _LARGEST_FILE = 4 * 1024**2
-_SECTIONS = ["site", "downlink", "uplink", "authorization", "station", "model", "budgets", "log"]
+_SECTIONS = ["site", "downlink", "uplink", "authorization", "station", "model", "meter", "circuit", "budgets", "log"]
 _REQUIRED = {"site", "uplink"}
-_NOT_YET = {
-    "circuit": "share current between stations",
-    "meter": "read meters",
-    "web": "open a TCP listener for a web page",
-}
+_NOT_YET = {"web": "open a TCP listener for a web page"}
 _STAND_INS = {"name": "-", "identity": "-", "listen": "localhost:0", "url": "wss://localhost", "id": "-", "vendor": "-"}
 """For required keys that are wrong: something valid, so that the rest of the section can be judged."""
 
 S = TypeVar("S", bound=Section)
+
+
+class Config(Section):
+    """The whole file, checked. Every path in it is absolute."""
+
+    site: Site
+    downlinks: tuple[Downlink, ...]
+    uplink: Uplink
+    authorization: Authorization
+    stations: tuple[Station, ...]
+    models: tuple[Model, ...]
+    meters: tuple[Meter, ...]
+    circuits: tuple[Circuit, ...]
+    budgets: Budgets
+    log: Log
+    source: Path
+    warnings: tuple[str, ...] = ()
 
 
 def load(path: Path, *, folder: Path | None = None) -> Config:
@@ -122,6 +136,10 @@ class _Draft:
         downlinks = self._list(Downlink, raw, "downlink")
         stations = self._list(Station, raw, "station")
         models = self._list(Model, raw, "model")
+        meters = self._heard(read_meters(raw.get("meter", {}), Context(self.folder)))
+        circuits = self._heard(read_circuits(raw.get("circuit", {}), Context(self.folder), meters.names))
+        if circuits.names:
+            self.warnings.append("circuit: this version measures circuits, and does not share their current yet")
         self._check_listeners(downlinks)
         self._check_names(stations)
         self._check_budgets(budgets, uplink)
@@ -136,6 +154,8 @@ class _Draft:
                 "authorization": authorization.section,
                 "stations": tuple(part.section for part in stations),
                 "models": tuple(part.section for part in models),
+                "meters": tuple(meters.sections.values()),
+                "circuits": tuple(circuits.sections.values()),
                 "budgets": budgets.section,
                 "log": log.section,
                 "source": source,
@@ -170,6 +190,11 @@ class _Draft:
             else:
                 self.refuse(label, "is not a section", f"Write [[{key}]], its keys below it.")
         return parts
+
+    def _heard(self, read: Read[S]) -> Read[S]:
+        self.mistakes += read.mistakes
+        self.warnings += read.warnings
+        return read
 
     def _part(self, model: type[S], raw: dict[str, Any], where: str) -> _Part[S]:
         context = Context(self.folder)

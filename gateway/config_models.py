@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from gateway.config_tags import TagsFileOption
 from gateway.config_values import (
     INSECURE_REMEDY,
     AnswerDelay,
@@ -221,8 +222,27 @@ def _holds_certificates(path: Path) -> bool:
 
 
 class Authorization(Section):
+    """What drivers are told while the CSMS can't be asked, and after it has spoken late."""
+
     offline: Literal["known-only", "allow-unknown", "deny"] = "known-only"
-    on_late_refusal: Literal["stop", "report"] = "stop"
+    on_late_refusal: Literal["station", "stop", "limit-to-zero", "report"] = "station"
+    pre_authorize: bool = Field(default=False, description="Write true or false.")
+    concurrent: Literal["refuse", "allow"] = "refuse"
+    contracts: Literal["refuse", "known"] = "refuse"
+    master_pass_group: str | None = Field(
+        default=None, min_length=1, max_length=255, description="Give the id of a group, as the CSMS names it."
+    )
+    tags_file: TagsFileOption = None
+    cache_entries: int = Field(
+        default=10_000, ge=100, le=1_000_000, description="Write a whole number, 100 to 1000000."
+    )
+    cache_lifetime_days: int = Field(
+        default=30, ge=0, le=3650, description="Write a whole number of days, at most 3650; 0 = for ever."
+    )
+
+    def cautions(self) -> Iterator[str]:
+        if self.contracts == "known":
+            yield "contracts that the station has checked itself are accepted without asking whether they are revoked"
 
 
 class Station(Section):
@@ -294,18 +314,3 @@ class Budgets(Section):
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
-
-
-class Config(Section):
-    """The whole file, checked. Every path in it is absolute."""
-
-    site: Site
-    downlinks: tuple[Downlink, ...]
-    uplink: Uplink
-    authorization: Authorization
-    stations: tuple[Station, ...]
-    models: tuple[Model, ...]
-    budgets: Budgets
-    log: Log
-    source: Path
-    warnings: tuple[str, ...] = ()

@@ -78,13 +78,13 @@ def _context(info: ValidationInfo) -> Context:
     return info.context if isinstance(info.context, Context) else Context(Path.cwd())
 
 
-def _path(value: object, info: ValidationInfo) -> Path:
+def path_of(value: object, info: ValidationInfo) -> Path:
     if not value or not isinstance(value, str | Path):
         raise fault("is not a path in quotes")
     return _context(info).folder / value
 
 
-def _content(path: Path, info: ValidationInfo, limit: int) -> bytes:
+def content_of(path: Path, info: ValidationInfo, limit: int) -> bytes:
     """Names no path: a password pasted here by mistake must not reach the log."""
     context = _context(info)
     try:
@@ -113,13 +113,13 @@ def _content(path: Path, info: ValidationInfo, limit: int) -> bytes:
 def _file(value: object, info: ValidationInfo) -> Path | None:
     if value is None:
         return None
-    path = _path(value, info)
-    _content(path, info, limit=1)
+    path = path_of(value, info)
+    content_of(path, info, limit=1)
     return path
 
 
 def _folder(value: object, info: ValidationInfo) -> Path:
-    path = _path(value, info)
+    path = path_of(value, info)
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except FileNotFoundError:
@@ -145,8 +145,8 @@ def _judged(value: bytes, source: str, info: ValidationInfo) -> Secret:
 def _secret_of_file(value: object, info: ValidationInfo) -> Secret | None:
     if value is None or isinstance(value, Secret):
         return value
-    path = _path(value, info)
-    content = _content(path, info, _LONGEST_PASSWORD + 1).removesuffix(b"\n")
+    path = path_of(value, info)
+    content = content_of(path, info, _LONGEST_PASSWORD + 1).removesuffix(b"\n")
     if len(content) > _LONGEST_PASSWORD:
         raise fault(f"the file has more than {_LONGEST_PASSWORD} bytes", "Put nothing but the password in it.")
     return _judged(content, f"file {path}", info)

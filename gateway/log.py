@@ -16,6 +16,29 @@ def setup(level: str = "INFO", form: str = "text") -> None:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 
+class Throttle:
+    """Lets some lines through at once, then one in a while: a peer that talks nonsense does not fill the disk."""
+
+    EVERY_S = 10.0
+
+    def __init__(self, burst: int = 30) -> None:
+        self._burst = burst
+        self._left = float(burst)
+        self._last = 0.0
+        self._unsaid = 0
+
+    def passes(self, now: float) -> str | None:
+        """What to add to the line, if one may be written now (monotonic): how many were kept back before it."""
+        self._left = min(self._burst, self._left + (now - self._last) / self.EVERY_S)
+        self._last = now
+        if self._left < 1:
+            self._unsaid += 1
+            return None
+        self._left -= 1
+        unsaid, self._unsaid = self._unsaid, 0
+        return f"; {unsaid} more before it" if unsaid else ""
+
+
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
 
 

@@ -1,4 +1,5 @@
-"""What the flows need of the outside, as two small Protocols; the shells set themselves on Site."""
+"""What the flows need of the outside, as small Protocols: the shells of stations and CSMS set themselves on Site,
+the meters' shell is given one to write to."""
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -6,7 +7,8 @@ from typing import Protocol
 
 from gateway.dialects.base import Dialect
 from gateway.model.ids import StationId
-from gateway.rpc.session import Outcome, Priority, RefusedResult
+from gateway.model.metering import MeterState
+from gateway.rpc.session import Outcome, Priority, RefusedResult, Request
 
 
 class LinkState(StrEnum):
@@ -41,6 +43,15 @@ class StationPort(Protocol):
         """Whether the station answers a ping."""
 
 
+class LinkPort(Protocol):
+    """A station's link to the CSMS while it is up (`Station.link`): the same as UplinkPort has, without looking up."""
+
+    is_suspect: bool
+
+    def post(self, request: Request) -> None:
+        """Ask the CSMS."""
+
+
 class UplinkPort(Protocol):
     """The way to the CSMS, whatever the topology."""
 
@@ -49,7 +60,7 @@ class UplinkPort(Protocol):
     def dialect(self, station: StationId) -> Dialect | None:
         """The version spoken upstream for this station, None while its link is not up."""
 
-    async def post(
+    def post(
         self,
         station: StationId,
         message_id: str,
@@ -61,7 +72,7 @@ class UplinkPort(Protocol):
         send_by: float = float("inf"),
         on_sent: Callable[[], None] | None = None,
     ) -> None:
-        """Ask the CSMS for this station; returns when that is under way. `on_done` hears the outcome, once, always."""
+        """Ask the CSMS for this station. `on_done` hears the outcome, once, always."""
 
     async def call(
         self, station: StationId, message_id: str, action: str, payload: bytes, *, priority: Priority
@@ -82,3 +93,10 @@ class UplinkPort(Protocol):
 
     def wake(self, station: StationId) -> None:
         """The station came or went, or its outbox changed: the link may be wanted, or not any more."""
+
+
+class MeterPort(Protocol):
+    """Where the meters' states go."""
+
+    def put(self, state: MeterState) -> None:
+        """A meter said something, or something about it changed; whoever waits for that is woken."""

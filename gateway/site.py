@@ -7,57 +7,52 @@ rebuilds it. A turn is decide, `commit` (which applies at once and returns when 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
+from msgspec.structs import replace as replaced
+
 from gateway.clock import Clock
-from gateway.core import idmap
-from gateway.core.authorize import authorize
+from gateway.core import idmap, outbox
+from gateway.core.authorize import Facts, authorize
 from gateway.core.ledger import Ledger
+from gateway.core.tokens import Shown, Tokens
 from gateway.dialects.base import Budget
+from gateway.errors import StoreError
+from gateway.meters import Meters
 from gateway.model.events import EventKind
 from gateway.model.ids import MessageId, RowId, StationId
 from gateway.model.records import (
     Approval,
     Change,
     Counter,
+    Delivered,
     LatestMessage,
+    LocalList,
     OutboxRow,
     Put,
     Record,
     RemoteStart,
+    Reservation,
     RowState,
+    StationAuthorization,
     StationRecord,
     TokenRecord,
     UnknownOutcome,
 )
-from gateway.model.token import Decision, IdToken, OfflineMode, Verdict
+from gateway.model.token import Decision, IdToken, Verdict
 from gateway.model.transaction import Transaction
 from gateway.ports import LinkState, StationPort, UplinkPort
-from gateway.station import ModelOptions, Pending, Station, StationOptions
-from gateway.store.writer import Writer
+from gateway.site_options import SiteOptions
+from gateway.station import Pending, Station, StationOptions
+from gateway.store.writer import Settle, Writer
 
 K = TypeVar("K")
 V = TypeVar("V")
 REMOTE_START_S = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class SiteOptions:
-    """`budgets`: seconds to wait for the CSMS; `suspect_s`: the same while its link is suspect."""
-
-    name: str = "site"
-    offline: OfflineMode = OfflineMode.KNOWN_ONLY
-    stops_on_late_refusal: bool = True
-    budgets: Mapping[Budget, float] = field(
-        default_factory=lambda: {Budget.AUTHORIZE: 4.0, Budget.START: 8.0, Budget.OTHER: 5.0}
-    )
-    suspect_s: float = 0.5
-    call_timeout_s: float = 30.0
-    stations: Mapping[str, StationOptions] = field(default_factory=dict)
-    models: Sequence[ModelOptions] = ()
+SETTLE_S = 5.0
+"""Some stations take a CALL right after they connect, or boot, for an error."""
 
 
 class Site:
@@ -69,17 +64,20 @@ class Site:
         self.random = source
         self.writer: Writer
         self.uplink: UplinkPort
+        self.meters = Meters(options.meters, options.circuits)
         self.stations: dict[StationId, Station] = {}
         self.pending: dict[StationId, Pending] = {}
         self.ledger = Ledger()
-        self.tokens: dict[str, TokenRecord] = {}
-        self.remote_starts: dict[tuple[StationId, str], RemoteStart] = {}
+        self.tokens = Tokens()
         self.unknown_outcomes: dict[RowId, UnknownOutcome] = {}
         self.rows_of_token: dict[str, dict[RowId, StationId]] = {}
         self.delivered: deque[OutboxRow] = deque()
         """Delivered rows, for as long as a station may say them again."""
         self.counter = idmap.first_counter(source)
         self._next_row = 1
+        digits = f"{source.getrandbits(80):020x}"
+        self._id_head = f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-"
+        self._ids = 0
         self.last_success_at: float | None = None
         self.verdict_wake = asyncio.Event()
         self.new_station = asyncio.Event()
@@ -92,8 +90,7 @@ class Site:
         """Build the durable half anew. `carried`: changes not yet on disk that are still true."""
         lazy = {s.id: [s.queue[row_id] for row_id in s.lazy if row_id in s.queue] for s in self.stations.values()}
         self.ledger = Ledger()
-        self.tokens.clear()
-        self.remote_starts.clear()
+        self.tokens = Tokens()
         self.unknown_outcomes.clear()
         self.rows_of_token.clear()
         self.delivered.clear()
@@ -121,6 +118,9 @@ class Site:
 
     def apply(self, change: Change) -> None:
         """Apply one change to memory."""
+        if isinstance(change, Delivered):
+            self._deliver(change)
+            return
         record, is_put = change.record, isinstance(change, Put)
         match record:
             case OutboxRow():
@@ -129,12 +129,10 @@ class Site:
                 self.ledger.put_transaction(record)
             case StationRecord():
                 self.station(record.id).record = record
-            case TokenRecord():
-                self.tokens[record.token] = record
+            case TokenRecord() | LocalList() | StationAuthorization() | Reservation() | RemoteStart():
+                self.tokens.apply(record, is_put)
             case LatestMessage():
                 _set(self.station(record.station).latest, record.slot, record, is_put)
-            case RemoteStart():
-                _set(self.remote_starts, (record.station, record.token), record, is_put)
             case UnknownOutcome():
                 _set(self.unknown_outcomes, record.row, record, is_put)
                 self._next_row = max(self._next_row, record.row + 1)
@@ -163,6 +161,20 @@ class Site:
         if is_put and row.state is RowState.DELIVERED:
             self.delivered.append(row)
 
+    def _deliver(self, change: Delivered) -> None:
+        """As putting its outcome: what the ledger knows of the row stays true."""
+        row = change.record
+        station = self.stations[row.station]
+        if station.queue.pop(row.id, None) is None:
+            self._apply_row(change.outcome, True)
+            return
+        rows = self.rows_of_token.get(row.token.casefold()) if row.token else None
+        if rows is not None and row.token:
+            rows.pop(row.id, None)
+            if not rows:
+                del self.rows_of_token[row.token.casefold()]
+        self.delivered.append(change.outcome)
+
     async def commit(self, changes: Sequence[Change]) -> None:
         """One turn: applied now, returns when on disk. Raises StoreError, and then nothing may be acknowledged."""
         future = self.writer.append(changes)
@@ -174,6 +186,21 @@ class Site:
         if rows:
             future.add_done_callback(lambda done: self._written(rows, done))
         await asyncio.shield(future)
+
+    def commit_row(self, station: Station, row: OutboxRow, settle: Settle) -> None:
+        """A new row as a turn of its own, for who can't wait. `settle` hears how it went. Raises StoreError."""
+
+        def done(error: StoreError | None) -> None:
+            if error is None:
+                station.uncommitted.discard(row.id)
+            settle(error)
+
+        self.writer.append_then([Put(row)], done)
+        station.queue[row.id] = row
+        station.uncommitted.add(row.id)
+        self.ledger.put_row(row)
+        if row.token:
+            self.rows_of_token.setdefault(row.token.casefold(), {})[row.id] = row.station
 
     def _written(self, rows: Sequence[OutboxRow], done: asyncio.Future[None]) -> None:
         """Rows on disk may go. Rows of a failed turn may not: they stay as they are until memory is rebuilt."""
@@ -188,9 +215,10 @@ class Site:
 
     def note(self, changes: Sequence[Change]) -> None:
         """Apply now, and write with the next turn, at most a second later."""
-        for change in changes:
-            self.apply(change)
-        self.writer.note(changes)
+        if changes:
+            for change in changes:
+                self.apply(change)
+            self.writer.note(changes)
 
     # -- stations ---------------------------------------------------------------------------------------------------
 
@@ -216,9 +244,17 @@ class Site:
         if old is not None:
             old.close(1000, "replaced by a newer connection")
         station.attached.set()
+        self.settle(station)
         self.came.append(station.id)
         self.came_wake.set()
         self.uplink.wake(station.id)
+
+    def settle(self, station: Station) -> None:
+        """The station has come, or its boot is answered: it is left in peace for a moment."""
+        station.settled_at = self.clock.monotonic() + SETTLE_S
+        station.conflicts.clear()
+        station.list_wake.set()
+        self.verdict_wake.set()
 
     def detach(self, station: Station, port: StationPort) -> None:
         """A station's socket is gone. The end of an old socket must not harm a newer one."""
@@ -243,9 +279,7 @@ class Site:
 
     def deadline(self, station: Station, budget: Budget, received: float) -> float:
         """Until when (monotonic) the CSMS's answer is waited for; never above 60 % of the station's own patience."""
-        seconds = self.options.budgets[budget]
-        if station.options.call_timeout_s is not None:
-            seconds = min(seconds, 0.6 * station.options.call_timeout_s)
+        seconds = self.options.patience_s(station.options, budget)
         if self.uplink.state(station.id) is LinkState.SUSPECT:
             seconds = min(seconds, self.options.suspect_s)
         return received + seconds
@@ -255,22 +289,17 @@ class Site:
         station.first_row_of_link = RowId(self._next_row)
         station.boot_retry_at = 0.0
         parked = [row for row in station.parked.values() if row.dialect == dialect]
-        unparked = [replace(row, state=_before_parking(row)) for row in parked]
+        unparked = [replaced(row, state=outbox.before_parking(row)) for row in parked]
         self.note([Put(row) for row in unparked])
         station.second_chance.update(row.id for row in unparked)
         station.wake.set()
 
-    def link_failed(self, station: Station) -> None:
-        """An attempt failed: nobody need wait for the CSMS's own answer to the station's boot."""
-        if station.boot_waiter and not station.boot_waiter.done():
-            station.boot_waiter.set_result(None)
-
     # -- messages ---------------------------------------------------------------------------------------------------
 
     def message_id(self) -> MessageId:
-        """A new id for a CALL of ours."""
-        digits = f"{self.random.getrandbits(128):032x}"  # a UUID of version 4, without the cost of its class
-        return MessageId(f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}")
+        """A new id for a CALL of ours: a UUID, random in all but its end, which counts."""
+        self._ids += 1
+        return MessageId(f"{self._id_head}{self._ids:012x}")
 
     def next_row_id(self) -> RowId:
         row_id = RowId(self._next_row)
@@ -279,48 +308,37 @@ class Site:
 
     def add_lazy(self, station: Station, row: OutboxRow) -> None:
         """Queue a row in memory only: until it is answered, the station still holds the message."""
-        self._apply_row(row, True)
+        station.queue[row.id] = row
         station.lazy.add(row.id)
+        self.ledger.put_row(row)
 
     def drop_lazy(self, station: Station, row_id: RowId) -> None:
         """Forget a row that was never written."""
-        station.lazy.discard(row_id)
-        station.orphans.discard(row_id)
-        station.sent.discard(row_id)
-        row = station.queue.get(row_id)
+        for ids in (station.lazy, station.orphans, station.sent):
+            ids.discard(row_id)
+        row = station.queue.pop(row_id, None)
         if row is not None:
-            self._apply_row(row, False)
+            self.ledger.forget_row(row)
 
     # -- authorization ----------------------------------------------------------------------------------------------
 
-    def authorize(self, station: Station, token: IdToken, *, is_start: bool = False) -> Decision:
+    def authorize(self, shown: Shown) -> Decision:
         """The gateway's own verdict on a token shown at a station."""
-        return authorize(
-            token,
-            mode=self.options.offline,
-            known=self.tokens.get(token.folded),
-            running=[] if is_start else [self._with_group(one) for one in self.ledger.running(station.id)],
-            remote_start=self.remote_starts.get((station.id, token.folded)),
-            now=self.clock.now(),
-        )
+        decision, _ = self.judge(shown)
+        if decision.is_accepted:
+            self.note(self.tokens.cache.use(shown.token, self.clock.now()))
+        return decision
 
-    def _with_group(self, transaction: Transaction) -> Transaction:
-        known = self.tokens.get(transaction.token.casefold()) if transaction.token else None
-        return replace(transaction, group=transaction.group or known.group) if known else transaction
+    def judge(self, shown: Shown) -> tuple[Decision, Facts]:
+        """The same without a trace, and with what it rests on."""
+        now, options = self.clock.now(), self.options.authorization
+        facts = self.tokens.facts(shown, self.ledger, options.tags, now)
+        return authorize(shown.token, facts, mode=self.options.offline, options=options, now=now), facts
 
-    def learn(self, token: str, verdict: Verdict, now: datetime) -> list[Change]:
-        """What the CSMS said of a token. ConcurrentTx is no refusal to remember; what is not new is not written."""
-        if verdict.status == "ConcurrentTx":
-            return []
-        known = self.tokens.get(token.casefold())
-        if known and (known.status, known.group, known.expiry) == (verdict.status, verdict.group, verdict.expiry):
-            return []
-        return [Put(TokenRecord(token.casefold(), verdict.status, verdict.group, verdict.expiry, now))]
-
-
-def _before_parking(row: OutboxRow) -> RowState:
-    """A row that was refused has been sent: it stays as it was frozen."""
-    return RowState.RELEASED if row.errors else RowState.QUEUED
+    def learn(self, station: Station, token: IdToken, verdict: Verdict) -> list[Change]:
+        """What the CSMS said of a token in an answer, in time or late."""
+        size = self.options.authorization.cache_entries
+        return self.tokens.learn(station.id, token, verdict, size=size, now=self.clock.now())
 
 
 def _set(mapping: dict[K, V], key: K, value: V, is_put: bool) -> None:

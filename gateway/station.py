@@ -5,17 +5,28 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Protocol
 
 from gateway.dialects import quirks
 from gateway.dialects.quirks import Quirks
+from gateway.log import Throttle
 from gateway.model.events import RegistrationStatus, StatusReport
 from gateway.model.ids import RowId, StationId
 from gateway.model.records import LatestMessage, OutboxRow, StationRecord
-from gateway.ports import StationPort
+from gateway.ports import LinkPort, StationPort
 from gateway.rpc.frame import Send
 from gateway.rpc.session import Outcome
 
 _RECENT_ANSWERS = 32
+
+
+class Waiter(Protocol):
+    """Who waits for the outcome of a row: a future, or what stands for one."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: bytes | None, /) -> None:
+        """The CSMS's answer, or None if the row was refused or cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +85,18 @@ class Station:
         """Messages without an answer that wait for the link, each with its dialect; in memory only."""
 
         self.port: StationPort | None = None
+        self.link: LinkPort | None = None
+        self.complaints = Throttle()
+        """Of what it sends that can't be used, over all its connections."""
         self.connectors: dict[tuple[int, int], StatusReport] = {}
         self.has_booted = False
+        self.settled_at = float("inf")
+        """From when on (monotonic) it may be asked of our own accord: a moment after it came, or its boot's answer."""
+        self.list_wake = asyncio.Event()
+        self.conflicts: set[str] = set()
+        """Tokens of which the CSMS was told that it contradicts its own list."""
+        self.metered: dict[str, int | None] = {}
+        """Refused transactions that may still take some energy, with the register they last told, in Wh."""
         self.registration: RegistrationStatus | None = None
         self.boot_waiter: asyncio.Future[bytes | None] | None = None
         self.boot_retry_at = 0.0
@@ -85,7 +106,7 @@ class Station:
         """Outcomes nobody waits for any more: the replay settles them."""
         self.sent: set[RowId] = set()
         """Rows that were, or after a restart may have been, sent without an answer."""
-        self.waiting: dict[RowId, asyncio.Future[bytes | None]] = {}
+        self.waiting: dict[RowId, Waiter] = {}
         self.answered_here: set[RowId] = set()
         """Rows the gateway has answered for the CSMS: what the CSMS says of them later is late."""
         self.answers: dict[str, bytes] = {}
@@ -100,17 +121,26 @@ class Station:
         self.hold_until = 0.0
         self.failures = 0
         self.first_row_of_link = RowId(0)
-        self.wake = asyncio.Event()
-        self.attached = asyncio.Event()
+        self.wake, self.attached = asyncio.Event(), asyncio.Event()
 
     @property
     def id(self) -> StationId:
         return self.record.id
 
     @property
+    def evses(self) -> frozenset[int]:
+        """The EVSEs that have told their status."""
+        return frozenset(number for number, _ in self.connectors if number > 0)
+
+    @property
     def is_held(self) -> bool:
         """The CSMS has not accepted the station's boot: nothing queued may go up."""
         return self.registration in (RegistrationStatus.PENDING, RegistrationStatus.REJECTED)
+
+    def link_failed(self) -> None:
+        """An attempt failed: nobody need wait for the CSMS's own answer to the boot."""
+        if self.boot_waiter and not self.boot_waiter.done():
+            self.boot_waiter.set_result(None)
 
     def forget_troubles(self, row_id: RowId) -> None:
         """The row is delivered, or set aside."""

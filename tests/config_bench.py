@@ -8,6 +8,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from gateway.config import Config, ConfigError, Mistake, load
+from gateway.config_meters import CircuitKeys
 from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Section, Site, Station, Uplink
 
 SECTIONS: dict[str, type[Section]] = {
@@ -17,6 +18,7 @@ SECTIONS: dict[str, type[Section]] = {
     "authorization": Authorization,
     "station": Station,
     "model": Model,
+    "circuit": CircuitKeys,
     "budgets": Budgets,
     "log": Log,
 }

@@ -17,12 +17,14 @@ PATIENCE_S = 5.0
 
 SEED = int(os.environ["SEED"]) if os.environ.get("SEED") else random.SystemRandom().randrange(1_000_000)
 
+# In CI the same examples each time, so that a commit is judged by what it changed; EXAMPLES=2000 hunts for new ones.
 hypothesis.settings.register_profile(
     "gateway",
     deadline=None,
-    derandomize=False,
+    derandomize="CI" in os.environ,
+    database=None,
     print_blob=True,
-    max_examples=60,
+    max_examples=int(os.environ.get("EXAMPLES", "60")),
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("gateway")

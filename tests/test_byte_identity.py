@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.model.token import OfflineMode
-from gateway.site import SiteOptions
+from gateway.site_options import SiteOptions
 from tests.sim.loop import VirtualLoop
 from tests.transcript import Peer, Rig
 
@@ -45,7 +45,7 @@ ODD = {
 }
 # Relayed in both tables, or in none of them.
 UP = ("DataTransfer", "VoltSelfTest", "StatusNotification", "FirmwareStatusNotification", "Nobody-Signed")
-DOWN = ("DataTransfer", "VoltBlink", "UnlockConnector", "GetLog", "ReserveNow", "GetLocalListVersion", "Nobody-Signed")
+DOWN = ("DataTransfer", "VoltBlink", "UnlockConnector", "GetLog", "ReserveNow", "ChangeAvailability", "Nobody-Signed")
 
 
 class Talk:

@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
+from ocpp.v16 import call
 
 from gateway.demo.csms import SimulatedCsms
 from gateway.demo.gateway_process import free_port
@@ -121,8 +125,65 @@ async def test_a_port_in_use_is_said_in_words(tmp_path: Path) -> None:
     assert "Traceback" not in error
 
 
+async def test_authorize_explains_what_would_happen_and_a_reload_counts_at_once(tmp_path: Path) -> None:
+    async with SimulatedCsms(validate=False) as csms:
+        gateway = GatewayProcess(tmp_path, csms.url)
+        text = gateway.config_file.read_text().replace('"allow-unknown"', '"known-only"\ntags_file = "tags.txt"')
+        tags = tmp_path / "tags.txt"
+        tags.write_text("KEYBOX-1\n")
+        gateway.write_config(text)
+        async with gateway, SimulatedStation("CP-9", gateway.url, options=QUICK) as station:
+            await station.changes.until(lambda: station.is_accepted, 20)
+            listed = [{"id_tag": "Listed", "id_tag_info": {"status": "Accepted", "parent_id_tag": "FLEET"}}]
+            answer = await csms.call("CP-9", call.SendLocalList(4, "Full", listed))
+            assert answer.status == "Accepted"
+
+            where = ("--station", "CP-9", "--config", str(gateway.config_file))
+            status, out, _ = await _cli("authorize", "LISTED", *where)
+            assert status == 0
+            assert "the CSMS is asked" in out
+            assert "Accepted (local_list): it is on the local list, group FLEET" in out
+            assert "version 4, this station's" in out
+            status, out, _ = await _cli("authorize", "STRANGER", "--json", *where)
+            assert status == 1
+            found = json.loads(out)
+            assert found["offline"]["start"]["reason"] == "unknown_refused"
+            assert found["known"] == {
+                "tags_file": False, "local_list": None, "cache": None, "charging": False, "remote_start_until": None,
+                "reserved_until": None,
+            }  # fmt: skip
+
+            assert await _reason(gateway, "KEYBOX-1") == "tags_file"
+            tags.write_text("KEYBOX-2\n")
+            await _reload(gateway, until="read again")
+            assert await _reason(gateway, "KEYBOX-1") == "unknown_refused"
+            assert await _reason(gateway, "KEYBOX-2") == "tags_file"
+            tags.write_text("KEYBOX-3 and more\n")
+            await _reload(gateway, until="line 1 has a word beside")
+            assert await _reason(gateway, "KEYBOX-2") == "tags_file"
+            assert "KEYBOX" not in gateway.log()
+
+
+async def _reason(gateway: GatewayProcess, token: str) -> str:
+    transport = httpx.AsyncHTTPTransport(uds=str(gateway.socket_path))
+    async with httpx.AsyncClient(transport=transport, timeout=10) as client:
+        answer = await client.get("http://gateway/v1/authorize", params={"station": "CP-9", "token": token})
+    reason: str = answer.json()["offline"]["start"]["reason"]
+    return reason
+
+
+async def _reload(gateway: GatewayProcess, until: str) -> None:
+    """SIGHUP; returns when the log says so."""
+    assert gateway.pid
+    os.kill(gateway.pid, signal.SIGHUP)
+    async with asyncio.timeout(20):
+        while until not in gateway.log():
+            await _reason(gateway, "nobody")
+
+
 @pytest.mark.parametrize(
-    "command", ["run", "check-config", "status", "stations", "demo", "simulate station", "simulate csms"]
+    "command",
+    ["run", "check-config", "status", "stations", "authorize", "demo", "simulate station", "simulate csms"],
 )
 async def test_every_command_explains_itself(command: str) -> None:
     status, out, _ = await _cli(*command.split(), "--help")

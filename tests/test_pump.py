@@ -27,33 +27,46 @@ from gateway.rpc.session import (
     Silence,
     Unanswered,
 )
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
+from gateway.transport import Listener
 from tests.sim import loop
 
 
 class _Socket:
-    """The near end of a socket in memory. A frame is written at once; `gate` holds the sender until there is room."""
+    """The near end of a socket in memory. A frame is written at once; `room`: frames until the peer is too slow."""
 
     subprotocol = "ocpp2.0.1"
 
     def __init__(self) -> None:
         self.written: list[Any] = []
-        self.closed: SocketClosed | None = None
-        self.gate: asyncio.Event | None = None
-        self._inbox: asyncio.Queue[bytes | SocketClosed] = asyncio.Queue()
+        self.room = 10**9
+        self.is_paused = False
+        self._listener: Listener | None = None
+        self._inbox: list[bytes] = []
+        self._closed: SocketClosed | None = None
 
-    async def receive(self) -> bytes:
-        came = await self._inbox.get()
-        if isinstance(came, SocketClosed):
-            raise came
-        return came
+    @property
+    def is_full(self) -> bool:
+        return self.room <= 0
 
-    async def send(self, data: bytes) -> None:
-        if self.closed:
-            raise self.closed
-        self.written.append(json.loads(data))
-        if self.gate:
-            await self.gate.wait()
+    def listen(self, listener: Listener) -> None:
+        self._listener = listener
+        self._hand_over()
+
+    def pause(self) -> None:
+        assert not self.is_paused
+        self.is_paused = True
+
+    def resume(self) -> None:
+        assert self.is_paused
+        self.is_paused = False
+        self._hand_over()
+
+    def send(self, data: bytes) -> None:
+        if self._closed is None:
+            self.written.append(json.loads(data))
+            self.room -= 1
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         self.cut(SocketClosed(code, reason))
@@ -65,15 +78,26 @@ class _Socket:
         return
 
     def come(self, *frames: bytes) -> None:
-        for data in frames:
-            self._inbox.put_nowait(data)
+        self._inbox += frames
+        self._hand_over()
+
+    def make_room(self, frames: int) -> None:
+        self.room = frames
+        assert self._listener
+        self._listener.on_writable()
 
     def cut(self, why: SocketClosed) -> None:
-        self.closed = why
-        self._inbox.put_nowait(why)
+        self._closed = self._closed or why
+        self._hand_over()
 
     def ids(self) -> list[str]:
         return [parts[1] for parts in self.written]
+
+    def _hand_over(self) -> None:
+        while self._listener and self._inbox and not self.is_paused:
+            self._listener.on_message(self._inbox.pop(0))
+        if self._listener and self._closed:
+            self._listener.on_closed(self._closed)
 
 
 class _Rig:
@@ -114,7 +138,7 @@ class _Rig:
                 answer.set_result(outcome)
 
         async def asking() -> Outcome:
-            await self.pump.post(Request(message_id, "A", b"{}", done, priority, timeout_s, send_by))
+            self.pump.post(Request(message_id, "A", b"{}", done, priority, timeout_s, send_by))
             return await answer
 
         return asyncio.create_task(asking())
@@ -160,8 +184,8 @@ def test_calls_of_the_peer_are_handed_over_and_answered() -> None:
         rig.socket.come(b'[2,"x","Reset",{}]', b'[2,"x","Reset",{}]', b"garbage", b'[2,"y","Clear",{}]')
         await _settled()
         assert [call.message_id for call in rig.calls] == ["x", "y"]
-        await rig.pump.answer(rig.calls[0], b"{}")
-        await rig.pump.refuse(rig.calls[1], "NotSupported", "no")
+        rig.pump.answer(rig.calls[0], b"{}")
+        rig.pump.refuse(rig.calls[1], "NotSupported", "no")
         assert [parts[:2] for parts in rig.socket.written] == [[4, "-1"], [3, "x"], [4, "y"]]
 
     assert _play(script).heard == 4
@@ -181,7 +205,7 @@ def test_at_the_end_everybody_hears_and_run_says_why() -> None:
             Unanswered(Silence.CLOSED, was_sent=False),
         ]
         assert await rig.ask("c") == Unanswered(Silence.NOT_CONNECTED, was_sent=False)
-        await rig.pump.flush()
+        rig.pump.flush()
         assert rig.timeouts == []
 
     loop.run(main())
@@ -278,56 +302,43 @@ def test_the_outcome_is_heard_even_if_the_caller_is_gone() -> None:
     _play(script)
 
 
-def test_a_caller_cancelled_while_the_buffer_is_full_takes_no_frame_along() -> None:
+# -- a slow peer ----------------------------------------------------------------------------------------------------
+
+
+def test_who_does_not_read_is_not_read_from() -> None:
     async def script(rig: _Rig) -> None:
-        rig.socket.gate = asyncio.Event()
-        for number in range(4):
-            rig.pump.session.receive(b'[2,"%d","Reset",{}]' % number, 0)
-        calls = [Call(f"{number}", "Reset", b"{}") for number in range(4)]
-        for call in calls[:3]:
-            rig.pump.session.refuse(call, "GenericError", "")
-        gives_up = asyncio.create_task(rig.pump.answer(calls[3], b"{}"))
         await _settled()
-        gives_up.cancel()
-        await asyncio.gather(gives_up, return_exceptions=True)
-        rig.socket.gate.set()
-        await rig.pump.flush()
-        assert rig.socket.ids() == ["0", "1", "2", "3"]
-
-    _play(script)
-
-
-def test_frames_of_several_tasks_go_in_order_while_the_buffer_is_full() -> None:
-    async def script(rig: _Rig) -> None:
-        rig.socket.gate = asyncio.Event()
+        rig.socket.room = 2
         rig.socket.come(*(b'[2,"%d","Reset",{}]' % number for number in range(5)))
-        await _settled()
-        asked = rig.ask("mine")
-        await _settled()
-        answers = [asyncio.create_task(rig.pump.answer(call, b"{}")) for call in rig.calls]
-        await _settled()
-        answers[1].cancel()
-        rig.socket.gate.set()
-        await asyncio.gather(*answers, return_exceptions=True)
-        assert rig.socket.ids() == ["mine", "0", "1", "2", "3", "4"]
-        rig.socket.come(frame.result("mine", b"{}"))
-        await asked
+        for call in rig.calls:
+            rig.pump.answer(call, b"{}")
+        assert rig.socket.ids() == ["0", "1"]
+        rig.socket.come(b'[2,"5","Reset",{}]')
+        assert (rig.socket.is_paused, len(rig.calls)) == (True, 5)
+        rig.socket.make_room(1)
+        assert rig.socket.ids() == ["0", "1", "2"]
+        rig.socket.make_room(10)
+        assert rig.socket.ids() == ["0", "1", "2", "3", "4"]
+        assert (rig.socket.is_paused, len(rig.calls)) == (False, 6)
 
     _play(script)
 
 
-def test_a_socket_that_breaks_while_sending_is_no_error_of_the_caller() -> None:
+def test_a_frame_nobody_can_handle_costs_the_connection_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         rig = _Rig()
-        rig.socket.closed = SocketClosed(1006)
+
+        def fails(call: Call) -> None:
+            raise ValueError("our own fault")
+
+        rig.pump = Pump("CP-7", rig.socket, Session(FRAMING_J201), Clock(), fails)
         running = asyncio.create_task(rig.pump.run())
-        task = rig.ask("a")
         await _settled()
-        rig.socket.cut(SocketClosed(1006))
+        rig.socket.come(b'[2,"x","Reset",{}]')
         assert (await running).code == 1006
-        assert await task == Unanswered(Silence.CLOSED, was_sent=True)
 
     loop.run(main())
+    assert "CP-7: a frame of 18 bytes could not be handled" in caplog.text
 
 
 # -- what stays unanswered ------------------------------------------------------------------------------------------
@@ -366,20 +377,20 @@ def test_a_call_left_unanswered_may_be_asked_again() -> None:
 
 
 async def test_sends_wait_for_a_slow_socket_where_they_are_counted() -> None:
-    """Nobody waits for them, one task writes them, and the oldest give way."""
+    """Nobody waits for them, and the oldest give way."""
     socket = _Socket()
-    socket.gate = asyncio.Event()
+    socket.room = 1
     pump = Pump("peer", socket, Session(FRAMING_J21), Clock(), lambda call: None)
-    before = len(asyncio.all_tasks())
+    running = asyncio.create_task(pump.run())
+    await _settled()
     for number in range(MAX_SENDS + 50):
         pump.send(f"{number}", "Notify", b"{}")
-        await _settled()
     assert socket.ids() == ["0"]
     assert len(pump.session.outgoing) == MAX_SENDS
-    assert len(asyncio.all_tasks()) == before + 1
-    socket.gate.set()
-    await _settled()
+    socket.make_room(MAX_SENDS)
     assert socket.ids() == ["0", *(f"{number}" for number in range(50, MAX_SENDS + 50))]
+    socket.cut(SocketClosed())
+    await running
 
 
 async def test_what_has_no_answer_is_handed_over_in_the_reader() -> None:

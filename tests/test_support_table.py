@@ -21,6 +21,9 @@ MADE_HERE = {
     Role.BOOT: "the gateway's own: Accepted for a station the CSMS once accepted, else Pending",
     Role.HEARTBEAT: "the gateway's time",
     Role.TRANSACTION: "the gateway's own verdict",
+    Role.SEND_LIST: "answered here, always",
+    Role.LIST_VERSION: "answered here, always",
+    Role.CLEAR_CACHE: "answered here, always",
 }
 
 
@@ -56,6 +59,8 @@ def _while_csms_is_away(rule: UpRule) -> str:
 
 
 def _while_station_is_away(rule: DownRule) -> str:
+    if rule.role in MADE_HERE:
+        return MADE_HERE[rule.role]
     if rule.route in (Route.INTERCEPT, Route.REFUSE):
         assert rule.rejected is not None
         return f"`{rule.rejected.decode()}`, always"

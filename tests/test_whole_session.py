@@ -1,5 +1,6 @@
 """A whole session on virtual time: station, gateway, CSMS in one process, replayed from its seed."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -41,3 +42,38 @@ def test_the_same_seed_replays_identically(tmp_path: Path, version: str) -> None
         return [json.dumps(call) for call in world.csms.calls] + [str(r) for r in world.csms.history.records]
 
     assert history("first") == history("second")
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.0.1"])
+def test_an_answer_of_ours_that_was_not_written_is_none(tmp_path: Path, version: str) -> None:
+    """The CSMS refuses a sample, our own answer is not committed: what the CSMS says when asked again is the answer."""
+
+    async def script() -> Report:
+        world = World(tmp_path, 3)
+        refused: list[str] = []
+
+        def fate(station: str, action: str, payload: dict[str, object]) -> str:
+            is_sample = action == "MeterValues" or payload.get("eventType") == "Updated"
+            if not is_sample or refused:
+                return "answer"
+            refused.append(action)
+            world.runner.fails = True
+            return "refuse"
+
+        world.csms.script = fate
+        await world.start()
+        station = world.add("CP-1", version)
+        await station.ready()
+        session = asyncio.create_task(station.session("TAG-1", values=1, interval_s=60))
+        while not refused:
+            await asyncio.sleep(1)
+        await asyncio.sleep(50)
+        world.runner.fails = False
+        await session
+        await world.drained()
+        await world.stop()
+        return world.verdict()
+
+    report = loop.run(script())
+    assert report.findings == []
+    assert (report.lost, report.duplicated, report.messages) == (0, 0, 3)

@@ -17,8 +17,8 @@ from typing import Any
 
 from gateway.dialects import quirks
 from gateway.errors import SocketClosed
-from gateway.model.token import OfflineMode
-from gateway.site import SiteOptions
+from gateway.model.token import IdToken, LateRefusal, OfflineMode, Tag
+from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.per_station import PerStationOptions
@@ -38,6 +38,16 @@ CONTEXT_LINES = 6
 _NAME = re.compile(r"\$([a-z_][a-z0-9_]*)")
 _SCALAR = r'("(?:[^"\\]|\\.)*"|[-+.0-9eE]+|true|false|null)'
 _SAID = re.compile(r"(station|csms)([<>])\s*(.+)")
+
+
+_AUTHORIZATION: dict[str, Callable[..., dict[str, Any]]] = {
+    "pre-authorize": lambda: {"pre_authorize": True},
+    "late-refusal": lambda policy: {"late_refusal": LateRefusal(policy)},
+    "contracts": lambda word: {"accepts_contracts": word == "known"},
+    "master-pass": lambda group: {"master_group": group},
+    "tag": lambda tag: {"tags": {IdToken(tag).key: Tag(IdToken(tag))}},
+}
+"""`set authorization KEY VALUE`: as in the configuration."""
 
 
 class TranscriptError(AssertionError):
@@ -75,12 +85,9 @@ class Peer:
 
     async def say(self, frame: str) -> None:
         """Raises TranscriptError without a connection."""
-        try:
-            if self.socket is None:
-                raise TranscriptError("not connected")
-            await self.socket.send(frame.encode())
-        except SocketClosed as closed:
-            raise TranscriptError(f"not connected: {closed}") from closed
+        if self.socket is None or self.socket.closed is not None:
+            raise TranscriptError("not connected")
+        self.socket.send(frame.encode())
 
     async def hear(self, seconds: float = PATIENCE_S) -> str | None:
         """The next frame; None if there is none in time."""
@@ -225,6 +232,9 @@ class Transcript:
                 self._version = version
             case ["offline", mode]:
                 self._options = replace(self._options, offline=OfflineMode(mode))
+            case ["authorization", key, *values]:
+                changed = replace(self._options.authorization, **_AUTHORIZATION[key](*values))
+                self._options = replace(self._options, authorization=changed)
             case ["quirks", *names]:
                 self._options = replace(self._options, stations={STATION: StationOptions(quirks=quirks.of(names))})
             case ["answer-delay", seconds]:

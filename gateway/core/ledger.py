@@ -7,8 +7,10 @@ answer sends it again, after its own reboot, ours, or neither, and must get the 
 
 import bisect
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+
+from msgspec import Struct
 
 from gateway.model.events import EventKind, TransactionMessage
 from gateway.model.ids import RowId, StationId, TransactionKey
@@ -16,8 +18,7 @@ from gateway.model.records import Change, OutboxRow, Put
 from gateway.model.transaction import Transaction, TransactionState
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True, gc=False):
     """A message booked before: its row, and the transaction it belongs to."""
 
     row: RowId
@@ -141,9 +142,9 @@ class Ledger:
                 return None, []
         changed = self._ended(known, message) if message.kind is EventKind.ENDED else known
         if message.token and changed.token is None:
-            changed = replace(changed, token=message.token.value)
+            changed = replace(changed, token=message.token.value, token_fingerprint=_asking(message))
         is_new = known.key not in self.transactions
-        return changed, [Put(changed)] if is_new or changed != known else []
+        return changed, [Put(changed)] if is_new or changed is not known else []
 
     def _begin(
         self, station: StationId, boot: int, message: TransactionMessage, received: datetime
@@ -156,6 +157,7 @@ class Ledger:
             start_fingerprint=message.fingerprint,
             station_tx_id=message.station_tx_id,
             token=message.token.value if message.token else None,
+            token_fingerprint=_asking(message),
             started=message.timestamp,
             meter_start_wh=message.meter_wh,
             received=received,
@@ -181,6 +183,7 @@ class Ledger:
             start_fingerprint="",
             station_tx_id=own_id,
             token=message.token.value if message.token else None,
+            token_fingerprint=_asking(message),
             received=received,
         )
 
@@ -193,9 +196,10 @@ class Ledger:
             stopped_reason=message.stopped_reason,
         )
 
-    def connector_is_free(self, station: StationId, evse: int) -> list[Change]:
-        """Its connector became Available: what still runs there has ended without a Stop reaching us."""
-        return self._unclosed([other for other in self.running(station) if other.evse == evse])
+    def connector_is_free(self, station: StationId, evse: int, before_boot: int | None = None) -> list[Change]:
+        """Its connector is Available: what runs there, from before that boot, ended without a Stop reaching us."""
+        there = [other for other in self.running(station) if other.evse == evse]
+        return self._unclosed([other for other in there if before_boot is None or other.boot < before_boot])
 
     def _unclosed(self, transactions: list[Transaction]) -> list[Change]:
         return [Put(replace(transaction, state=TransactionState.UNCLOSED)) for transaction in transactions]
@@ -204,3 +208,8 @@ class Ledger:
         key = TransactionKey(self._next_key)
         self._next_key += 1
         return key
+
+
+def _asking(message: TransactionMessage) -> str | None:
+    """The message that brings a transaction its token asks for a verdict on it; an end asks for nothing any more."""
+    return message.fingerprint if message.token and message.kind is not EventKind.ENDED else None

@@ -102,6 +102,11 @@ def is_poison(first_error_at: float, last_success_at: float | None) -> bool:
     return last_success_at is not None and last_success_at > first_error_at
 
 
+def before_parking(row: OutboxRow) -> RowState:
+    """A row that was refused has been sent: it stays as it was frozen."""
+    return RowState.RELEASED if row.errors else RowState.QUEUED
+
+
 def parked_with(row: OutboxRow, queue: Iterable[OutboxRow], is_start: bool) -> list[OutboxRow]:
     """What is set aside with a poison row: a Start takes its transaction along, anything else goes alone."""
     if not is_start or row.transaction is None:

@@ -1,12 +1,15 @@
 """What a row of a dialect table says, and what a dialect can do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 from gateway.model.events import BootAnswer, StatusReport, TransactionAnswer, TransactionMessage
+from gateway.model.ids import StationId
+from gateway.model.local_list import InvalidIdSettings, ListEntry, ListLimits, ListUpdate, UpdateStatus
+from gateway.model.records import Reservation
 from gateway.model.token import Decision, IdToken, Verdict
 from gateway.rpc.codes import ErrorCode, Framing
 from gateway.rpc.splice import Path
@@ -70,6 +73,12 @@ class Role(StrEnum):
     STATUS = "status"
     REMOTE_START = "remote_start"
     REMOTE_STOP = "remote_stop"
+    SEND_LIST = "send_list"
+    LIST_VERSION = "list_version"
+    CLEAR_CACHE = "clear_cache"
+    RESERVE = "reserve"
+    CANCEL_RESERVATION = "cancel_reservation"
+    RESERVATION_STATUS = "reservation_status"
     QUEUE_STATUS = "queue_status"
 
 
@@ -189,6 +198,61 @@ class Codec(Protocol):
         """A transaction status answer that also tells of messages in the gateway's queue (2.x E14)."""
 
 
+class TokenCodec(Protocol):
+    """Lists, reservations and invalid tokens. Readers are as lenient as those of `Codec`.
+
+    A list that says of one token what can't be read is refused as a whole; a question has action and payload.
+    """
+
+    def list_update(self, payload: bytes) -> ListUpdate | None:
+        """Read a list that the CSMS sends; None if it can't be read. Raises CallError if it is no JSON object."""
+
+    def answer_list(self, status: UpdateStatus) -> bytes: ...
+
+    def answer_list_version(self, version: int, *, is_empty: bool) -> bytes: ...
+
+    def list_entry(self, entry: ListEntry) -> bytes | None:
+        """An entry as it goes to a station; None if this version can't hold it."""
+
+    def send_list(self, version: int, is_full: bool, entries: Sequence[bytes]) -> tuple[str, bytes]:
+        """A list, or a part of one, for a station."""
+
+    def list_taken(self, payload: bytes) -> UpdateStatus | None:
+        """What the station says to it; None if it does not support lists."""
+
+    def ask_list_version(self) -> tuple[str, bytes]: ...
+
+    def list_version(self, payload: bytes) -> int | None:
+        """The version in a station; None if it does not support lists."""
+
+    def ask_list_limits(self) -> tuple[str, bytes]: ...
+
+    def list_limits(self, payload: bytes) -> ListLimits: ...
+
+    def list_conflict(self, status: str) -> tuple[str, bytes] | None:
+        """Tells the CSMS that its list and its verdict differ, beside the station's status; None: it can't be said."""
+
+    def accepts(self, payload: bytes) -> bool:
+        """Whether a station's answer says Accepted."""
+
+    def reservation(self, station: StationId, payload: bytes) -> Reservation | None:
+        """Read a ReserveNow; None if it can't be kept."""
+
+    def reservation_id(self, payload: bytes) -> int | None:
+        """Which reservation is cancelled, or over."""
+
+    def ask_invalid_id(self) -> tuple[str, bytes]:
+        """Asks what the station does with an invalid token in a running transaction."""
+
+    def invalid_id(self, payload: bytes) -> InvalidIdSettings: ...
+
+    def limit_to_zero(self, station_tx_id: str, evse: int, profile_id: int, level: int) -> tuple[str, bytes]:
+        """A charging profile of 0 A for the rest of a transaction."""
+
+    def energy_wh(self, action: str, payload: bytes) -> int | None:
+        """The register in a transaction message of which `Codec.transaction` reads none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One OCPP version. `name` is what is stored and shown; `subprotocol` is what the handshake says.
@@ -200,6 +264,7 @@ class Dialect:
     subprotocol: str
     framing: Framing
     codec: Codec
+    tokens: TokenCodec
     up: Mapping[str, UpRule] = field(repr=False)
     down: Mapping[str, DownRule] = field(repr=False)
     csms_gives_tx_ids: bool = False

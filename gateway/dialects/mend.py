@@ -28,6 +28,8 @@ _MEANS_ANOTHER = frozenset(
 )
 """Left out, these mean a certain value: without its phase a current is that of all phases."""
 
+_WALKS = 4
+"""At most: quoted or renamed, then known as a word of no list and gone, then its name's twin; and one that sees so."""
 
 LONGEST = 128 * 1024
 """Bytes of a payload that is mended: a walk through one this long takes some 0.1 s, in which nobody else is served."""
@@ -62,15 +64,23 @@ def mend(version: str, action: str, kind: Kind, payload: bytes, quirks: Quirks) 
     if shape is None:
         return payload
     try:
-        text = payload.decode()
-        walk = _Walk(text, quirks, action if kind == "request" else "")
-        walk.object(0, shape)
-        mended = walk.done().encode() if walk.edits else payload
+        mended = _walked(payload, shape, quirks, action if kind == "request" else "")
         if quirks.missing_connector_id and {"evseId", "connectorId"} <= shape.required:
             mended = _with_connector(mended)
     except (ValueError, IndexError, RecursionError):
         return payload
     return mended
+
+
+def _walked(payload: bytes, shape: Shape, quirks: Quirks, action: str) -> bytes:
+    """Walk until nothing is left to mend: a number that was quoted may be a word that no enumeration knows."""
+    for _ in range(_WALKS):
+        walk = _Walk(payload.decode(), quirks, action)
+        walk.object(0, shape)
+        if not walk.edits:
+            break
+        payload = walk.done().encode()
+    return payload
 
 
 def _with_connector(payload: bytes) -> bytes:

@@ -88,6 +88,34 @@ def integer(value: Any) -> int | None:
     return None
 
 
+def key(value: Any) -> int | None:
+    """A number that can be kept: the store has 64 bits."""
+    number = integer(value)
+    return number if number is not None and -(2**63) <= number < 2**63 else None
+
+
+def truth(value: Any) -> bool | None:
+    """A setting's true or false, in whatever case; None for everything else."""
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.strip().casefold()) if isinstance(value, str) else None
+
+
+def moment(value: Any) -> datetime | None:
+    """A time; one without a zone is UTC. None if it can't be read."""
+    try:
+        read_time = datetime.fromisoformat(value)
+        return read_time.astimezone(UTC) if read_time.tzinfo else read_time.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def is_accepted(payload: bytes) -> bool:
+    """Whether an answer has the status Accepted."""
+    status = read_answer(payload).get("status")
+    return isinstance(status, str) and status.casefold() == "accepted"
+
+
 def tx_id(value: Any) -> str | None:
     """A transaction id: a number in its canonical decimal text, any other text as it is."""
     number = integer(value)

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from gateway.dialects import settings, v16_codec
+from gateway.dialects import settings, v16_codec, v16_tokens
 from gateway.dialects.base import Budget, Commit, Dialect, DownRule, Role, Route, Treatment, UpRule
 from gateway.dialects.payloads import by_request
 from gateway.dialects.settings import intercepted
@@ -58,11 +58,11 @@ _UP = (
 
 _DOWN = (
     # action, route per station, route in aggregate
-    DownRule("CancelReservation", Route.RELAY, Route.RELAY, rejected=_REJECTED),
+    DownRule("CancelReservation", Route.RELAY, Route.RELAY, rejected=_REJECTED, role=Role.CANCEL_RESERVATION),
     intercepted("CertificateSigned", _REJECTED),
     DownRule("ChangeAvailability", Route.RELAY, Route.RELAY, rejected=_REJECTED),
     DownRule("ChangeConfiguration", Route.RELAY, Route.RELAY, rejected=_REJECTED, guard=settings.change_configuration),
-    DownRule("ClearCache", Route.RELAY, Route.RELAY, rejected=_REJECTED),
+    DownRule("ClearCache", Route.ANSWER, Route.ANSWER, rejected=_REJECTED, role=Role.CLEAR_CACHE),
     DownRule("ClearChargingProfile", Route.MERGE, Route.MERGE),
     DownRule("DataTransfer", Route.RELAY, Route.REFUSE, rejected=_REJECTED),
     # Names a hash and no type, so it may be the root the station trusts the gateway by.
@@ -78,7 +78,7 @@ _DOWN = (
     DownRule("GetConfiguration", Route.RELAY, Route.ANSWER, Treatment.SPLICE, guard=settings.get_configuration),
     DownRule("GetDiagnostics", Route.RELAY, Route.RELAY),
     DownRule("GetInstalledCertificateIds", Route.RELAY, Route.INTERCEPT, guard=settings.get_roots_16),
-    DownRule("GetLocalListVersion", Route.RELAY, Route.ANSWER),
+    DownRule("GetLocalListVersion", Route.ANSWER, Route.ANSWER, role=Role.LIST_VERSION),
     DownRule("GetLog", Route.RELAY, Route.RELAY, rejected=_REJECTED),
     DownRule(
         "InstallCertificate",
@@ -97,9 +97,9 @@ _DOWN = (
         (("chargingProfile", "transactionId"),),
     ),
     DownRule("RemoteStopTransaction", Route.RELAY, Route.RELAY, Treatment.SPLICE, _REJECTED, Role.REMOTE_STOP, _TX_ID),
-    DownRule("ReserveNow", Route.RELAY, Route.RELAY, rejected=_REJECTED),
+    DownRule("ReserveNow", Route.RELAY, Route.RELAY, rejected=_REJECTED, role=Role.RESERVE),
     DownRule("Reset", Route.RELAY, Route.RELAY, rejected=_REJECTED),
-    DownRule("SendLocalList", Route.RELAY, Route.INTERCEPT, rejected=b'{"status":"Failed"}'),
+    DownRule("SendLocalList", Route.INTERCEPT, Route.INTERCEPT, rejected=b'{"status":"Failed"}', role=Role.SEND_LIST),
     DownRule(
         "SetChargingProfile",
         Route.MERGE,
@@ -119,6 +119,7 @@ V16 = Dialect(
     subprotocol="ocpp1.6",
     framing=FRAMING_J16,
     codec=v16_codec.Codec16(),
+    tokens=v16_tokens.Tokens16(),
     up=MappingProxyType({rule.action: rule for rule in _UP}),
     down=MappingProxyType({rule.action: rule for rule in _DOWN}),
     csms_gives_tx_ids=True,

@@ -9,7 +9,14 @@ import msgspec
 from gateway.dialects import payloads
 from gateway.dialects.base import Json
 from gateway.dialects.payloads import encode, integer, member, read, read_answer, text
-from gateway.model.events import BootAnswer, EventKind, StatusReport, TransactionAnswer, TransactionMessage
+from gateway.model.events import (
+    SAYS_NOTHING,
+    BootAnswer,
+    EventKind,
+    StatusReport,
+    TransactionAnswer,
+    TransactionMessage,
+)
 from gateway.model.token import AuthorizationStatus, Decision, IdToken, Verdict
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.splice import SpliceError, splice
@@ -23,7 +30,7 @@ _OUTGOING = {
 }
 """Verdicts that 1.6 lacks: the token is known and refused (Blocked), or not known (Invalid)."""
 
-_MAX_ID_TAG = 20
+MAX_ID_TAG = 20
 _STATUSES = {
     status.casefold(): status
     for status in (
@@ -76,14 +83,14 @@ class Codec16:
         return payloads.boot_answer(payload)
 
     def authorize_answer(self, payload: bytes) -> Verdict | None:
-        return _verdict(read_answer(payload))
+        return read_verdict(read_answer(payload))
 
     def transaction_answer(self, action: str, payload: bytes) -> TransactionAnswer:
         if payload == b"{}":
-            return TransactionAnswer()
+            return SAYS_NOTHING
         found = read_answer(payload)
         upstream_tx_id = integer(found.get("transactionId")) if action == "StartTransaction" else None
-        return TransactionAnswer(upstream_tx_id, _verdict(found))
+        return TransactionAnswer(upstream_tx_id, read_verdict(found))
 
     def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes:
         return payloads.answer_boot(answer, now)
@@ -92,17 +99,17 @@ class Codec16:
         return payloads.answer_heartbeat(now)
 
     def answer_authorize(self, decision: Decision) -> bytes:
-        return encode({"idTagInfo": _id_tag_info(decision)})
+        return encode({"idTagInfo": id_tag_info(decision)})
 
     def answer_transaction(
         self, action: str, message: TransactionMessage, decision: Decision | None, station_tx_id: str | None
     ) -> bytes:
         """The gateway's own answer. A Start's needs `station_tx_id` (ValueError); without a decision it is refused."""
         if action == "StartTransaction":
-            info = _id_tag_info(decision) if decision else {"status": AuthorizationStatus.INVALID.value}
+            info = id_tag_info(decision) if decision else {"status": AuthorizationStatus.INVALID.value}
             return encode({"idTagInfo": info, "transactionId": _number(station_tx_id)})
         if action == "StopTransaction" and decision:
-            return encode({"idTagInfo": _id_tag_info(decision)})
+            return encode({"idTagInfo": id_tag_info(decision)})
         return b"{}"
 
     def rebind_answer(self, action: str, payload: bytes, station_tx_id: str | None) -> bytes:
@@ -170,6 +177,7 @@ def _start(found: Json) -> TransactionMessage:
         token=token,
         timestamp=timestamp,
         meter_wh=payloads.meter_wh(found.get("meterStart")),
+        reservation=payloads.key(found.get("reservationId")),
     )
 
 
@@ -186,11 +194,11 @@ def _stop(found: Json, payload: bytes) -> TransactionMessage:
     )
 
 
-class _MeterHead(msgspec.Struct):
+class _MeterHead(msgspec.Struct, gc=False):
     """What is read of MeterValues: most messages are these, and nobody here needs their samples."""
 
-    transactionId: Any = None  # noqa: N815  # OCPP's own name
-    connectorId: Any = None  # noqa: N815
+    transactionId: int | None = None  # noqa: N815  # OCPP's own name
+    connectorId: int | None = None  # noqa: N815
 
 
 _decode_head = msgspec.json.Decoder(_MeterHead).decode
@@ -199,17 +207,18 @@ _decode_head = msgspec.json.Decoder(_MeterHead).decode
 def _meter_values(payload: bytes) -> TransactionMessage | None:
     try:
         head = _decode_head(payload)
+        own_id, evse = head.transactionId, head.connectorId
+        station_tx_id = None if own_id is None else str(own_id)
     except ValueError:
         found = read(payload)
-        head = _MeterHead(found.get("transactionId"), found.get("connectorId"))
-    station_tx_id = payloads.tx_id(head.transactionId)
+        station_tx_id, evse = payloads.tx_id(found.get("transactionId")), integer(found.get("connectorId"))
     if station_tx_id is None:
         return None
     return TransactionMessage(
         EventKind.UPDATED,
         _hash(payload),
         station_tx_id=station_tx_id,
-        evse=integer(head.connectorId),
+        evse=evse,
         samples_only=True,
     )
 
@@ -223,7 +232,8 @@ def _token(found: Json) -> IdToken | None:
     return None if value is None else IdToken(value)
 
 
-def _verdict(found: Json) -> Verdict | None:
+def read_verdict(found: Json) -> Verdict | None:
+    """What an idTagInfo says."""
     info = member(found, "idTagInfo")
     status = payloads.token_status(info.get("status"))
     if status is None:
@@ -233,11 +243,11 @@ def _verdict(found: Json) -> Verdict | None:
     return Verdict(status, group, text(info.get("expiryDate")) or None)
 
 
-def _id_tag_info(decision: Decision) -> dict[str, Any]:
-    """Leaves out a parent too long for 1.6: cut, it would be another one."""
+def id_tag_info(decision: Decision) -> dict[str, Any]:
+    """An idTagInfo. Leaves out a parent too long for 1.6: cut, it would be another one."""
     info = {"status": _OUTGOING.get(decision.status, decision.status).value}
     parent = payloads.split_group(decision.group)[0] if decision.group else ""
-    if parent and len(parent) <= _MAX_ID_TAG:
+    if parent and len(parent) <= MAX_ID_TAG:
         info["parentIdTag"] = parent
     if expiry := payloads.wire_expiry(decision.expiry):
         info["expiryDate"] = expiry

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from gateway.dialects import settings, v201_codec
+from gateway.dialects import settings, v201_codec, v201_tokens
 from gateway.dialects.base import Budget, Commit, Dialect, DownRule, Json, Role, Route, Treatment, UpRule
 from gateway.dialects.payloads import by_request, integer, member, text
 from gateway.dialects.settings import intercepted
@@ -54,7 +54,7 @@ _UP = (
     # In aggregate the gateway tells of its own publishing only.
     UpRule("PublishFirmwareStatusNotification", Route.RELAY, Route.ANSWER),
     _up("ReportChargingProfiles"),
-    UpRule("ReservationStatusUpdate", Route.DURABLE, Route.DURABLE, commit=Commit.LAZY),
+    UpRule("ReservationStatusUpdate", Route.DURABLE, Route.DURABLE, commit=Commit.LAZY, role=Role.RESERVATION_STATUS),
     UpRule("SecurityEventNotification", Route.DURABLE, Route.DURABLE, commit=Commit.EAGER),
     # The certificates of the two legs are separate: a CSR for this one is never the CSMS's to sign.
     UpRule("SignCertificate", Route.ANSWER, Route.ANSWER, offline=_REJECTED),
@@ -74,7 +74,7 @@ _UP = (
 
 _DOWN = (
     # action, route per station, route in aggregate
-    _down("CancelReservation"),
+    DownRule("CancelReservation", Route.RELAY, Route.RELAY, rejected=_REJECTED, role=Role.CANCEL_RESERVATION),
     DownRule(
         "CertificateSigned",
         Route.RELAY,
@@ -83,7 +83,7 @@ _DOWN = (
         guard=settings.only("certificateType", frozenset({"V2GCertificate"})),
     ),
     _down("ChangeAvailability"),
-    _down("ClearCache"),
+    DownRule("ClearCache", Route.ANSWER, Route.ANSWER, rejected=_REJECTED, role=Role.CLEAR_CACHE),
     DownRule("ClearChargingProfile", Route.MERGE, Route.MERGE),
     _down("ClearDisplayMessage", None),
     _down("ClearVariableMonitoring", None),
@@ -97,7 +97,7 @@ _DOWN = (
     DownRule("GetCompositeSchedule", Route.MERGE, Route.MERGE, rejected=_REJECTED),
     _down("GetDisplayMessages", None),
     DownRule("GetInstalledCertificateIds", Route.RELAY, Route.INTERCEPT, Treatment.SPLICE, guard=settings.get_roots),
-    DownRule("GetLocalListVersion", Route.RELAY, Route.ANSWER),
+    DownRule("GetLocalListVersion", Route.ANSWER, Route.ANSWER, role=Role.LIST_VERSION),
     _down("GetLog"),
     _down("GetMonitoringReport"),
     _down("GetReport"),
@@ -114,9 +114,9 @@ _DOWN = (
     DownRule("PublishFirmware", Route.REFUSE, Route.REFUSE, rejected=_REJECTED),
     DownRule("RequestStartTransaction", Route.RELAY, Route.RELAY, rejected=_REJECTED, role=Role.REMOTE_START),
     DownRule("RequestStopTransaction", Route.RELAY, Route.RELAY, rejected=_REJECTED, role=Role.REMOTE_STOP),
-    _down("ReserveNow"),
+    DownRule("ReserveNow", Route.RELAY, Route.RELAY, rejected=_REJECTED, role=Role.RESERVE),
     _down("Reset"),
-    DownRule("SendLocalList", Route.RELAY, Route.INTERCEPT, rejected=b'{"status":"Failed"}'),
+    DownRule("SendLocalList", Route.INTERCEPT, Route.INTERCEPT, rejected=b'{"status":"Failed"}', role=Role.SEND_LIST),
     DownRule("SetChargingProfile", Route.MERGE, Route.MERGE, rejected=_REJECTED),
     _down("SetDisplayMessage"),
     _down("SetMonitoringBase"),
@@ -143,6 +143,7 @@ V201 = Dialect(
     subprotocol="ocpp2.0.1",
     framing=FRAMING_J201,
     codec=v201_codec.Codec201(),
+    tokens=v201_tokens.Tokens201("2.0.1"),
     up=MappingProxyType({rule.action: rule for rule in _UP}),
     down=MappingProxyType({rule.action: rule for rule in _DOWN}),
 )

@@ -1,14 +1,22 @@
 """Payloads of OCPP 2.0.1 to the model and back."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from gateway.dialects import payloads
 from gateway.dialects.base import Json
 from gateway.dialects.payloads import encode, integer, member, objects, read, read_answer, text
-from gateway.model.events import BootAnswer, EventKind, StatusReport, TransactionAnswer, TransactionMessage
-from gateway.model.token import Decision, IdToken, Verdict
+from gateway.model.events import (
+    SAYS_NOTHING,
+    BootAnswer,
+    EventKind,
+    StatusReport,
+    TransactionAnswer,
+    TransactionMessage,
+)
+from gateway.model.token import Decision, IdToken, Proof, Verdict
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.splice import SpliceError, splice
 
@@ -56,10 +64,16 @@ class Codec201:
             meter_wh=payloads.energy_wh(_samples(found), _CONTEXTS.get(kind)),
             samples_only=kind is EventKind.UPDATED and _has_samples_only(found, info),
             stopped_reason=(text(info.get("stoppedReason")) or "Local") if kind is EventKind.ENDED else None,
+            reservation=payloads.key(found.get("reservationId")),
         )
 
     def token(self, payload: bytes) -> IdToken | None:
-        return _token(read(payload))
+        """Of an Authorize, with what came to prove a contract."""
+        found = read(payload)
+        token = read_token(found)
+        if token is None or not (found.get("certificate") or found.get("iso15118CertificateHashData")):
+            return token
+        return replace(token, proof=Proof.CERTIFICATE if found.get("certificate") else Proof.HASHES)
 
     def status(self, payload: bytes) -> StatusReport | None:
         """Read a StatusNotification; None without an EVSE."""
@@ -71,16 +85,18 @@ class Codec201:
         return StatusReport(evse, connector, _STATUSES.get(status.casefold(), status))
 
     def remote_token(self, payload: bytes) -> IdToken | None:
-        return _token(read(payload))
+        return read_token(read(payload))
 
     def boot_answer(self, payload: bytes) -> BootAnswer | None:
         return payloads.boot_answer(payload)
 
     def authorize_answer(self, payload: bytes) -> Verdict | None:
-        return _verdict(read_answer(payload))
+        return read_verdict(read_answer(payload))
 
     def transaction_answer(self, action: str, payload: bytes) -> TransactionAnswer:
-        return TransactionAnswer(verdict=_verdict(read_answer(payload)))
+        if payload == b"{}":
+            return SAYS_NOTHING
+        return TransactionAnswer(verdict=read_verdict(read_answer(payload)))
 
     def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes:
         return payloads.answer_boot(answer, now)
@@ -89,7 +105,10 @@ class Codec201:
         return payloads.answer_heartbeat(now)
 
     def answer_authorize(self, decision: Decision) -> bytes:
-        return encode({"idTokenInfo": self._id_token_info(decision)})
+        answer: dict[str, Any] = {"idTokenInfo": self._id_token_info(decision)}
+        if decision.vouches:
+            answer["certificateStatus"] = "Accepted"
+        return encode(answer)
 
     def answer_transaction(
         self, action: str, message: TransactionMessage, decision: Decision | None, station_tx_id: str | None
@@ -113,6 +132,8 @@ class Codec201:
             payload = splice(payload, ("offline",), b"true")
         if stopped_reason is not None:
             payload = splice(payload, ("transactionInfo", "stoppedReason"), encode(stopped_reason))
+            if read(payload).get("triggerReason") == "RemoteStop":  # which was ours, not the CSMS's
+                payload = splice(payload, ("triggerReason",), b'"Deauthorized"')
         return payload
 
     def map_tx_id(self, station_tx_id: str) -> bytes:
@@ -141,14 +162,18 @@ class Codec201:
             return payload
 
     def _id_token_info(self, decision: Decision) -> dict[str, Any]:
-        """Leaves out a group too long for this version: cut, it would be another one."""
-        info: dict[str, Any] = {"status": decision.status.value}
-        if expiry := payloads.wire_expiry(decision.expiry):
-            info["cacheExpiryDateTime"] = expiry
-        value, type_ = payloads.split_group(decision.group) if decision.group else ("", "")
-        if value and len(value) <= self._longest_token:
-            info["groupIdToken"] = {"idToken": value, "type": type_}
-        return info
+        return id_token_info(decision, self._longest_token)
+
+
+def id_token_info(decision: Decision, longest_token: int) -> dict[str, Any]:
+    """An idTokenInfo. Leaves out a group too long for this version: cut, it would be another one."""
+    info: dict[str, Any] = {"status": decision.status.value}
+    if expiry := payloads.wire_expiry(decision.expiry):
+        info["cacheExpiryDateTime"] = expiry
+    value, type_ = payloads.split_group(decision.group) if decision.group else ("", "")
+    if value and len(value) <= longest_token:
+        info["groupIdToken"] = {"idToken": value, "type": type_}
+    return info
 
 
 def status_slot(found: Json) -> str:
@@ -191,8 +216,8 @@ def _samples(found: Json) -> Iterator[tuple[Json, str | None, int]]:
             yield sample, text(unit.get("unit")), integer(unit.get("multiplier")) or 0
 
 
-def _token(found: Json) -> IdToken | None:
-    """The idToken; some send the bare text."""
+def read_token(found: Json) -> IdToken | None:
+    """The idToken of a message; some send the bare text."""
     value = text(found.get("idToken"))
     if value is not None:
         return IdToken(value)
@@ -203,11 +228,12 @@ def _token(found: Json) -> IdToken | None:
 
 def _driver(found: Json) -> IdToken | None:
     """The token of a transaction; NoAuthorization (a start button) names nobody, so there is nobody to refuse."""
-    token = _token(found)
+    token = read_token(found)
     return token if token and token.value else None
 
 
-def _verdict(found: Json) -> Verdict | None:
+def read_verdict(found: Json) -> Verdict | None:
+    """What an idTokenInfo says."""
     info = member(found, "idTokenInfo")
     status = payloads.token_status(info.get("status"))
     if status is None:
@@ -215,4 +241,8 @@ def _verdict(found: Json) -> Verdict | None:
     group = member(info, "groupIdToken")
     value = text(group.get("idToken"))
     joined = payloads.join_group(value, text(group.get("type")) or payloads.CENTRAL) if value else None
-    return Verdict(status, joined, text(info.get("cacheExpiryDateTime")) or None)
+    named = info.get("evseId")
+    evses = (
+        tuple(number for one in named if (number := payloads.key(one)) is not None) if isinstance(named, list) else ()
+    )
+    return Verdict(status, joined, text(info.get("cacheExpiryDateTime")) or None, evses)

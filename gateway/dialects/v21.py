@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from gateway.dialects import settings, v201_codec
+from gateway.dialects import settings, v201_codec, v201_tokens
 from gateway.dialects.base import Commit, Dialect, DownRule, Json, Route, UpRule
 from gateway.dialects.payloads import text
 from gateway.dialects.v201 import V201
@@ -86,6 +86,7 @@ V21 = Dialect(
     framing=FRAMING_J21,
     # What 2.1 adds to a TransactionEvent is news: an Updated that holds any of it is no mere sample.
     codec=v201_codec.Codec201(longest_token=255),
+    tokens=v201_tokens.Tokens201("2.1", longest_token=255),
     up=MappingProxyType({**V201.up, **{rule.action: rule for rule in _UP}}),
     down=MappingProxyType({**V201.down, **{rule.action: rule for rule in _DOWN}}),
 )

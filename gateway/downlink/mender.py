@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace as replaced
 
 from gateway.dialects import mend
 from gateway.dialects.base import Dialect, Role
@@ -10,7 +11,7 @@ from gateway.rpc.frame import Call
 from gateway.rpc.session import Answered, Outcome
 from gateway.site import Site
 from gateway.station import Station, StationOptions, fitting
-from gateway.transport import Socket
+from gateway.transport import Listener, Socket
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Mender:
         if not self._mends_payloads:
             return call
         payload = mend.mend(self._dialect.name, call.action, "request", call.payload, self._station.options.quirks)
-        return call if payload is call.payload else replace(call, payload=payload)
+        return call if payload is call.payload else replaced(call, payload=payload)
 
     def outcome(self, action: str, outcome: Outcome) -> Outcome:
         """The answer to a CALL of ours put right."""
@@ -70,14 +71,29 @@ class _MendedSocket:
     def __init__(self, socket: Socket, frame: Callable[[bytes], bytes]) -> None:
         self._socket = socket
         self._frame = frame
+        self.pause, self.resume = socket.pause, socket.resume
         self.send, self.close, self.abort, self.ping = socket.send, socket.close, socket.abort, socket.ping
 
     @property
     def subprotocol(self) -> str | None:
         return self._socket.subprotocol
 
-    async def receive(self) -> bytes:
-        return self._frame(await self._socket.receive())
+    @property
+    def is_full(self) -> bool:
+        return self._socket.is_full
+
+    def listen(self, listener: Listener) -> None:
+        self._socket.listen(_MendingListener(listener, self._frame))
+
+
+class _MendingListener:
+    def __init__(self, listener: Listener, frame: Callable[[bytes], bytes]) -> None:
+        self._hand_on = listener.on_message
+        self._frame = frame
+        self.on_writable, self.on_closed = listener.on_writable, listener.on_closed
+
+    def on_message(self, data: bytes) -> None:
+        self._hand_on(self._frame(data))
 
 
 def mender(site: Site, station: Station, dialect: Dialect) -> Mender | None:

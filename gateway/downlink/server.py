@@ -14,15 +14,16 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from gateway.dialects.base import Dialect
-from gateway.downlink import handshake, station, tls
+from gateway.downlink import handshake, refusals, station, tls
 from gateway.downlink.admission import Admission, Doorkeeper, ListenerOptions, StationAccess, UnknownStations
 from gateway.downlink.handshake import Named, Refusal
 from gateway.errors import GatewayError, StoreError
+from gateway.log import Throttle
 from gateway.model.ids import StationId
 from gateway.model.records import Approval
 from gateway.site import Site
 from gateway.station import Pending
-from gateway.transport import WebSocket
+from gateway.transport import PushingServer, WebSocket
 
 __all__ = ["DownlinkServer", "ListenError", "ListenerOptions", "StationAccess", "UnknownStations"]
 
@@ -33,19 +34,19 @@ CLOSE_S = 3.0
 """For a closing handshake. With pings every 20 s, answered within 20 s, a dead station is noticed in 43 s."""
 BACKLOG = 1024
 MAX_QUEUED_FRAMES = 4
-_LONGEST_SHOWN = 200
 
 
 class ListenError(GatewayError):
     """A listener could not be opened."""
 
 
-class _Connection(ServerConnection):
+class _Connection(PushingServer):
     """One TCP connection, and what its handshake came to."""
 
-    def __init__(self, everyone: "set[_Connection]", *args: Any, **more: Any) -> None:
+    def __init__(self, everyone: "set[_Connection]", refusals: Throttle, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._everyone = everyone
+        self.refusals = refusals
         self.address = "?"
         self.named: Named | None = None
         self.admission: Admission | None = None
@@ -67,9 +68,14 @@ class _Connection(ServerConnection):
         return self._began.startswith(b"\x16\x03")
 
     def data_received(self, data: bytes) -> None:
-        if len(self._began) < 2:
-            self._began += data[:2]
-        super().data_received(data)
+        if self.admission is not None and self.protocol.state is State.OPEN:
+            super().data_received(data)
+            if self.protocol.state is State.OPEN:
+                return
+        else:
+            if len(self._began) < 2:
+                self._began += data[:2]
+            super().data_received(data)
         if self.request is None and self.speaks_tls:
             self.transport.close()
         elif self.protocol.state is State.CLOSING and self._hanging_up is None:
@@ -85,7 +91,7 @@ class _Connection(ServerConnection):
             self._hanging_up.cancel()
         self._everyone.discard(self)
         if self.response is None:
-            _log_unanswered(self, problem)
+            refusals.unanswered(self, problem)
 
 
 class DownlinkServer:
@@ -125,9 +131,10 @@ class DownlinkServer:
                 ping_timeout=interval,
                 close_timeout=CLOSE_S,
                 max_size=options.max_message_bytes,
-                max_queue=MAX_QUEUED_FRAMES,
                 logger=_library_log(),
-                create_connection=cast(type[ServerConnection], partial(_Connection, self._everyone)),
+                create_connection=cast(
+                    type[ServerConnection], partial(_Connection, self._everyone, Throttle(burst=100))
+                ),
                 ssl=context,
                 backlog=BACKLOG,
             )
@@ -215,7 +222,7 @@ class DownlinkServer:
         admission, socket = connection.admission, WebSocket(connection)
         dialect = admission.version.dialect
         if dialect is None:
-            offers = _shown(", ".join(admission.version.offers))
+            offers = refusals.shown(", ".join(admission.version.offers))
             problem = f"no OCPP version in common, it offers {offers}"
             await _turn_away(connection, socket, 1002, "no common subprotocol", problem)
             return
@@ -307,33 +314,7 @@ def _process_response(connection: ServerConnection, request: Request, response: 
     assert isinstance(connection, _Connection)
     if response.status_code != 101 and connection.state is State.CONNECTING:
         reason = connection.refusal.reason if connection.refusal else response.body.decode(errors="replace")
-        _log_refused(connection, request, f"HTTP {response.status_code}, {' '.join(reason.split())}")
-
-
-def _log_refused(connection: _Connection, request: Request, reason: str) -> None:
-    name = connection.named.station if connection.named else "station without a name"
-    log.warning("%s: handshake from %s refused, path %s: %s", name, connection.address, _shown(request.path), reason)
-
-
-def _log_unanswered(connection: _Connection, problem: Exception | None) -> None:
-    """The handshakes nobody else gets to see. `problem`: what the library, or else the network, made of it."""
-    cause = (problem.__cause__ or problem) if problem else None
-    if connection.request is not None:
-        _log_refused(connection, connection.request, "it was not over in time, or the station hung up")
-    elif connection.speaks_tls:
-        log.warning("handshake from %s refused: it speaks TLS to a listener without: set ws:// in the station, or "
-                    "security_profile 2 here", connection.address)  # fmt: skip
-    elif cause is None:
-        log.info("handshake from %s: no whole HTTP request came in time", connection.address)
-    elif isinstance(cause, EOFError | OSError) and "CRLF" not in f"{cause} {cause.__cause__}":
-        log.debug("handshake from %s: closed by the other side", connection.address)
-    else:
-        log.warning("handshake from %s refused, no valid HTTP request: %s", connection.address, _shown(str(cause)))
-
-
-def _shown(text: str) -> str:
-    """What a stranger sent, fit for a log line."""
-    return ascii(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "...")
+        refusals.refused(connection, request.path, f"HTTP {response.status_code}, {' '.join(reason.split())}")
 
 
 def _library_log() -> logging.Logger:

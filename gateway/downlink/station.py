@@ -10,6 +10,8 @@ from gateway.dialects.base import Dialect
 from gateway.downlink.mender import Mender, mender
 from gateway.errors import StoreError, StoreNotReady
 from gateway.flows import inbound
+from gateway.flows.lane import Lane, Rest
+from gateway.log import Throttle
 from gateway.pump import Pump
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
@@ -41,6 +43,7 @@ class StationConnection:
         mends: Mender | None = None,
         on_send: Callable[[Send], None] | None = None,
         on_refused_result: Callable[[RefusedResult], None] | None = None,
+        complaints: Throttle | None = None,
     ) -> None:
         self._mends = mends
         self.name = name
@@ -48,7 +51,10 @@ class StationConnection:
         self._socket = socket
         self._dialect = dialect
         self._answer = answer
-        self._calls: deque[tuple[Call, float]] = deque()
+        self._calls: deque[tuple[Call, Rest]] = deque()
+        self._is_working = False
+        self.lane: Lane | None = None
+        """A shorter way for messages that nothing speaks against; None for a station whose CALLs must be mended."""
         self._came = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
         self._pump = Pump(
@@ -60,6 +66,7 @@ class StationConnection:
             on_timeout=self._count_timeout,
             on_send=on_send,
             on_refused_result=on_refused_result,
+            complaints=complaints,
         )
 
     @property
@@ -73,6 +80,8 @@ class StationConnection:
             closed = await self._pump.run()
             log.info("%s: disconnected (%s)", self.name, closed)
         finally:
+            if self.lane is not None:
+                self.lane.close()
             worker.cancel()
             await asyncio.gather(worker, return_exceptions=True)
 
@@ -110,23 +119,40 @@ class StationConnection:
         if len(self._calls) >= MAX_OPEN_CALLS:
             self._pump.session.refuse(call, ErrorCode.GENERIC_ERROR, "too many open calls")
             return
-        self._calls.append((call, self._site.clock.monotonic()))
+        received = self._site.clock.monotonic()
+        lane = self.lane
+        if lane is not None and not (self._is_working or self._calls or lane.is_taken) and lane.take(call, received):
+            return
+        self._calls.append((call, partial(self._answer, call, received)))
+        self._came.set()
+
+    def answer(self, call: Call, payload: bytes) -> None:
+        """The lane's answer: what came behind it is next."""
+        self._pump.answer(call, payload)
+        if self._calls:
+            self._came.set()
+
+    def walk(self, call: Call, rest: Rest) -> None:
+        """The lane's message needs more: before all that came behind it."""
+        self._calls.appendleft((call, rest))
         self._came.set()
 
     async def _work(self) -> None:
         while True:
-            while not self._calls:
+            while not self._calls or (self.lane is not None and self.lane.is_taken):
                 self._came.clear()
                 await self._came.wait()
-            call, received = self._calls.popleft()
-            await self._handle(call, received)
+            call, rest = self._calls.popleft()
+            self._is_working = True
+            await self._handle(call, rest)
+            self._is_working = False
 
-    async def _handle(self, call: Call, received: float) -> None:
+    async def _handle(self, call: Call, rest: Rest) -> None:
         """One CALL to its answer. Without a commit there is no answer: the station keeps the message and asks again."""
         try:
-            payload = await self._answer(call, received)
+            payload = await rest()
         except CallError as error:
-            await self._pump.refuse(call, error.code, error.description, error.details)
+            self._pump.refuse(call, error.code, error.description, error.details)
         except StoreNotReady:
             self._pump.forget(call)
             log.warning("%s: %s stays unanswered, the store is not ready", self.name, call.action)
@@ -134,9 +160,9 @@ class StationConnection:
             self.close(1011, "the gateway could not write to its disk")
         except Exception:
             log.exception("%s: %s failed", self.name, call.action)
-            await self._pump.refuse(call, ErrorCode.INTERNAL_ERROR, "the gateway failed to handle this")
+            self._pump.refuse(call, ErrorCode.INTERNAL_ERROR, "the gateway failed to handle this")
         else:
-            await self._pump.answer(call, payload)
+            self._pump.answer(call, payload)
 
     def _count_timeout(self) -> None:
         if self._pump.session.timeouts_in_a_row >= TIMEOUTS_TO_CLOSE:
@@ -164,7 +190,10 @@ async def serve(site: Site, station: Station, socket: Socket, dialect: Dialect) 
         mends=mends,
         on_send=partial(inbound.pass_send, site, station, dialect),
         on_refused_result=partial(inbound.pass_refused_result, site, station),
+        complaints=station.complaints,
     )
+    if mends is None and station.options.min_answer_delay_s == 0:
+        connection.lane = Lane(site, station, dialect, connection.answer, connection.walk)
     site.attach(station, connection)
     try:
         await connection.run()

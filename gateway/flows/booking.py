@@ -2,18 +2,24 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
 from hashlib import sha256
+
+from msgspec.structs import replace as replaced
 
 from gateway.core import idmap
 from gateway.core.ledger import Seen
+from gateway.core.tokens import Shown
 from gateway.dialects.base import Budget, Commit
+from gateway.errors import StoreError
 from gateway.flows import delivery
 from gateway.flows.incoming import Incoming, wait
 from gateway.model.events import EventKind, TransactionMessage
-from gateway.model.ids import RowId
-from gateway.model.records import Change, Drop, OutboxRow, Put, RowState
+from gateway.model.ids import RowId, StationId
+from gateway.model.records import Change, OutboxRow, Put, RowState
 from gateway.model.token import AuthorizationStatus, Decision, Reason
 from gateway.model.transaction import Transaction
+from gateway.rpc.frame import Call
 from gateway.rpc.session import Answered, Outcome
 from gateway.site import Site
 from gateway.station import Station
@@ -37,7 +43,7 @@ async def transaction(incoming: Incoming, message: TransactionMessage) -> bytes:
         payload = await _forward(incoming, row, changes, is_lazy=message.samples_only and not changes)
         seen = Seen(row.id, booked.key if booked else None)
     if payload is None:
-        return await _answer_locally(incoming, message, seen)
+        return await answer_locally(incoming, message, seen)
     own = site.ledger.transactions.get(seen.transaction) if seen.transaction is not None else None
     _use_up(site, station, message)
     return incoming.dialect.codec.rebind_answer(incoming.call.action, payload, own.station_tx_id if own else None)
@@ -73,24 +79,45 @@ async def _answer_of_first(incoming: Incoming, fingerprint: str, row_id: RowId, 
 
 
 def _row(incoming: Incoming, fingerprint: str, booked: Transaction | None, kind: EventKind | None) -> OutboxRow:
-    """The message's row. With its link up and nothing ahead of it, it is released from the moment it is committed."""
+    """The message's row as things are: queued, unless its link is up and nothing is ahead of it."""
     site, station = incoming.site, incoming.station
-    can_deliver = site.can_deliver(station)
-    state = RowState.RELEASED if can_deliver and not station.queue else RowState.QUEUED
+    dialect, call = incoming.dialect.name, incoming.call
+    row = new_row(
+        site, dialect, station.id, call, fingerprint=fingerprint, kind=kind, booked=booked, now=site.clock.now()
+    )
+    is_parked = booked is not None and booked.parked
+    is_next = site.can_deliver(station) and not station.queue
+    if is_next and not is_parked:
+        return row
+    state = RowState.PARKED if is_parked else RowState.QUEUED
+    return replaced(row, state=state, offline=not site.is_linked(station))
+
+
+def new_row(
+    site: Site,
+    dialect: str,
+    station: StationId,
+    call: Call,
+    *,
+    fingerprint: str,
+    kind: EventKind | None,
+    booked: Transaction | None,
+    now: datetime,
+) -> OutboxRow:
+    """A row under a new id, released from the moment it is committed."""
     return OutboxRow(
-        id=site.next_row_id(),
-        station=station.id,
-        dialect=incoming.dialect.name,
-        message_id=site.message_id(),
-        action=incoming.call.action,
-        payload=incoming.call.payload,
-        fingerprint=fingerprint,
-        received=site.clock.now(),
-        kind=kind,
-        transaction=booked.key if booked else None,
-        token=booked.token if booked else None,
-        state=RowState.PARKED if booked and booked.parked else state,
-        offline=not site.is_linked(station),
+        site.next_row_id(),
+        station,
+        dialect,
+        site.message_id(),
+        call.action,
+        call.payload,
+        fingerprint,
+        now,
+        kind,
+        booked.key if booked else None,
+        booked.token if booked else None,
+        RowState.RELEASED,
         bound_tx_id=booked.upstream_tx_id if booked else None,
     )
 
@@ -114,15 +141,15 @@ async def _forward(incoming: Incoming, row: OutboxRow, changes: list[Change], *,
         return None
     try:
         if row.id in station.lazy:
-            await _send_at_once(site, station, row)
+            _send_at_once(site, station, row)
         return await _wait(incoming, waiter, row.kind)
     except asyncio.CancelledError:
         if row.id in station.lazy:
-            _orphan(site, station, row.id)
+            orphan(site, station, row.id)
         raise
 
 
-async def _send_at_once(site: Site, station: Station, row: OutboxRow) -> None:
+def _send_at_once(site: Site, station: Station, row: OutboxRow) -> None:
     """What has nothing ahead of it and no commit to wait for needs no turn of the replay."""
 
     def heard(outcome: Outcome) -> None:
@@ -131,12 +158,12 @@ async def _send_at_once(site: Site, station: Station, row: OutboxRow) -> None:
             station.wake.set()
 
     if station.in_flight is None:
-        await delivery.send(site, station, row, heard)
+        delivery.send(site, station, row, heard)
     else:
         station.wake.set()
 
 
-def _orphan(site: Site, station: Station, row_id: RowId) -> None:
+def orphan(site: Site, station: Station, row_id: RowId) -> None:
     """The station is gone before its answer, and will say it again: what was not sent yet needs not go at all."""
     if station.in_flight == row_id:
         station.orphans.add(row_id)
@@ -148,7 +175,7 @@ def _waiter(station: Station, row_id: RowId) -> asyncio.Future[bytes | None]:
     """What the replay resolves when the row has its outcome: the CSMS's answer, or None if it was refused or cut."""
     station.orphans.discard(row_id)
     waiter = station.waiting.get(row_id)
-    if waiter is None or waiter.done():
+    if not isinstance(waiter, asyncio.Future) or waiter.done():
         waiter = station.waiting[row_id] = asyncio.get_running_loop().create_future()
     return waiter
 
@@ -162,17 +189,21 @@ async def _wait(incoming: Incoming, waiter: asyncio.Future[bytes | None], kind: 
     return answer
 
 
-async def _answer_locally(incoming: Incoming, message: TransactionMessage, seen: Seen) -> bytes:
+async def answer_locally(incoming: Incoming, message: TransactionMessage, seen: Seen) -> bytes:
     """Answer for the CSMS: what the answer rests on is committed first. The same message gets the same answer."""
     site, station, codec = incoming.site, incoming.station, incoming.dialect.codec
     own = site.ledger.transactions.get(seen.transaction) if seen.transaction is not None else None
     decision = _decide(site, station, message, own)
     changes = _write_lazy(station, seen.row)
     station.answered_here.add(seen.row)
-    if own and message.kind is EventKind.STARTED:
+    if own and _asks(own, message):
         own, given = _give_answer(site, own, decision)
         changes += given
-    await site.commit(changes)
+    try:
+        await site.commit(changes)
+    except StoreError:
+        station.answered_here.discard(seen.row)  # It was not: the CSMS's own answer will do, if it comes.
+        raise
     _use_up(site, station, message)
     return codec.answer_transaction(incoming.call.action, message, decision, own.station_tx_id if own else None)
 
@@ -199,21 +230,23 @@ def _decide(site: Site, station: Station, message: TransactionMessage, own: Tran
     """The verdict on the message's token: the one given before, its own transaction's, or a new one."""
     if message.token is None:
         return None
-    begins = message.kind is EventKind.STARTED
+    begins = message.kind is EventKind.STARTED if own is None else _asks(own, message)
     if own and begins and own.status is not None:
         reason = Reason(own.status_reason or Reason.CSMS)
         return Decision(AuthorizationStatus(own.status), reason, own.group, own.status_expiry)
-    if own and not begins and own.token is not None and own.token.casefold() == message.token.folded:
-        return Decision(AuthorizationStatus.ACCEPTED, Reason.RUNNING_TRANSACTION, own.group)
-    return site.authorize(station, message.token, is_start=begins)
+    evse = own.evse if own else message.evse
+    return site.authorize(Shown(station.id, message.token, begins, evse, own, station.evses))
+
+
+def _asks(own: Transaction, message: TransactionMessage) -> bool:
+    """Whether the message asks for the verdict its transaction lives by: a Start, or the one that brings the token."""
+    return message.kind is EventKind.STARTED or message.fingerprint == own.token_fingerprint
 
 
 def _use_up(site: Site, station: Station, message: TransactionMessage) -> None:
-    """A remote start counts for one start, and until that is answered."""
-    if message.kind is EventKind.STARTED and message.token:
-        asked = site.remote_starts.get((station.id, message.token.folded))
-        if asked:
-            site.note([Drop(asked)])
+    """A remote start and a reservation count for one start, and until that is answered."""
+    if message.token:
+        site.note(site.tokens.used_up(station.id, message))
 
 
 def _write_lazy(station: Station, row_id: RowId) -> list[Change]:
@@ -222,4 +255,4 @@ def _write_lazy(station: Station, row_id: RowId) -> list[Change]:
     if row is None or row_id not in station.lazy:
         return []
     may_be_sent = row_id in station.sent or row_id == station.in_flight
-    return [Put(row if may_be_sent else replace(row, state=RowState.QUEUED))]
+    return [Put(row if may_be_sent else replaced(row, state=RowState.QUEUED))]

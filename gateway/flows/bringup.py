@@ -4,13 +4,10 @@ import asyncio
 import logging
 
 from gateway.rpc.session import Refused, Unanswered
-from gateway.site import Site
+from gateway.site import SETTLE_S, Site
 from gateway.station import Station
 
 log = logging.getLogger(__name__)
-
-SETTLE_S = 5.0
-"""Grace after a reconnect: some stations take a CALL in that moment for an error."""
 
 PACE_S = 0.2
 
@@ -20,17 +17,16 @@ async def run(site: Site) -> None:
     while True:
         await site.came_wake.wait()
         site.came_wake.clear()
-        site.verdict_wake.set()
         if not site.came:
             continue
         await asyncio.sleep(SETTLE_S)
         while site.came:
+            await asyncio.sleep(PACE_S)
             station = site.stations[site.came.popleft()]
             try:
                 await _ask_status(site, station)
             except Exception:  # one station's trouble is never another's
                 log.exception("%s: bring-up failed", station.id)
-            await asyncio.sleep(PACE_S)
 
 
 async def _ask_status(site: Site, station: Station) -> None:

@@ -8,6 +8,8 @@ from datetime import timedelta
 
 from gateway.dialects.base import Dialect, DownRule, Guarded, Role, Route
 from gateway.errors import StoreError
+from gateway.flows import token_commands
+from gateway.flows.token_commands import TokenCommand
 from gateway.model.records import Put, RemoteStart
 from gateway.ports import StationPort
 from gateway.rpc.codes import CallError, ErrorCode
@@ -30,13 +32,8 @@ class _NoSuchTransactionError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Command:
-    site: Site
-    station: Station
-    dialect: Dialect
+class _Command(TokenCommand):
     rule: DownRule
-    call: Call
-    deadline: float
 
     def rejected(self, why: str) -> bytes:
         """The refusing answer this action has, or a CALLERROR where it has none."""
@@ -49,7 +46,19 @@ class _Command:
 async def handle(site: Site, station: Station, dialect: Dialect, call: Call, received: float) -> bytes:
     """Handle one CALL of the CSMS; returns the payload of its answer. `received` is monotonic. Raises CallError."""
     rule = dialect.down.get(call.action, _UNKNOWN)
-    command = _Command(site, station, dialect, rule, call, received + site.options.call_timeout_s)
+    command = _Command(site, station, dialect, call, received + site.options.call_timeout_s, rule)
+    try:
+        return await _handle(command)
+    except StoreError:
+        if rule.rejected is not None:
+            return rule.rejected
+        raise CallError(ErrorCode.INTERNAL_ERROR, "the gateway can't write to its disk") from None
+
+
+async def _handle(command: _Command) -> bytes:
+    rule, call = command.rule, command.call
+    if rule.role in token_commands.ROLES:
+        return await token_commands.answer(command, rule.role)
     if rule.route is Route.REFUSE or (rule.route is Route.INTERCEPT and rule.guard is None):
         return command.rejected("the gateway does not pass this on to a station")
     guarded = rule.guard(call.payload) if rule.guard else Guarded(call.payload, lambda answer: answer or b"{}")
@@ -59,10 +68,6 @@ async def handle(site: Site, station: Station, dialect: Dialect, call: Call, rec
         return guarded.finish(await _forward(command, guarded.forward))
     except _NoSuchTransactionError:
         return command.rejected("no such transaction on this station")
-    except StoreError:
-        if rule.rejected is not None:
-            return rule.rejected
-        raise CallError(ErrorCode.INTERNAL_ERROR, "the gateway can't write to its disk") from None
 
 
 def pass_send(station: Station, dialect: Dialect, send: Send) -> None:
@@ -98,6 +103,8 @@ async def _forward(command: _Command, payload: bytes) -> bytes:
     if isinstance(outcome, Answered):
         if rule.role is Role.QUEUE_STATUS:
             return command.dialect.codec.queue_status(outcome.payload, _is_in_queue(command))
+        if rule.role in (Role.RESERVE, Role.CANCEL_RESERVATION):
+            await token_commands.note_answer(command, rule.role, outcome.payload)
         return outcome.payload
     if isinstance(outcome, Refused):
         raise CallError(outcome.code, outcome.description, outcome.details)

@@ -4,13 +4,15 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from msgspec.structs import replace as replaced
+
 from gateway.core import idmap, outbox
-from gateway.core.authorize import ends_session
+from gateway.core.late_verdict import ends_session, is_deauthorized
 from gateway.dialects import registry
 from gateway.errors import StoreError
-from gateway.model.events import EventKind, TransactionAnswer
-from gateway.model.records import Change, OutboxRow, Put, RowState, UnknownOutcome
-from gateway.model.token import AuthorizationStatus, Reason
+from gateway.model.events import SAYS_NOTHING, EventKind, TransactionAnswer
+from gateway.model.records import Change, Delivered, OutboxRow, Put, UnknownOutcome
+from gateway.model.token import AuthorizationStatus, LateRefusal, Reason
 from gateway.model.transaction import Transaction, TransactionState
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, Silence, Unanswered
 from gateway.site import Site
@@ -22,27 +24,17 @@ _SICK_FIRST_S = 5.0
 _SICK_MOST_S = 300.0
 
 
-async def send(site: Site, station: Station, row: OutboxRow, on_done: Callable[[Outcome], None]) -> None:
+def send(site: Site, station: Station, row: OutboxRow, on_done: Callable[[Outcome], None]) -> None:
     """Send a row as it was frozen. One row a station is in flight; `on_done` hears its outcome."""
-    transaction = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
-    is_ours = transaction is not None and transaction.deauthorized and row.kind is EventKind.ENDED
-    is_same_id = row.bound_tx_id is None or (transaction and transaction.station_tx_id == str(row.bound_tx_id))
-    payload = row.payload
-    if is_ours or row.offline or not is_same_id:
-        payload = registry.by_name(row.dialect).codec.bind(
-            row.action,
-            payload,
-            upstream_tx_id=row.bound_tx_id,
-            offline=row.offline,
-            stopped_reason="DeAuthorized" if is_ours else None,
-        )
 
     def done(outcome: Outcome) -> None:
         station.in_flight = None
         on_done(outcome)
 
+    transaction = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
+    payload = bound_payload(row, transaction)
     station.in_flight = row.id
-    await site.uplink.post(
+    site.uplink.post(
         station.id,
         row.message_id,
         row.action,
@@ -50,6 +42,21 @@ async def send(site: Site, station: Station, row: OutboxRow, on_done: Callable[[
         priority=Priority.TRANSACTION,
         on_done=done,
         on_sent=lambda: station.sent.add(row.id),
+    )
+
+
+def bound_payload(row: OutboxRow, transaction: Transaction | None) -> bytes:
+    """The row's payload as it goes up: with the CSMS's id, the offline flag, and our own reason of a stop."""
+    is_ours = transaction is not None and row.kind is EventKind.ENDED and is_deauthorized(transaction)
+    is_same_id = row.bound_tx_id is None or (transaction and transaction.station_tx_id == str(row.bound_tx_id))
+    if not (is_ours or row.offline) and is_same_id:
+        return row.payload
+    return registry.by_name(row.dialect).codec.bind(
+        row.action,
+        row.payload,
+        upstream_tx_id=row.bound_tx_id,
+        offline=row.offline,
+        stopped_reason="DeAuthorized" if is_ours else None,
     )
 
 
@@ -97,10 +104,13 @@ async def _delivered(site: Site, station: Station, row: OutboxRow, payload: byte
 def deliver_now(site: Site, station: Station, row: OutboxRow, payload: bytes) -> bool:
     """Book a CSMS answer without a commit, if it changes nothing in the ledger. False: it must be settled in full."""
     answer = registry.by_name(row.dialect).codec.transaction_answer(row.action, payload)
-    before = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
-    if _ledger_changes(site, station, row, before, answer):
-        return False
-    site.note(_mark_delivered(site, station, row, answer))
+    if answer is not SAYS_NOTHING:
+        before = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
+        if _ledger_changes(site, station, row, before, answer):
+            return False
+    notes = _mark_delivered(site, station, row, answer)
+    if notes:
+        site.note(notes)
     _finish(site, station, row, payload)
     return True
 
@@ -111,14 +121,16 @@ def _finish(site: Site, station: Station, row: OutboxRow, payload: bytes) -> Non
         site.last_success_at = site.clock.monotonic()
     station.failures = 0
     station.sent.discard(row.id)
-    station.forget_troubles(row.id)
-    if row.id not in station.answered_here:
+    if row.errors or row.kind is EventKind.STARTED:
+        station.forget_troubles(row.id)
+    if row.id in station.answered_here:
+        station.answered_here.remove(row.id)
+    else:
         station.remember(row.fingerprint, payload)
-    station.answered_here.discard(row.id)
     _resolve(station, row, payload)
     if station.queue:
         station.wake.set()
-    else:
+    elif station.port is None or station.port.dialect.name != row.dialect:
         site.uplink.wake(station.id)
 
 
@@ -127,7 +139,7 @@ def _ledger_changes(
 ) -> list[Change]:
     """What the answer changes in the ledger; a station can't be given every id a CSMS makes up."""
     changed = _verdict(site, before, row, answer, is_in_time=row.id not in station.answered_here)
-    if changed is None or changed == before:
+    if changed is None or changed is before or changed == before:
         return []
     if changed.station_tx_id is not None:
         return [Put(changed)]
@@ -137,14 +149,15 @@ def _ledger_changes(
 
 def _mark_delivered(site: Site, station: Station, row: OutboxRow, answer: TransactionAnswer) -> list[Change]:
     """A row that was never written is forgotten; a written one keeps its fingerprint, not its payload."""
-    now = site.clock.now()
     notes: list[Change] = []
-    if row.token and answer.verdict:
-        notes += site.learn(row.token, answer.verdict, now)
+    if answer.verdict and row.kind is not None:
+        message = registry.by_name(row.dialect).codec.transaction(row.action, row.payload)
+        if message and message.token:  # which need not be the one that began the transaction
+            notes += site.learn(station, message.token, answer.verdict)
     if row.id in station.lazy and row.id not in station.uncommitted:
         site.drop_lazy(station, row.id)
     else:
-        notes.append(Put(replace(row, state=RowState.DELIVERED, payload=b"")))
+        notes.append(Delivered(row))
     return notes
 
 
@@ -160,7 +173,9 @@ def _verdict(
     verdict = answer.verdict
     if verdict is None or row.kind is EventKind.ENDED:
         return changed
-    if is_in_time and changed.status is None and row.kind is EventKind.STARTED:
+    if row.kind is not EventKind.STARTED and row.fingerprint != transaction.token_fingerprint:
+        return changed  # about a token that was only shown to this transaction
+    if is_in_time and changed.status is None:
         is_news = changed != transaction or verdict.status is not AuthorizationStatus.ACCEPTED
         told = replace(
             changed,
@@ -178,8 +193,9 @@ def _verdict(
 def _late_verdict(site: Site, transaction: Transaction, status: AuthorizationStatus, expiry: str | None) -> Transaction:
     """D4: a refusal that comes after our own Accepted stops the session if that same transaction still runs."""
     stops = (
-        site.options.stops_on_late_refusal
+        site.options.authorization.late_refusal is not LateRefusal.REPORT
         and transaction.state is TransactionState.RUNNING
+        and transaction.status in (None, AuthorizationStatus.ACCEPTED)
         and ends_session(status, expiry, transaction.received)
     )
     log.warning("%s: the CSMS says %s to transaction %s after we accepted it%s", transaction.station, status,
@@ -195,7 +211,7 @@ def _refused(site: Site, station: Station, row: OutboxRow, outcome: Refused) -> 
     if errors >= outbox.ERRORS_TO_POISON:
         station.accused.add(row.id)
     station.sent.discard(row.id)
-    refused = replace(row, errors=errors, last_error=f"{outcome.code}: {outcome.description}"[:300])
+    refused = replaced(row, errors=errors, last_error=f"{outcome.code}: {outcome.description}"[:300])
     if row.id in station.orphans:
         site.drop_lazy(station, row.id)
     elif row.id in station.lazy:

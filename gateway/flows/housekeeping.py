@@ -20,8 +20,8 @@ async def run(site: Site) -> None:
 
 
 def tidy(site: Site, now: datetime) -> None:
-    """Drop delivered rows of finished transactions after two days, remote starts over their time, old transactions."""
-    dropped: list[Change] = [Drop(asked) for asked in site.remote_starts.values() if asked.until < now]
+    """Drop delivered rows of finished transactions after two days, what is over its time, old transactions."""
+    dropped: list[Change] = site.tokens.expired(now)
     kept = []
     while site.delivered:
         row = site.delivered.popleft()

@@ -10,22 +10,29 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from gateway.core.local_list import is_conflict
 from gateway.core.registration import PENDING_APPROVAL, local_boot_answer
+from gateway.core.tokens import PRE_AUTHORIZING, Shown
 from gateway.dialects import quirks
 from gateway.dialects.base import Dialect, Role, Route, UpRule
 from gateway.flows import booking
 from gateway.flows.incoming import Incoming, ask, wait
-from gateway.model.records import Drop, LatestMessage, Put
+from gateway.model.events import RegistrationStatus, TransactionMessage
+from gateway.model.records import Change, Drop, LatestMessage, Put
+from gateway.model.token import IdToken, Verdict
 from gateway.ports import LinkState
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
-from gateway.rpc.session import Answered, Outcome, Refused, RefusedResult
+from gateway.rpc.session import Answered, Outcome, Priority, Refused, RefusedResult
 from gateway.site import Site
 from gateway.station import Station
 
 log = logging.getLogger(__name__)
 
 MAX_KEPT_SENDS = 64
+MAX_CONNECTORS = 256
+"""Of one station, whose status is remembered or kept for a CSMS that is away: nobody has more."""
+
 MAX_KEPT_BYTES = 256 * 1024
 _UNKNOWN = UpRule("", Route.RELAY, Route.RELAY, offline=ErrorCode.NOT_IMPLEMENTED)
 """An action no table knows (a vendor's, a signed one) is relayed as it is."""
@@ -102,15 +109,19 @@ async def _boot(incoming: Incoming) -> bytes:
     station.has_booted = True
     station.registration = None
     station.boot_retry_at = 0.0
+    station.settled_at = float("inf")
     station.boot_waiter = asyncio.get_running_loop().create_future()
     station.wake.set()
     site.uplink.wake(station.id)
     deadline = site.clock.monotonic() if site.uplink.state(station.id) is LinkState.DOWN else incoming.deadline()
     answer = await wait(station.boot_waiter, deadline)
-    if answer is not None:
-        return answer
-    await site.commit([Put(station.record)])
-    return codec.answer_boot(local_boot_answer(station.record), site.clock.now())
+    if answer is None:
+        await site.commit([Put(station.record)])
+        answer = codec.answer_boot(local_boot_answer(station.record), site.clock.now())
+    said = codec.boot_answer(answer)
+    if said and said.status is RegistrationStatus.ACCEPTED:
+        site.settle(station)
+    return answer
 
 
 async def _heartbeat(incoming: Incoming) -> bytes:
@@ -123,20 +134,54 @@ async def _heartbeat(incoming: Incoming) -> bytes:
 
 async def _authorize(incoming: Incoming) -> bytes:
     site, codec = incoming.site, incoming.dialect.codec
-    token = codec.token(incoming.call.payload)
+    station, token = incoming.station, codec.token(incoming.call.payload)
 
     def learn(outcome: Outcome) -> None:
         verdict = codec.authorize_answer(outcome.payload) if isinstance(outcome, Answered) else None
         if token and verdict:
-            site.note(site.learn(token.value, verdict, site.clock.now()))
+            site.note([*site.learn(station, token, verdict), *_conflict(incoming, token, verdict)])
 
+    if token and site.options.authorization.pre_authorize and site.can_ask(station):
+        decision = site.authorize(Shown(station.id, token, evses=station.evses))
+        if decision.is_accepted and decision.reason in PRE_AUTHORIZING:
+            await _ask_aside(incoming, learn)
+            return codec.answer_authorize(decision)
     outcome = await ask(incoming, late=learn)
-    if isinstance(outcome, Answered):
+    if isinstance(outcome, Answered) and codec.authorize_answer(outcome.payload):
         learn(outcome)
         return outcome.payload
     if token is None:
         raise CallError(ErrorCode.FORMAT_VIOLATION, "an Authorize needs a token")
-    return codec.answer_authorize(site.authorize(incoming.station, token))
+    return codec.answer_authorize(site.authorize(Shown(station.id, token, evses=station.evses)))
+
+
+async def _ask_aside(incoming: Incoming, learn: Callable[[Outcome], None]) -> None:
+    """Ask the CSMS without waiting for what it says."""
+    site, call = incoming.site, incoming.call
+    site.uplink.post(
+        incoming.station.id,
+        site.message_id(),
+        call.action,
+        call.payload,
+        priority=Priority.COMMAND,
+        on_done=learn,
+    )
+
+
+def _conflict(incoming: Incoming, token: IdToken, verdict: Verdict) -> list[Change]:
+    """The CSMS says something else than the list it gave: it is told, once a connection, as a station would."""
+    site, station, dialect = incoming.site, incoming.station, incoming.dialect
+    listed = site.tokens.lists.find(station.id, token)
+    is_own = site.tokens.lists.of(station.id).digest is not None
+    if not is_own or not is_conflict(listed, verdict) or token.key in station.conflicts:
+        return []
+    station.conflicts.add(token.key)
+    report = station.connectors.get((0, 0))
+    told = dialect.tokens.list_conflict(report.status if report else "Available")
+    if told is None:
+        return []
+    station.wake.set()
+    return [Put(LatestMessage(station.id, "local-list-conflict", dialect.name, *told))]
 
 
 async def _latest(incoming: Incoming) -> bytes:
@@ -154,7 +199,8 @@ async def _latest(incoming: Incoming) -> bytes:
         if older:
             site.note([Drop(older)])
         return outcome.payload if isinstance(outcome, Answered) else incoming.offline_answer()
-    await site.commit([Put(kept)])
+    too_many = list(station.latest.values())[: max(0, len(station.latest) + 1 - MAX_CONNECTORS)]
+    await site.commit([*(Drop(oldest) for oldest in too_many), Put(kept)])
     station.wake.set()
     return incoming.offline_answer()
 
@@ -177,9 +223,12 @@ async def _status(incoming: Incoming) -> bytes:
         if tells_its_past and quirks.is_history(incoming.call.payload, site.clock.now()):
             return _past(incoming, is_known=place in station.connectors)
         before = station.connectors.get(place)
-        station.connectors[place] = report
-        if report.status == "Available" and before and before.status != "Available":
-            unclosed = site.ledger.connector_is_free(station.id, report.evse)
+        if before is not None or len(station.connectors) < MAX_CONNECTORS:
+            station.connectors[place] = report
+        if report.status == "Available":
+            has_become_free = before is not None and before.status != "Available"
+            before_boot = None if has_become_free else station.record.boots
+            unclosed = site.ledger.connector_is_free(station.id, report.evse, before_boot)
             if unclosed:
                 await site.commit(unclosed)
     return await _latest(incoming)
@@ -196,9 +245,29 @@ def _past(incoming: Incoming, *, is_known: bool) -> bytes:
     return incoming.offline_answer()
 
 
+async def _reservation_status(incoming: Incoming) -> bytes:
+    """A reservation has expired, or was removed at the station."""
+    reservation_id = incoming.dialect.tokens.reservation_id(incoming.call.payload)
+    incoming.site.note(incoming.site.tokens.reservations.over(incoming.station.id, reservation_id))
+    return await booking.message(incoming)
+
+
 async def _transaction(incoming: Incoming) -> bytes:
     message = incoming.dialect.codec.transaction(incoming.call.action, incoming.call.payload)
+    if message and message.station_tx_id in incoming.station.metered:
+        _meter(incoming, message)
     return await booking.transaction(incoming, message) if message else await _latest(incoming)
+
+
+def _meter(incoming: Incoming, message: TransactionMessage) -> None:
+    """A session that was refused may take some energy yet: how much it has taken is for the walk `verdict`."""
+    call, station = incoming.call, incoming.station
+    wh = message.meter_wh
+    if wh is None:
+        wh = incoming.dialect.tokens.energy_wh(call.action, call.payload)
+    if wh is not None and message.station_tx_id is not None:
+        station.metered[message.station_tx_id] = wh
+        incoming.site.verdict_wake.set()
 
 
 Handler = Callable[[Incoming], Awaitable[bytes]]
@@ -209,6 +278,7 @@ _BY_ROLE: dict[Role, Handler] = {
     Role.AUTHORIZE: _authorize,
     Role.TRANSACTION: _transaction,
     Role.STATUS: _status,
+    Role.RESERVATION_STATUS: _reservation_status,
 }
 _BY_ROUTE: dict[Route, Handler] = {
     Route.RELAY: _relay,

@@ -13,7 +13,7 @@ from gateway.site import Site
 from gateway.station import Station
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Incoming:
     """A CALL with all that is needed to handle it. `received` is monotonic; budgets run from there."""
 
@@ -66,7 +66,7 @@ async def ask(incoming: Incoming, late: Callable[[Outcome], None] | None = None)
         elif late:
             late(outcome)
 
-    await site.uplink.post(
+    site.uplink.post(
         station.id,
         site.message_id(),
         call.action,

@@ -10,6 +10,8 @@ import contextlib
 import logging
 from dataclasses import replace
 
+from msgspec.structs import replace as replaced
+
 from gateway.core import outbox
 from gateway.core.ledger import Ledger
 from gateway.dialects import registry
@@ -157,6 +159,7 @@ def _register(site: Site, station: Station, answer: BootAnswer, is_told: bool) -
         interval_s=answer.interval_s if is_accepted and answer.interval_s > 0 else station.record.interval_s,
     )
     site.note([Put(record)])
+    station.list_wake.set()
 
 
 async def _send_beat(site: Site, station: Station, dialect: Dialect) -> None:
@@ -202,7 +205,7 @@ def _waits_for_token(site: Site, row: OutboxRow, now: float) -> float | None:
 def _frozen(site: Site, station: Station, row: OutboxRow) -> OutboxRow:
     """The row at its release: what was queued before this link came up is offline (OCPP 2.0.1 Part 2, E04.FR.03)."""
     transaction = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
-    return replace(
+    return replaced(
         row,
         state=RowState.RELEASED,
         offline=row.offline or row.id < station.first_row_of_link,
@@ -220,7 +223,7 @@ async def _send_row(site: Site, station: Station, row: OutboxRow) -> Outcome:
         if not done.done():
             done.set_result(outcome)
 
-    await delivery.send(site, station, row, heard)
+    delivery.send(site, station, row, heard)
     return await done
 
 
@@ -250,7 +253,7 @@ async def _judge(site: Site, station: Station, row: OutboxRow, probe: OutboxRow 
 async def _park(site: Site, station: Station, row: OutboxRow) -> None:
     is_start = row.kind is EventKind.STARTED
     rows = outbox.parked_with(row, station.queue.values(), is_start)
-    changes: list[Change] = [Put(replace(parked, state=RowState.PARKED)) for parked in rows]
+    changes: list[Change] = [Put(replaced(parked, state=RowState.PARKED)) for parked in rows]
     if is_start and row.transaction is not None:
         changes.append(Put(replace(site.ledger.transactions[row.transaction], parked=True)))
     await site.commit(changes)

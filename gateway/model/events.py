@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct
+
 from gateway.model.token import IdToken, Verdict
 
 
@@ -14,14 +16,13 @@ class EventKind(StrEnum):
     ENDED = "Ended"
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionMessage:
+class TransactionMessage(Struct, frozen=True, gc=False):
     """One transaction message of a station; 1.6's Start-, StopTransaction and MeterValues take the same shape.
 
     `station_tx_id` is the id the station uses (None in 1.6's Start, which has none yet).
     `fingerprint` recognises a retry: 2.x transactionId + seqNo + eventType + timestamp, in 1.6 the payload's hash
     (for a Start: connector + idTag + meterStart + timestamp).
-    `samples_only` marks what may wait for the CSMS's answer uncommitted.
+    `samples_only` marks what may wait for the CSMS's answer uncommitted. `reservation`: the one that is used up.
     """
 
     kind: EventKind
@@ -33,6 +34,7 @@ class TransactionMessage:
     meter_wh: int | None = None
     samples_only: bool = False
     stopped_reason: str | None = None
+    reservation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,14 @@ class StatusReport:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionAnswer:
+class TransactionAnswer(Struct, frozen=True, gc=False):
     """The CSMS's answer to a transaction message. `upstream_tx_id` only in 1.6, and only to a Start."""
 
     upstream_tx_id: int | None = None
     verdict: Verdict | None = None
+
+
+SAYS_NOTHING = TransactionAnswer()
 
 
 class RegistrationStatus(StrEnum):

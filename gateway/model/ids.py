@@ -13,3 +13,9 @@ TransactionKey = NewType("TransactionKey", int)
 
 RowId = NewType("RowId", int)
 """Number of an outbox row; rises over the whole site, so it is also the order of commitment."""
+
+MeterId = NewType("MeterId", str)
+"""Name of an electricity meter in the configuration: `[meter.NAME]`."""
+
+CircuitId = NewType("CircuitId", str)
+"""Name of a circuit in the configuration: `[circuit.NAME]`."""

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+from msgspec.structs import replace as replaced
+
 from gateway.model.events import EventKind
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
 from gateway.model.transaction import Transaction
@@ -19,8 +22,7 @@ class RowState(StrEnum):
     PARKED = "parked"
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
+class OutboxRow(Struct, frozen=True, gc=False):
     """One message on its way to the CSMS, payload as received.
 
     `bound_tx_id` and `offline` are frozen at release. `errors` counts CALLERRORs, not silence.
@@ -101,13 +103,59 @@ class LatestMessage:
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """What the CSMS last said of a token, at any station."""
+    """What the CSMS last said of a token (its key), at any station.
+
+    `seen`: when it said so; `used`: when that was last of use. Both are kept to the day, not to the second.
+    `evses`: the only ones of `station` that it is good for; empty = all, at every station.
+    """
 
     token: str
     status: str
     group: str | None
     expiry: str | None
     seen: datetime
+    used: datetime
+    station: StationId | None = None
+    evses: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalList:
+    """The content of a Local Authorization List; stations that were given the same one share it."""
+
+    digest: str
+    entries: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StationAuthorization:
+    """What the CSMS believes of a station's list and cache, and what the station itself holds.
+
+    `version`, `digest`, `given`: the list the CSMS gave it, None if it never gave one. `held_version`, `held_digest`:
+    what was written into the station, None if that is not known. `cache_cleared`: older tokens don't count here;
+    `clear_due`: the station itself has not been told yet.
+    """
+
+    station: StationId
+    version: int | None = None
+    digest: str | None = None
+    given: datetime | None = None
+    held_version: int | None = None
+    held_digest: str | None = None
+    cache_cleared: datetime | None = None
+    clear_due: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A connector kept for a token (its key) or its group until `until`; `evse` None: any one of the station."""
+
+    station: StationId
+    id: int
+    evse: int | None
+    token: str
+    group: str | None
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +173,19 @@ class Counter:
     value: int
 
 
-Record = Transaction | OutboxRow | UnknownOutcome | StationRecord | LatestMessage | TokenRecord | RemoteStart | Counter
+Record = (
+    Transaction
+    | OutboxRow
+    | UnknownOutcome
+    | StationRecord
+    | LatestMessage
+    | TokenRecord
+    | RemoteStart
+    | Counter
+    | LocalList
+    | StationAuthorization
+    | Reservation
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +202,14 @@ class Drop:
     record: Record
 
 
-Change = Put | Drop
+class Delivered(Struct, frozen=True, gc=False):
+    """Put an outbox row as delivered, its payload dropped; nothing else of it changes. `record`: as it was."""
+
+    record: OutboxRow
+
+    @property
+    def outcome(self) -> OutboxRow:
+        return replaced(self.record, state=RowState.DELIVERED, payload=b"")
+
+
+Change = Put | Drop | Delivered

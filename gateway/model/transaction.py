@@ -22,6 +22,7 @@ class Transaction:
     `station_tx_id`: the id the station was given (1.6) or made itself (2.x); None until it has one.
     `upstream_tx_id`: the id the CSMS uses, None until known; `other_upstream_ids`: ids of further answers to the same
     Start, listed and never used.
+    `token_fingerprint`: the message that brought the token, and asks for a verdict on it.
     `status`, `status_reason`, `status_expiry`: the verdict the station was given; `late_status`: one that came later.
     `deauthorized`: the gateway stops it on the CSMS's late verdict, and reports it so.
     """
@@ -35,6 +36,7 @@ class Transaction:
     upstream_tx_id: int | None = None
     other_upstream_ids: tuple[int, ...] = ()
     token: str | None = None
+    token_fingerprint: str | None = None
     group: str | None = None
     state: TransactionState = TransactionState.RUNNING
     status: str | None = None

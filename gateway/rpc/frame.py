@@ -18,18 +18,19 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NO_BRACKETS = bytes(code for code in range(256) if code not in b"{}[]")
 _decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
+_usual_call = msgspec.json.Decoder(tuple[int, str, str, msgspec.Raw]).decode
+_usual_result = msgspec.json.Decoder(tuple[int, str, msgspec.Raw]).decode
+"""Frames as nearly all are, read in one go; what these refuse is read again, more leniently."""
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, gc=False):
     message_id: str
     action: str
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CallResult:
+class CallResult(msgspec.Struct, frozen=True, gc=False):
     message_id: str
     payload: bytes
 
@@ -84,6 +85,24 @@ Frame = Call | CallResult | CallRefused | ResultRefused | Send | Malformed
 
 def decode(data: bytes, *, has_send: bool = False) -> Frame:
     """Read one frame. Never raises: what can't be read is a `Malformed`. `has_send`: types 5 and 6 are known."""
+    if data.isascii():
+        try:
+            if data.startswith(b"[2,"):
+                _, message_id, action, raw = _usual_call(data)
+                payload = bytes(raw)
+                if payload.startswith(b"{") and payload.count(b"{") + payload.count(b"[") <= MAX_DEPTH:
+                    return Call(message_id, action, payload)
+            elif data.startswith(b"[3,"):
+                _, message_id, raw = _usual_result(data)
+                payload = bytes(raw)
+                if payload.startswith(b"{"):
+                    return CallResult(message_id, payload)
+        except (msgspec.DecodeError, RecursionError):
+            pass
+    return _decode(data, has_send=has_send)
+
+
+def _decode(data: bytes, *, has_send: bool) -> Frame:
     try:
         if not data.isascii():
             data.decode()

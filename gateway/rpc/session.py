@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from msgspec import Struct
+
 from gateway.rpc import frame
 from gateway.rpc.codes import Framing
 
@@ -42,8 +44,7 @@ class Silence(StrEnum):
     NOT_CONNECTED = "not connected"
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True, gc=False):
     payload: bytes
 
 
@@ -67,8 +68,7 @@ class Unanswered:
 Outcome = Answered | Refused | Unanswered
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct):
     """One CALL of ours.
 
     `timeout_s` runs from the moment it is sent; after `send_by` (monotonic) it is not sent any more. `on_done` is
@@ -106,7 +106,9 @@ class Session:
         self._asked = 0
         self._in_flight: Request | None = None
         self._give_up_at = float("inf")
-        self._handling: dict[str, list[frame.Call]] = {}
+        self._handling: dict[str, frame.Call] = {}
+        self._same_ids: list[frame.Call] = []
+        """CALLs under way whose id another one had first."""
         self.outgoing: deque[bytes] = deque()
         """Frames to send, oldest first; the shell takes them out."""
         self._closed = False
@@ -130,9 +132,9 @@ class Session:
     @property
     def deadline(self) -> float | None:
         """When `expire` must be called next, monotonic; None while nothing waits."""
-        waiting = min((request.send_by for _, _, request in self._queue), default=float("inf"))
-        due = min(waiting, self._give_up_at if self._in_flight else float("inf"))
-        return None if due == float("inf") else due
+        if not self._queue:
+            return self._give_up_at if self._in_flight else None
+        return min(self._give_up_at, *(request.send_by for _, _, request in self._queue))
 
     def call(self, request: Request, now: float) -> None:
         """Ask the peer, now or when the slot is free."""
@@ -203,11 +205,11 @@ class Session:
 
     def forget(self, call: frame.Call) -> None:
         """Leave a CALL of the peer unanswered; the same CALL may come again."""
-        same_id = self._handling.get(call.message_id, [])
-        if call in same_id:
-            same_id.remove(call)
-        if not same_id:
-            self._handling.pop(call.message_id, None)
+        first = self._handling.get(call.message_id)
+        if first is call or first == call:
+            del self._handling[call.message_id]
+        elif call in self._same_ids:
+            self._same_ids.remove(call)
 
     def expire(self, now: float) -> None:
         """Give up what is over its time."""
@@ -234,10 +236,11 @@ class Session:
 
     def _receive_call(self, call: frame.Call) -> frame.Call | None:
         """An exact repeat of a CALL still being handled is answered by that one's answer."""
-        same_id = self._handling.setdefault(call.message_id, [])
-        if call in same_id:
-            return None
-        same_id.append(call)
+        first = self._handling.setdefault(call.message_id, call)
+        if first is not call:
+            if first == call or call in self._same_ids:
+                return None
+            self._same_ids.append(call)
         return call
 
     def _receive_malformed(self, came: frame.Malformed, now: float) -> frame.Malformed:

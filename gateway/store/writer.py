@@ -6,26 +6,29 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.errors import StoreError, StoreNotReady
-from gateway.model.records import Change, Record
+from gateway.model.records import Change, Delivered, Put, Record
 from gateway.store import tables
 from gateway.store.database import Runner
 
 log = logging.getLogger(__name__)
 
 Reopen = Callable[[], Awaitable[Runner]]
+Settle = Callable[[StoreError | None], None]
+"""Hears of a turn once: None when it is on disk, else why it failed."""
 NOTE_DELAY_S = 1.0
 PROBE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A turn, or a note (without a future)."""
+    """A turn, or a note (nobody waits for it)."""
 
     changes: Sequence[Change]
     statements: list[tables.Statement]
-    future: asyncio.Future[None] | None = None
+    settle: Settle | None = None
 
 
 class Writer:
@@ -60,11 +63,15 @@ class Writer:
 
     def append(self, changes: Sequence[Change]) -> asyncio.Future[None]:
         """Queue one turn. Raises StoreNotReady at once while the store is bad, so that nothing is applied to memory."""
-        self.check()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._entries.append(_Entry(changes, tables.statements(changes), future))
-        self._wake.set()
+        self.append_then(changes, partial(_settle, future))
         return future
+
+    def append_then(self, changes: Sequence[Change], settle: Settle) -> None:
+        """As `append`, for who has no task that could wait."""
+        self.check()
+        self._entries.append(_Entry(changes, tables.statements(changes), settle))
+        self._wake.set()
 
     def check(self) -> None:
         """Raises StoreNotReady while no turn can be accepted."""
@@ -110,8 +117,8 @@ class Writer:
         self._failures = 0
         self.commits += 1
         for entry in entries:
-            if entry.future and not entry.future.done():
-                entry.future.set_result(None)
+            if entry.settle:
+                entry.settle(None)
         if self._closing:
             self._wake.set()
         return True
@@ -123,12 +130,14 @@ class Writer:
         entries += self._entries
         self._entries = []
         for entry in entries:
-            if entry.future and not entry.future.done():
-                entry.future.set_exception(StoreError(f"commit failed: {error}"))
+            if entry.settle:
+                entry.settle(StoreError(f"commit failed: {error}"))
         records = await self._reload()
         if records is None:
             return False
-        carried = [change for entry in entries + self._entries if not entry.future for change in entry.changes]
+        noted = [change for entry in entries + self._entries if not entry.settle for change in entry.changes]
+        # Of a failed turn's row nothing is on disk.
+        carried: list[Change] = [Put(change.outcome) if isinstance(change, Delivered) else change for change in noted]
         self._entries = []
         self._on_reloaded(records, carried)
         self.ready.set()
@@ -153,10 +162,19 @@ class Writer:
         return None
 
 
+def _settle(future: asyncio.Future[None], error: StoreError | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
 def _transact(connection: sqlite3.Connection, statements: Sequence[tables.Statement]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for sql, parameters in statements:
+        for sql, parameters in tables.batches(statements):
             connection.execute(sql, parameters)
         connection.execute("COMMIT")
     except BaseException:

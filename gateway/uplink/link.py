@@ -20,8 +20,8 @@ from gateway.errors import ConnectError
 from gateway.pump import Pump
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
-from gateway.rpc.session import RefusedResult, Session
-from gateway.transport import Socket, WebSocket
+from gateway.rpc.session import RefusedResult, Request, Session
+from gateway.transport import PushingClient, Socket, WebSocket
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class WebSocketConnector:
                 ping_interval=interval,
                 ping_timeout=interval,
                 max_size=options.max_message_bytes,
+                create_connection=PushingClient,
                 user_agent_header="ocpp-gateway",
             )
         except InvalidStatus as error:
@@ -78,6 +79,7 @@ class WebSocketConnector:
             raise ConnectError(f"the CSMS speaks none of {', '.join(subprotocols)}: {error}", 400) from error
         except (OSError, WebSocketException, TimeoutError, ssl.SSLError) as error:
             raise ConnectError(f"{type(error).__name__}: {error}") from error
+        assert isinstance(connection, PushingClient)
         return WebSocket(connection)
 
 
@@ -145,6 +147,10 @@ class Link:
                 command.cancel()
             await asyncio.gather(*self._commands, return_exceptions=True)
 
+    def post(self, request: Request) -> None:
+        """Ask the CSMS. The request's `on_done` hears of the outcome."""
+        self.pump.post(request)
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         await self._socket.close(code, reason)
 
@@ -168,9 +174,9 @@ class Link:
         try:
             payload = await self._answer(call, received)
         except CallError as error:
-            await self.pump.refuse(call, error.code, error.description, error.details)
+            self.pump.refuse(call, error.code, error.description, error.details)
         except Exception:
             log.exception("%s: %s of the CSMS failed", self.name, call.action)
-            await self.pump.refuse(call, ErrorCode.INTERNAL_ERROR, "the gateway failed to handle this")
+            self.pump.refuse(call, ErrorCode.INTERNAL_ERROR, "the gateway failed to handle this")
         else:
-            await self.pump.answer(call, payload)
+            self.pump.answer(call, payload)

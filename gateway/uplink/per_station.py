@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from msgspec.structs import replace as replaced
+
 from gateway.dialects import registry
 from gateway.dialects.base import Dialect
 from gateway.errors import ConnectError
@@ -76,7 +78,7 @@ class PerStation:
         keeper = self._keepers.get(station)
         return keeper.link.dialect if keeper and keeper.link else None
 
-    async def post(
+    def post(
         self,
         station: StationId,
         message_id: str,
@@ -94,7 +96,7 @@ class PerStation:
             return
         timeout_s = self._site.options.call_timeout_s
         request = Request(message_id, action, payload, on_done, priority, timeout_s, send_by, on_sent)
-        await keeper.link.pump.post(request)
+        keeper.link.post(request)
 
     async def call(
         self, station: StationId, message_id: str, action: str, payload: bytes, *, priority: Priority
@@ -203,7 +205,7 @@ class _Keeper:
                 if opened:
                     await self._hold(*opened)
                 else:
-                    self._site.link_failed(self._station)
+                    self._station.link_failed()
             except Exception:  # one station's trouble is never another's
                 log.exception("%s: its link to the CSMS failed", self._station.id)
                 failures += 1
@@ -255,7 +257,7 @@ class _Keeper:
             self._refused = refused
             return
         rows = [row for row in station.queue.values() if row.dialect == refused]
-        self._site.note([Put(replace(row, state=RowState.PARKED)) for row in rows])
+        self._site.note([Put(replaced(row, state=RowState.PARKED)) for row in rows])
         log.error("%s: %d messages of a version the CSMS refuses are set aside", station.id, len(rows))
 
     async def _hold(self, socket: Socket, dialect: Dialect) -> None:
@@ -265,7 +267,7 @@ class _Keeper:
         async def answer(call: Call, received: float) -> bytes:
             return await command.handle(site, station, dialect, call, received)
 
-        link = self.link = Link(
+        link = self.link = station.link = Link(
             station.id,
             socket,
             dialect,
@@ -292,7 +294,7 @@ class _Keeper:
                     await link.close(1001, "the gateway stops")
             raise
         finally:
-            self.link = None
+            self.link = station.link = None
             closer.cancel()
             await asyncio.gather(closer, return_exceptions=True)
             station.wake.set()

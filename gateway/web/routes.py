@@ -5,10 +5,12 @@ from typing import Any
 from fastapi import FastAPI, HTTPException
 
 import gateway
-from gateway.model.ids import StationId
+from gateway.model.ids import MeterId, StationId
 from gateway.model.records import Approval
+from gateway.model.token import IdToken
 from gateway.site import Site
-from gateway.web import snapshot
+from gateway.web import meter_snapshot, snapshot
+from gateway.web.explain import explain
 
 
 def build(site: Site) -> FastAPI:
@@ -52,4 +54,31 @@ def build(site: Site) -> FastAPI:
                 port.close(1008, "rejected by the operator")
         return {"id": station_id, "approval": Approval.REJECTED.value}
 
+    _add_meters(api, site)
+    _add_authorize(api, site)
     return api
+
+
+def _add_meters(api: FastAPI, site: Site) -> None:
+    @api.get("/v1/meters")
+    async def meters() -> dict[str, Any]:
+        """What the meters say, and the load of each circuit."""
+        return {"meters": meter_snapshot.meters(site), "circuits": meter_snapshot.circuits(site)}
+
+    @api.get("/v1/meters/{meter_id}")
+    async def meter(meter_id: str) -> dict[str, Any]:
+        """What one meter says."""
+        state = site.meters.states.get(MeterId(meter_id))
+        if state is None:
+            raise HTTPException(404, f"no meter {meter_id} is in the configuration the gateway runs with")
+        return meter_snapshot.meter(state, site.clock.monotonic())
+
+
+def _add_authorize(api: FastAPI, site: Site) -> None:
+    @api.get("/v1/authorize")
+    async def authorize(station: str, token: str, kind: str = "", evse: int | None = None) -> dict[str, Any]:
+        """What would happen if this token were shown at this station, and why. `kind`: its type in OCPP 2.x."""
+        known = site.stations.get(StationId(station))
+        if known is None:
+            raise HTTPException(404, f"no station {station} is known")
+        return explain(site, known, IdToken(token, kind), evse)

@@ -5,6 +5,7 @@ from typing import Any
 from gateway.model.token import AuthorizationStatus
 from gateway.site import Site
 from gateway.station import Station
+from gateway.web import meter_snapshot
 
 
 def status(site: Site) -> dict[str, Any]:
@@ -21,6 +22,8 @@ def status(site: Site) -> dict[str, Any]:
         },
         "stations": [_station(site, station) for station in stations],
         "pending": pending(site),
+        "meters": meter_snapshot.meters(site),
+        "circuits": meter_snapshot.circuits(site),
     }
 
 
@@ -49,6 +52,7 @@ def _station(site: Site, station: Station) -> dict[str, Any]:
             f"{evse}" if connector in (evse, 1) else f"{evse}/{connector}": report.status
             for (evse, connector), report in sorted(station.connectors.items())
         },
+        "local_list": _local_list(site, station),
         "running": len(running),
         "transactions": [
             {
@@ -63,3 +67,12 @@ def _station(site: Site, station: Station) -> dict[str, Any]:
             for one in running
         ],
     }
+
+
+def _local_list(site: Site, station: Station) -> dict[str, Any] | None:
+    """The list the CSMS gave, and whether the station itself holds it by now; None if it gave none."""
+    state = site.tokens.lists.of(station.id)
+    if state.version is None:
+        return None
+    entries = len(site.tokens.lists.entries(state.digest))
+    return {"version": state.version, "entries": entries, "in_station": state.held_digest == state.digest}

@@ -286,6 +286,14 @@ def good_answer(message_id: str, action: str) -> str:
     return f'[3,"{message_id}",{payloads.get(action, "{}")}]'
 
 
+def tune(gateway: GatewayProcess, more: str, grace_s: float) -> None:
+    """Have a gateway reconnect at once. `more`: keys of its listener; `grace_s`: how long a link is kept."""
+    text = gateway.config_file.read_text()
+    text = text.replace("retry_wait_min_s = 1", f"retry_wait_min_s = 0.1\ngrace_s = {grace_s}")
+    text = text.replace("retry_random_range_s = 1", "retry_random_range_s = 0")
+    gateway.write_config(text.replace('path = "/ocpp"', f'path = "/ocpp"\n{more}'))
+
+
 @dataclass
 class Kit:
     """A gateway, its CSMS, and one station that must never notice anything."""
@@ -298,10 +306,7 @@ class Kit:
     def gateway_at(cls, directory: Path, uplink_url: str, more: str = "", grace_s: float = 15) -> GatewayProcess:
         """A gateway that reconnects at once. `more`: keys of its listener; `grace_s`: how long a link is kept."""
         gateway = GatewayProcess(directory, uplink_url)
-        text = gateway.config_file.read_text()
-        text = text.replace("retry_wait_min_s = 1", f"retry_wait_min_s = 0.1\ngrace_s = {grace_s}")
-        text = text.replace("retry_random_range_s = 1", "retry_random_range_s = 0")
-        gateway.write_config(text.replace('path = "/ocpp"', f'path = "/ocpp"\n{more}'))
+        tune(gateway, more, grace_s)
         return gateway
 
     async def station(self, name: str, version: str) -> RawStation:

@@ -11,9 +11,9 @@ from gateway.rpc import frame
 from gateway.rpc.frame import Call, CallResult, Malformed
 from gateway.rpc.session import Session
 from gateway.rpc.splice import REMOVE, SpliceError, splice
-from tests.bad_input.flood import VALID, Mutator
 from tests.bad_input.handshakes import REQUESTS, RESPONSES
 from tests.bad_input.kit import JSON_CLASSES, MASKING, SOCKET_CLASSES
+from tests.bad_input.mutator import VALID, Mutator
 
 FRAMINGS = [dialect.framing for dialect in registry.ALL]
 
@@ -137,7 +137,7 @@ def test_mutated_frames_never_make_a_session_raise(seed: int) -> None:
     for framing in FRAMINGS:
         session = Session(framing)
         for number in range(2000):
-            for one in mutator.batch(1):
+            for one in mutator.batch(1).frames:
                 came = session.receive(one.payload, float(number))
                 if isinstance(came, Call):
                     session.answer(came, b"{}")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
 from gateway.core.ledger import Ledger, Seen
 from gateway.model.events import EventKind, TransactionMessage
@@ -59,7 +60,7 @@ class _Book:
         booked, changes = self.ledger.book(station, boot, message, NOW)
         self.rows += 1
         row = OutboxRow(RowId(self.rows), station, "1.6", MessageId("m"), "A", b"{}", message.fingerprint, NOW)
-        row = replace(row, kind=message.kind, transaction=booked.key if booked else None)
+        row = replaced(row, kind=message.kind, transaction=booked.key if booked else None)
         self.apply([*changes, Put(row)])
         return (self.ledger.transactions[booked.key] if booked else None), row
 
@@ -87,7 +88,16 @@ def book() -> _Book:
 def test_a_start_is_booked_whole(book: _Book) -> None:
     begun = book.begin(fingerprint="s1", evse=2, token="Tag")
     assert begun == Transaction(
-        TransactionKey(1), CP, 1, 2, "s1", token="Tag", started="2026-03-01T08:00:00Z", meter_start_wh=100, received=NOW
+        TransactionKey(1),
+        CP,
+        1,
+        2,
+        "s1",
+        token="Tag",
+        token_fingerprint="s1",
+        started="2026-03-01T08:00:00Z",
+        meter_start_wh=100,
+        received=NOW,
     )
     assert book.ledger.running(CP) == [begun]
     assert list(book.ledger.all_running()) == [begun]
@@ -118,7 +128,7 @@ def test_an_update_belongs_to_its_transaction_and_changes_nothing(book: _Book) -
 
 
 def test_an_update_may_bring_the_token_that_was_missing(book: _Book) -> None:
-    booked, _ = book.book(replace(start(tx="A"), token=None))
+    booked, _ = book.book(replaced(start(tx="A"), token=None))
     assert booked is not None
     assert booked.token is None
     book.book(update("u1", "A", token="T"))
@@ -159,6 +169,14 @@ def test_a_connector_that_is_free_leaves_its_transaction_unclosed(book: _Book) -
     book.apply(book.ledger.connector_is_free(CP, 1))
     assert [book.state(t) for t in (first, second)] == [UNCLOSED, RUNNING]
     assert book.ledger.connector_is_free(CP, 1) == []
+
+
+def test_a_connector_that_is_free_after_a_boot_has_nothing_from_before(book: _Book) -> None:
+    """The gateway was away too, and has not seen it become free."""
+    old, new = book.begin(fingerprint="1", tx="A", evse=1, boot=1), book.begin(fingerprint="2", tx="B", evse=2, boot=2)
+    for evse in (1, 2):
+        book.apply(book.ledger.connector_is_free(CP, evse, before_boot=2))
+    assert [book.state(t) for t in (old, new)] == [UNCLOSED, RUNNING]
 
 
 def test_a_late_stop_still_lands_on_an_unclosed_transaction(book: _Book) -> None:
@@ -256,7 +274,7 @@ def test_a_started_that_differs_opens_a_transaction_of_its_own(book: _Book) -> N
 
 def test_a_forgotten_row_is_no_longer_the_first(book: _Book) -> None:
     _, row = book.book(update("u", "A"))
-    book.ledger.forget_row(replace(row, id=RowId(99)))
+    book.ledger.forget_row(replaced(row, id=RowId(99)))
     assert book.ledger.find_seen(CP, "u") is not None
     book.ledger.forget_row(row)
     assert book.ledger.find_seen(CP, "u") is None

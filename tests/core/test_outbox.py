@@ -1,9 +1,9 @@
 """The outbox: what is sent next. Rows are named by number; `1s` is a Start of transaction 1 that is queued."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from gateway.core.outbox import (
     ERRORS_TO_POISON,
@@ -204,5 +204,5 @@ def test_a_start_takes_its_transaction_along_and_anything_else_goes_alone() -> N
     rows = [row(1), row(2, transaction=2), row(3), row(4, transaction=None)]
     assert parked_with(rows[0], rows, is_start=True) == [rows[0], rows[2]]
     assert parked_with(rows[0], rows, is_start=False) == [rows[0]]
-    alone = replace(rows[3], kind=None)
+    alone = replaced(rows[3], kind=None)
     assert parked_with(alone, rows, is_start=True) == [alone]

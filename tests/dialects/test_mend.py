@@ -136,6 +136,13 @@ CASES = [
 ]  # fmt: skip
 
 
+def test_what_one_switch_made_another_mends() -> None:
+    """A number where a word is wanted: quoted, it is no known quantity, and goes as if it had come as text."""
+    samples = '{{"meterValue":[{{"sampledValue":[{{"value":"1"}}{}]}}]}}'
+    payload = samples.format(',{"value":"2","measurand":0}')
+    assert mended("MeterValues", payload, "text-as-numbers", "enum-spellings") == samples.format("")
+
+
 @pytest.mark.parametrize(("name", "action", "payload", "right"), CASES)
 def test_a_switch_changes_what_it_is_about(name: str, action: str, payload: str, right: str | None) -> None:
     wanted = payload if right is None else right

@@ -104,7 +104,7 @@ def test_refusal_is_valid(dialect: Dialect, rule: DownRule) -> None:
 @down_rows
 def test_down_row_is_consistent(dialect: Dialect, rule: DownRule) -> None:
     assert rule.guard is None or rule.route in {Route.RELAY, Route.INTERCEPT}
-    if rule.route is Route.INTERCEPT:
+    if rule.route is Route.INTERCEPT and rule.role is not Role.SEND_LIST:
         assert rule.guard is not None
         guarded = rule.guard(b"{}")
         assert guarded.forward is None
@@ -127,8 +127,12 @@ def test_refusal_is_missing_only_where_no_status_says_it(dialect: Dialect, rule:
 def test_roles_stand_where_the_flows_look_for_them(dialect: Dialect) -> None:
     up = {rule.role for rule in dialect.up.values()} - {None}
     down = {rule.role for rule in dialect.down.values()} - {None}
-    assert up == {Role.BOOT, Role.HEARTBEAT, Role.AUTHORIZE, Role.TRANSACTION, Role.STATUS}
-    assert down == {Role.REMOTE_START, Role.REMOTE_STOP} | (set() if dialect.name == "1.6" else {Role.QUEUE_STATUS})
+    later = set() if dialect.name == "1.6" else {Role.QUEUE_STATUS}
+    lists = {Role.SEND_LIST, Role.LIST_VERSION, Role.CLEAR_CACHE, Role.RESERVE, Role.CANCEL_RESERVATION}
+    assert up == {Role.BOOT, Role.HEARTBEAT, Role.AUTHORIZE, Role.TRANSACTION, Role.STATUS} | (
+        {Role.RESERVATION_STATUS} if later else set()
+    )
+    assert down == {Role.REMOTE_START, Role.REMOTE_STOP} | lists | later
 
 
 @dialects

@@ -39,7 +39,13 @@ def test_ids_of_stations_are_not_mapped() -> None:
 
 def test_what_belongs_to_the_leg_never_goes_down() -> None:
     stays = {rule.action for rule in V201.down.values() if rule.route in (Route.INTERCEPT, Route.REFUSE)}
-    assert stays == {"DeleteCertificate", "SetNetworkProfile", "PublishFirmware", "UnpublishFirmware"}
+    assert stays == {
+        "DeleteCertificate",
+        "PublishFirmware",
+        "SendLocalList",
+        "SetNetworkProfile",
+        "UnpublishFirmware",
+    }
     assert V201.up["SignCertificate"].route is Route.ANSWER
     assert V201.up["NotifyReport"].clean is not None
     guarded = {rule.action for rule in V201.down.values() if rule.guard and rule.route is Route.RELAY}

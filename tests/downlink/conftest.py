@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.clock import Clock
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from gateway.store import database
 from gateway.store.writer import Writer
 from tests.downlink.rig import FakeUplink, Rig, rig_on

@@ -43,7 +43,7 @@ class FakeUplink:
     def dialect(self, station: StationId) -> Dialect | None:
         return None
 
-    async def post(
+    def post(
         self,
         station: StationId,
         message_id: str,

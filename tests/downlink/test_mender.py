@@ -15,9 +15,11 @@ from gateway.model.ids import StationId
 from gateway.model.records import Approval, Put, StationRecord
 from gateway.rpc.frame import Call
 from gateway.rpc.session import Answered, Refused
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions, fitting
 from tests.downlink.rig import CP, HEARTBEAT, LIMIT_S, Rig
+from tests.inbox import Inbox
 from tests.sim.network import Weather, pair
 
 V16, V201 = registry.by_name("1.6"), registry.by_name("2.0.1")
@@ -123,9 +125,9 @@ async def test_frames_are_put_right_if_anything_says_so() -> None:
         there, here = pair(random.Random(1), Weather(0, 0), "ocpp1.6")
         socket = mender_of(site).socket(here)
         assert (socket is here) == ((own | model) == NULLS)
-        await there.send(holes)
+        there.send(holes)
         async with asyncio.timeout(LIMIT_S):
-            assert await socket.receive() == (b'[2,"1","X",{}]' if is_mended else holes)
+            assert await Inbox(socket).receive() == (b'[2,"1","X",{}]' if is_mended else holes)
         assert socket.subprotocol == "ocpp1.6"
         there.cut()
 

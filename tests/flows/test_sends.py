@@ -13,7 +13,8 @@ from gateway.model.records import StationRecord
 from gateway.ports import LinkState
 from gateway.rpc.frame import Send
 from gateway.rpc.session import Outcome, RefusedResult
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from tests.downlink.rig import FakeUplink
 
 NEW, OLD = registry.by_name("2.1"), registry.by_name("2.0.1")

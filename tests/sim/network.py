@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.errors import SocketClosed
+from gateway.transport import Listener
 
 
 @dataclass(slots=True)
@@ -32,8 +33,12 @@ class SimSocket:
         self._came = asyncio.Event()
         self._arrives_at = 0.0
         self._wire: deque[Callable[[], None]] = deque()
+        self._listener: Listener | None = None
+        self._is_reading = True
+        self.is_full = False
 
     async def receive(self) -> bytes:
+        """What a scripted peer reads with. Raises SocketClosed."""
         while True:
             if self._inbox:
                 return self._inbox.popleft()
@@ -42,9 +47,23 @@ class SimSocket:
             self._came.clear()
             await self._came.wait()
 
-    async def send(self, data: bytes) -> None:
+    def listen(self, listener: Listener) -> None:
+        self._listener = listener
+        self.resume()
         if self.closed:
-            raise self.closed
+            asyncio.get_running_loop().call_soon(listener.on_closed, self.closed)
+
+    def pause(self) -> None:
+        self._is_reading = False
+
+    def resume(self) -> None:
+        self._is_reading = True
+        while self._listener and self._is_reading and self._inbox:
+            self._listener.on_message(self._inbox.popleft())
+
+    def send(self, data: bytes) -> None:
+        if self.closed:
+            return
         loop = asyncio.get_running_loop()
         self.last_sent_at = loop.time()
         if not self.is_black_hole:
@@ -75,11 +94,15 @@ class SimSocket:
         if self.closed is None:
             self.closed = why
             self._came.set()
+            if self._listener:
+                asyncio.get_running_loop().call_soon(self._listener.on_closed, why)
 
     def deliver(self, data: bytes) -> None:
         if self.closed is None:
             self._inbox.append(data)
             self._came.set()
+            if self._is_reading:
+                self.resume()
 
     def _later(self, what: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()

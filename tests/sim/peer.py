@@ -63,11 +63,11 @@ class Wire:
             waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             self._waiting[message_id] = waiter
             try:
-                await self.socket.send(json.dumps([2, message_id, action, payload]).encode())
+                self.socket.send(json.dumps([2, message_id, action, payload]).encode())
                 async with asyncio.timeout(self._timeout_s):
                     return await waiter
-            except (SocketClosed, TimeoutError) as error:
-                raise NoAnswer(type(error).__name__) from error
+            except TimeoutError as error:
+                raise NoAnswer("no answer in time") from error
             finally:
                 self._waiting.pop(message_id, None)
 
@@ -78,7 +78,4 @@ class Wire:
         except Refusal as refusal:
             frame = [4, message_id, "InternalError", str(refusal), {}]
         if frame is not None:
-            try:
-                await self.socket.send(json.dumps(frame).encode())
-            except SocketClosed:
-                return
+            self.socket.send(json.dumps(frame).encode())

@@ -18,7 +18,7 @@ from gateway.errors import ConnectError, StoreError
 from gateway.model.ids import StationId
 from gateway.model.records import Approval
 from gateway.model.token import OfflineMode
-from gateway.site import SiteOptions
+from gateway.site_options import SiteOptions
 from gateway.store import database
 from gateway.transport import Socket
 from gateway.uplink.backoff import Backoff

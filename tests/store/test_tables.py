@@ -10,20 +10,26 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
 from gateway.dialects import payloads
 from gateway.model.events import EventKind
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
 from gateway.model.records import (
     Approval,
+    Change,
     Counter,
+    Delivered,
     Drop,
     LatestMessage,
+    LocalList,
     OutboxRow,
     Put,
     Record,
     RemoteStart,
+    Reservation,
     RowState,
+    StationAuthorization,
     StationRecord,
     TokenRecord,
     UnknownOutcome,
@@ -47,7 +53,7 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
     Transaction: st.builds(
         Transaction,
         key=_transaction_key, station=_station, boot=_int64, evse=_maybe_int, start_fingerprint=_text,
-        station_tx_id=_maybe, upstream_tx_id=_maybe_int,
+        station_tx_id=_maybe, upstream_tx_id=_maybe_int, token_fingerprint=_maybe,
         other_upstream_ids=st.lists(st.integers(), max_size=3).map(tuple), token=_maybe, group=_maybe,
         state=st.sampled_from(TransactionState), status=_maybe, status_reason=_maybe, late_status=_maybe,
         deauthorized=st.booleans(), started=_text, meter_start_wh=_maybe_int, ended=_maybe, meter_stop_wh=_maybe_int,
@@ -75,7 +81,18 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
     LatestMessage: st.builds(
         LatestMessage, station=_station, slot=_text, dialect=_text, action=_text, payload=st.binary(max_size=30)
     ),
-    TokenRecord: st.builds(TokenRecord, token=_text, status=_text, group=_maybe, expiry=_maybe, seen=_moment),
+    TokenRecord: st.builds(
+        TokenRecord, token=_text, status=_text, group=_maybe, expiry=_maybe, seen=_moment, used=_moment,
+        station=st.none() | _station, evses=st.lists(_int64, max_size=3).map(tuple),
+    ),
+    LocalList: st.builds(LocalList, digest=_text, entries=st.binary(max_size=30)),
+    StationAuthorization: st.builds(
+        StationAuthorization, station=_station, version=_maybe_int, digest=_maybe, given=st.none() | _moment,
+        held_version=_maybe_int, held_digest=_maybe, cache_cleared=st.none() | _moment, clear_due=st.booleans(),
+    ),
+    Reservation: st.builds(
+        Reservation, station=_station, id=_int64, evse=_maybe_int, token=_text, group=_maybe, until=_moment
+    ),
     RemoteStart: st.builds(RemoteStart, station=_station, token=_text, until=_moment),
     Counter: st.builds(Counter, name=_text, value=_int64),
 }  # fmt: skip
@@ -97,8 +114,8 @@ def _fresh() -> closing[sqlite3.Connection]:
     return closing(opened)
 
 
-def _write(connection: sqlite3.Connection, *changes: Put | Drop) -> None:
-    for sql, parameters in tables.statements(changes):
+def _write(connection: sqlite3.Connection, *changes: Change) -> None:
+    for sql, parameters in tables.batches(tables.statements(changes)):
         connection.execute(sql, parameters)
 
 
@@ -116,9 +133,8 @@ def test_what_is_put_is_read(kind: type[Any]) -> None:
             _write(connection, Put(record))
             read = tables.read(connection)
             assert read == [record]
-            assert [type(getattr(read[0], f.name)) for f in fields(kind)] == [
-                type(getattr(record, f.name)) for f in fields(kind)
-            ]
+            names = getattr(kind, "__struct_fields__", None) or [field.name for field in fields(kind)]
+            assert [type(getattr(read[0], name)) for name in names] == [type(getattr(record, name)) for name in names]
             _write(connection, Drop(record))
             assert tables.read(connection) == []
 
@@ -143,7 +159,7 @@ def _identity(record: Any) -> tuple[Any, ...]:
     names = {
         Transaction: ("key",), OutboxRow: ("id",), UnknownOutcome: ("row",), StationRecord: ("id",),
         LatestMessage: ("station", "slot"), TokenRecord: ("token",), RemoteStart: ("station", "token"),
-        Counter: ("name",),
+        Counter: ("name",), LocalList: ("digest",), StationAuthorization: ("station",), Reservation: ("station", "id"),
     }[type(record)]  # fmt: skip
     return (type(record), *(getattr(record, name) for name in names))
 
@@ -156,7 +172,7 @@ def test_a_record_is_found_under_its_exact_key(connection: sqlite3.Connection) -
 
 
 def test_transactions_come_before_rows_and_both_in_order(connection: sqlite3.Connection) -> None:
-    rows = [replace(ROW, id=RowId(number)) for number in (10, 9, 2, 100)]
+    rows = [replaced(ROW, id=RowId(number)) for number in (10, 9, 2, 100)]
     transactions = [replace(TRANSACTION, key=TransactionKey(number)) for number in (10, 9, 2, 100)]
     _write(connection, *map(Put, rows), *map(Put, transactions))
     read = tables.read(connection)
@@ -168,7 +184,7 @@ def test_transactions_come_before_rows_and_both_in_order(connection: sqlite3.Con
 
 def test_a_moment_of_another_zone_is_the_same_moment(connection: sqlite3.Connection) -> None:
     east = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
-    _write(connection, Put(replace(ROW, received=east)))
+    _write(connection, Put(replaced(ROW, received=east)))
     [read] = tables.read(connection)
     assert isinstance(read, OutboxRow)
     assert read.received == NOW
@@ -210,3 +226,20 @@ def test_the_csms_s_interval_never_makes_a_commit_fail(connection: sqlite3.Conne
     assert answer is not None
     _write(connection, Put(StationRecord(StationId("CP"), was_accepted=True, interval_s=answer.interval_s)))
     assert tables.read(connection) != []
+
+
+def test_a_delivered_row_loses_its_payload_and_nothing_else() -> None:
+    with _fresh() as connection:
+        _write(connection, Put(ROW), Delivered(ROW), Put(replaced(ROW, id=RowId(77))))
+        assert tables.read(connection) == [Delivered(ROW).outcome, replaced(ROW, id=RowId(77))]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 100))
+def test_many_records_take_few_statements(count: int) -> None:
+    changes = [change for n in range(count) for change in (Put(replaced(ROW, id=RowId(n))), Drop(Counter(f"{n}", 0)))]
+    with _fresh() as connection:
+        _write(connection, *changes)
+        assert len(tables.read(connection)) == count
+    inserts = [sql for sql, _ in tables.batches(tables.statements(changes)) if sql.startswith("INSERT")]
+    assert len(inserts) <= count // tables.MOST + 5

@@ -9,7 +9,7 @@ from gateway.errors import ConnectError
 from gateway.model.ids import StationId
 from gateway.model.records import RowState
 from gateway.ports import LinkState
-from gateway.site import SiteOptions
+from gateway.site_options import SiteOptions
 from gateway.transport import Socket
 from tests.sim import loop
 from tests.sim.network import SimSocket

@@ -24,6 +24,7 @@ from gateway.rpc.frame import Call
 from gateway.rpc.session import Answered, Priority, Silence, Unanswered
 from gateway.transport import Socket
 from gateway.uplink.link import Link, LinkOptions, WebSocketConnector, basic_auth
+from tests.inbox import Inbox
 from tests.sim import loop
 from tests.sim.network import SimSocket, Weather, pair
 
@@ -254,8 +255,9 @@ async def test_a_private_authority_is_trusted_where_it_is_configured(authority: 
     async with _Csms().running(_server_context(made, "127.0.0.1", "localhost")) as csms:
         for host in ("127.0.0.1", "localhost"):
             socket = await _connect(f"wss://{host}:{csms.port}", ca_file=path, password=b"x")
-            await socket.send(b"[]")
-            assert await socket.receive() == b"[]"
+            inbox = Inbox(socket)
+            socket.send(b"[]")
+            assert await inbox.receive() == b"[]"
             await socket.close()
 
 
@@ -308,7 +310,8 @@ async def test_a_closed_socket_says_how_it_was_closed(csms: _Csms) -> None:
     socket = await _connect(f"ws://127.0.0.1:{csms.port}")
     await socket.close(1000, "enough")
     await socket.close()
-    for use in (socket.receive(), socket.send(b"[]"), socket.ping()):
+    socket.send(b"[]")
+    for use in (Inbox(socket).receive(), socket.ping()):
         with pytest.raises(SocketClosed) as caught:
             await use
         assert caught.value.code == 1000
@@ -320,7 +323,7 @@ async def test_an_aborted_socket_is_gone_at_once(csms: _Csms) -> None:
     socket.abort()
     with pytest.raises(SocketClosed) as caught:
         async with asyncio.timeout(LIMIT_S):
-            await socket.receive()
+            await Inbox(socket).receive()
     assert caught.value.code == 1006
 
 
@@ -363,8 +366,8 @@ def test_commands_are_handled_side_by_side() -> None:
         return b'{"was":"%b"}' % call.action.encode()
 
     async def script(link: Link, csms: SimSocket) -> None:
-        await csms.send(b'[2,"1","Slow",{}]')
-        await csms.send(b'[2,"2","Quick",{}]')
+        csms.send(b'[2,"1","Slow",{}]')
+        csms.send(b'[2,"2","Quick",{}]')
         assert await _next(csms) == [3, "2", {"was": "Quick"}]
         gate.set()
         assert await _next(csms) == [3, "1", {"was": "Slow"}]
@@ -379,9 +382,9 @@ def test_a_refused_command_and_a_failing_one_are_answered() -> None:
         raise RuntimeError("our own fault, with secrets in its text")
 
     async def script(link: Link, csms: SimSocket) -> None:
-        await csms.send(b'[2,"1","Refused",{}]')
+        csms.send(b'[2,"1","Refused",{}]')
         assert await _next(csms) == [4, "1", "NotSupported", "not here", {"a": 1}]
-        await csms.send(b'[2,"2","Fails",{}]')
+        csms.send(b'[2,"2","Fails",{}]')
         answered = await _next(csms)
         assert answered[:3] == [4, "2", "InternalError"]
         assert "secrets" not in answered[3]
@@ -401,8 +404,8 @@ def test_a_link_that_falls_ends_what_its_commands_were_doing() -> None:
         return b"{}"
 
     async def script(link: Link, csms: SimSocket) -> None:
-        await csms.send(b'[2,"1","A",{}]')
-        await csms.send(b'[2,"2","B",{}]')
+        csms.send(b'[2,"1","A",{}]')
+        csms.send(b'[2,"2","B",{}]')
         await asyncio.sleep(1)
 
     assert "1006" in _with_link(script, answer)
@@ -424,7 +427,7 @@ def test_a_call_that_is_never_answered_cycles_the_socket() -> None:
 def test_anything_that_arrives_ends_the_suspicion(sign_of_life: bytes) -> None:
     async def script(link: Link, csms: SimSocket) -> None:
         link.is_suspect = True
-        await csms.send(sign_of_life)
+        csms.send(sign_of_life)
         await asyncio.sleep(1)
         assert not link.is_suspect
 
@@ -435,7 +438,7 @@ def test_a_question_goes_up_and_its_answer_comes_down() -> None:
     async def script(link: Link, csms: SimSocket) -> None:
         asking = asyncio.create_task(link.pump.call("a", "Heartbeat", b"{}", priority=Priority.STATUS, timeout_s=30))
         assert await _next(csms) == [2, "a", "Heartbeat", {}]
-        await csms.send(b'[3,"a",{"currentTime":"x"}]')
+        csms.send(b'[3,"a",{"currentTime":"x"}]')
         assert await asking == Answered(b'{"currentTime":"x"}')
 
     _with_link(script, _never)

@@ -13,7 +13,7 @@ from gateway.demo.history import Closed
 from gateway.model.ids import StationId
 from gateway.ports import LinkState
 from gateway.rpc.session import Priority, Silence, Unanswered
-from gateway.site import SiteOptions
+from gateway.site_options import SiteOptions
 from tests.sim.peer import NoAnswer
 from tests.uplink.link_world import CP, GRACE_S, LinkWorld, booked_offline, now, play, until
 
@@ -221,7 +221,7 @@ def test_a_call_without_a_link_is_not_connected(tmp_path: Path) -> None:
         heard: list[Any] = []
         uplink, nobody = world.assembly.site.uplink, StationId("nobody")
         outcome = await uplink.call(nobody, "m", "Heartbeat", b"{}", priority=Priority.STATUS)
-        await uplink.post(nobody, "m", "Heartbeat", b"{}", priority=Priority.STATUS, on_done=heard.append)
+        uplink.post(nobody, "m", "Heartbeat", b"{}", priority=Priority.STATUS, on_done=heard.append)
         assert outcome == Unanswered(Silence.NOT_CONNECTED, was_sent=False)
         assert heard == [outcome]
 

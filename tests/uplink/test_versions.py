@@ -8,7 +8,8 @@ import pytest
 
 from gateway.clock import Clock
 from gateway.model.ids import StationId
-from gateway.site import Site, SiteOptions
+from gateway.site import Site
+from gateway.site_options import SiteOptions
 from gateway.uplink.per_station import PerStation, PerStationOptions
 from tests.sim.world import World
 from tests.uplink.link_world import CP, LinkWorld, booked_offline, now, play, until

@@ -1,0 +1,1 @@
+"""Keeps the meters' drivers alive and turns what they read into what can be relied on."""
