@@ -145,6 +145,8 @@ class Urgency(IntEnum):
     LOWER = 3
     """Room for others; nothing is over its limit."""
     RAISE = 4
+    WAKE = 5
+    """A moment at 0 A, for a car that did not begin to draw after a pause."""
 
 
 class Write(NamedTuple):
@@ -176,6 +178,8 @@ class Remedy(StrEnum):
 
 class AlarmKind(StrEnum):
     METER_BLIND = "meter-blind"
+    METER_DOUBTED = "meter-doubted"
+    """The chargers draw more than their circuit's meter sees: reversed, on other phases, or there is a generator."""
     DISOBEDIENT = "disobedient"
     OVERLOAD = "overload"
     BACKGROUND = "background-over-worst-case"

@@ -31,7 +31,8 @@ class CircuitNode:
     `background_a`: the most that loads other than chargers draw directly here, those of sub-circuits not counted;
     None is unknown, and counts as the whole limit.
     `metered`: the flow into this circuit is measured. `overload`: the multiple of the limit that its fuse bears for an
-    hour (D9's k).
+    hour (D9's k). `generates`: something below may feed in (PV, a battery), so that the chargers may draw more than
+    flows in.
     """
 
     id: str
@@ -42,6 +43,7 @@ class CircuitNode:
     limit_w: float | None = None
     imbalance_a: float | None = None
     overload: float = 1.13
+    generates: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ at least): a car that stopped a moment ago must not look like a load that went a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from gateway.model.balance import Background, CircuitReading, Rung, SiteFacts
@@ -15,6 +16,9 @@ from gateway.smartcharging.circuits import SiteTree, added, higher
 from gateway.smartcharging.ladder import SLOW_INTERVAL_S, USELESS_INTERVAL_S, rung_of
 
 FALL_S = 60.0
+SHORT_A, SHORT_PART, SHORT_S = 2.0, 0.1, 15.0
+"""By how much a meter may see less than the chargers say, and for how long after they all have said so."""
+DOUBT_S = 600.0
 READING_LIVES_S = 120.0
 """An older charger reading is not subtracted: the car's current then counts as background, which is safe."""
 
@@ -28,6 +32,38 @@ class Draw(NamedTuple):
     ramping: Amps = NO_AMPS
 
 
+class Doubt(NamedTuple):
+    """Since when a meter sees less than the chargers below it draw (nothing may feed in there), and since when it is
+    plausible again. `until`: it is not believed before."""
+
+    short_since: float | None = None
+    fine_since: float | None = None
+    until: float = -inf
+
+    def observe(self, reading: CircuitReading, draw: Draw) -> "Doubt":
+        short = any(
+            flow < drawn - max(SHORT_A, SHORT_PART * drawn)
+            for flow, drawn in zip(reading.current_a, draw.drawn, strict=True)
+        )
+        at, since, fine = reading.at, self.short_since, self.fine_since
+        if short:
+            since = at if since is None else since
+            is_proved = at - since >= min(draw.oldest_s, READING_LIVES_S) + SHORT_S
+            return Doubt(since, None, at + DOUBT_S if is_proved else self.until)
+        if since is None:
+            return self
+        fine = at if fine is None else fine
+        return Doubt(None, None, self.until) if at - fine >= SHORT_S else Doubt(since, fine, self.until)
+
+    def rung(self, now: float) -> Rung:
+        if now < self.until:
+            return Rung.BLIND
+        return Rung.NORMAL if self.short_since is None else Rung.LATE
+
+
+NO_DOUBT = Doubt()
+
+
 class Sample(NamedTuple):
     at: float
     amps: Amps
@@ -38,6 +74,7 @@ class Metered:
     """The last minute or two of one metered circuit."""
 
     samples: tuple[Sample, ...] = ()
+    doubt: Doubt = NO_DOUBT
 
     @property
     def amps(self) -> Amps:
@@ -47,8 +84,8 @@ class Metered:
             most = higher(most, sample.amps)
         return most
 
-    def observe(self, reading: CircuitReading, draw: Draw, limit: Amps) -> "Metered":
-        """Take a reading that is newer than the last."""
+    def observe(self, reading: CircuitReading, draw: Draw, limit: Amps, *, generates: bool = False) -> "Metered":
+        """Take a reading that is newer than the last. `generates`: less than the chargers draw may flow in."""
         if self.samples and reading.at <= self.samples[-1].at:
             return self
         seen = [max(0.0, flow - drawn) for flow, drawn in zip(reading.current_a, draw.drawn, strict=True)]
@@ -59,16 +96,18 @@ class Metered:
                     seen[phase] = max(min(seen[phase], before[phase]), seen[phase] - draw.ramping[phase])
         oldest = reading.at - max(FALL_S, min(draw.oldest_s, READING_LIVES_S))
         kept = [sample for sample in self.samples if sample.at >= oldest]
-        return Metered((*kept, Sample(reading.at, (seen[0], seen[1], seen[2]))))
+        doubt = self.doubt if generates else self.doubt.observe(reading, draw)
+        return Metered((*kept, Sample(reading.at, (seen[0], seen[1], seen[2]))), doubt)
 
 
-def rungs_of(tree: SiteTree, facts: SiteFacts, now: float) -> tuple[Rung, ...]:
+def rungs_of(tree: SiteTree, facts: SiteFacts, metered: Mapping[str, Metered], now: float) -> tuple[Rung, ...]:
     """Per circuit. One without a meter of its own is as well known as the worst circuit below it."""
     rungs = [Rung.NORMAL] * len(tree.circuits)
     for index in reversed(range(len(tree.circuits))):
         node = tree.circuits[index]
         if node.metered:
-            rungs[index] = rung_of(facts.readings.get(node.id), now)
+            doubt = metered[node.id].doubt.rung(now) if node.id in metered else Rung.NORMAL
+            rungs[index] = max(rung_of(facts.readings.get(node.id), now), doubt)
         elif children := tree.children[index]:
             rungs[index] = max(rungs[child] for child in children)
     return tuple(rungs)

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from gateway.model.balance import Answer, Outcome
 
-LEASE_SLACK_S = 15.0
-"""How much later than planned a lease may end: the call's delay, the station's timer, its latency."""
+CLOCK_SLACK_S = 10.0
+"""How much later than planned a lease may end by the station's clock. A late call is no reason: its second period
+begins at a moment of the clock, or so long after the transaction's start."""
 ANSWER_S = 35.0
 """A write without an answer is given up after this; what it said may hold all the same."""
 
@@ -30,6 +31,11 @@ class Sent(NamedTuple):
 
 Book = tuple[Sent, ...]
 """Oldest first. Empty: the fallback holds, and nothing else."""
+
+
+def slack_s(latency_s: float) -> float:
+    """How much later than planned a lease's current is certainly down."""
+    return CLOCK_SLACK_S + latency_s
 
 
 def settle(book: Book, outcomes: Sequence[Outcome], *, now: float, latency_s: float, proven: bool) -> Book:

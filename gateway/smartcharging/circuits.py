@@ -79,6 +79,8 @@ def _connector_mistakes(circuits: set[str], connectors: Sequence[ConnectorSpec])
             yield f"connector {spec.key}: 0 < min_a <= max_a and 0 < step_a do not hold"
         if spec.fallback_a is not None and 0 < spec.fallback_a < spec.min_a:
             yield f"connector {spec.key}: a fallback is 0 or at least min_a ({spec.min_a:g} A)"
+        if spec.fallback_a == 0 and not spec.pausable:
+            yield f"connector {spec.key}: it does not obey 0 A, so that its fallback is no less than min_a"
         if spec.fallback_a is not None and not 0 <= spec.fallback_a <= spec.max_a:
             yield f"connector {spec.key}: fallback_a is not between 0 and max_a ({spec.max_a:g} A)"
 

@@ -72,8 +72,8 @@ def decide(tree: SiteTree, facts: SiteFacts, state: State, policy: Policy, now: 
     """Every Write returned counts as sent: one that could not be sent comes back as an Outcome."""
     views = survey(tree, facts, state.connectors, state.turns, now=now, is_starting=not state.start_over)
     is_starting = not state.start_over and _is_starting(views, state, now)
-    rungs = rungs_of(tree, facts, now)
     metered = read_meters(tree, facts, state.metered, views, now)
+    rungs = rungs_of(tree, facts, metered, now)
     backgrounds = backgrounds_of(tree, facts, metered, rungs)
     overloads = watch_overloads(tree, facts, state.overloads, rungs, now)
     room = room_of(tree, views, backgrounds, facts.caps, policy.voltage_v)
@@ -97,13 +97,13 @@ def decide(tree: SiteTree, facts: SiteFacts, state: State, policy: Policy, now: 
         overloads=overloads,
         start_over=not is_starting,
     )
-    ahead = [at for at in changes_ahead(facts, views, overloads, now) if at > now]
+    ahead = [at for at in changes_ahead(facts, views, overloads, metered, now) if at > now]
     return Decision(
         writes=shaped.writes,
         shares=tuple(_shares(views, cases, shaped)),
         views=tuple(views),
         backgrounds=backgrounds,
-        alarms=tuple(alarms_of(tree, views, backgrounds, overloads)),
+        alarms=tuple(alarms_of(tree, views, backgrounds, overloads, metered=metered, now=now)),
         ceilings=_lowered_ceilings(views),
         wake_at=min([shaped.again_at, now + LATEST_S, *ahead]),
         state=carried,

@@ -32,17 +32,19 @@ class Choice(NamedTuple):
 def choose(circuits: Iterable[CircuitNode], connectors: Sequence[ConnectorSpec]) -> Choice:
     """Give every connector its minimum; where not all fit, some, and the rest 0 A.
 
-    Fallbacks that an installer asked for are kept as they are; then higher classes go first, then the order given.
+    Fallbacks that an installer asked for are kept as they are, and who does not obey 0 A has its minimum; then higher
+    classes go first, then the order given.
     A fallback flows whatever is written, so that those who have one never make room for those who have none: no more
     get one than leaves the others a turn as soon as if nobody had. Raise ValueError if the circuits are no tree.
     """
     bare = compile_tree(circuits, connectors, {spec.key: 0.0 for spec in connectors})
     used = [load for worst in bare.worst for load in worst]
     chosen: dict[ConnectorKey, float] = {}
-    for spec in sorted(bare.connectors, key=lambda spec: (spec.fallback_a is None, -spec.rank)):
+    for spec in sorted(bare.connectors, key=lambda spec: (spec.fallback_a is None and spec.pausable, -spec.rank)):
         wanted = spec.min_a if spec.fallback_a is None else spec.fallback_a
         rows = bare.rows(spec.circuit, spec.phases)
-        if spec.fallback_a is None and any(used[row] + wanted > bare.limit(row) + EPSILON_A for row in rows):
+        is_free = spec.fallback_a is None and spec.pausable
+        if is_free and any(used[row] + wanted > bare.limit(row) + EPSILON_A for row in rows):
             wanted = 0.0
         chosen[spec.key] = wanted
         for row in rows:
@@ -57,7 +59,7 @@ def _leave_turns(tree: SiteTree, chosen: dict[ConnectorKey, float]) -> None:
     for index in range(len(tree.circuits)):
         for phase in range(3):
             here = [key for key in chosen if key in tree.below[index] and phase in tree.specs[key].phases]
-            free = [key for key in here if tree.specs[key].fallback_a is None]
+            free = [key for key in here if tree.specs[key].fallback_a is None and tree.specs[key].pausable]
             room = tree.circuits[index].limit_a[phase] - tree.worst[index][phase]
             for key in reversed(free):
                 if _turns_come(tree, chosen, here, room):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gateway.model.balance import Policy, Urgency, Write
 from gateway.model.ids import StationId
 from gateway.model.site_tree import Binding, ConnectorKey, Why
-from gateway.smartcharging.book import LEASE_SLACK_S, Sent, is_pending, most_a
+from gateway.smartcharging.book import Sent, is_pending, most_a, slack_s
 from gateway.smartcharging.claims import EPSILON_A, Claim, Planned, distance, step_down
 from gateway.smartcharging.pace import RETRY_S
 from gateway.smartcharging.reserve import Room
@@ -23,6 +23,8 @@ CUT_RETRY_S = 2.0
 OVER_A = 1e-3
 LOWER_BANDS = 2.0
 """Dead bands that a step down for others' sake has to be worth."""
+NUDGE_AFTER_S = (60.0, 120.0)
+"""A car that does not draw so long after a pause is sent back to 0 A for a moment: some wake only by the edge."""
 RENEW_PART = 2 / 3
 """A lease is renewed after this part of it."""
 
@@ -212,11 +214,31 @@ class Shaper:
         pace = memory.pace.with_room(case.planned.amps, self.now) if room else memory.pace.without_room()
         if pace is not memory.pace:
             memory = memory._replace(pace=pace)
+        if memory.nudges and view.set_a == 0 and case.planned.amps == 0:
+            memory = memory._replace(nudges=0)
         self.memories[view.key] = memory
+        if self._nudge_due(view):
+            woken = view._replace(memory=memory._replace(nudges=memory.nudges + 1))
+            return self._write(case._replace(view=woken), 0.0, view.set_phases, Urgency.WAKE)
         due = self._renew_at(case)
         if self.now < due:
             return self._wait(due)
         return self._write(case._replace(view=view._replace(memory=memory)), view.set_a, view.set_phases, Urgency.RENEW)
+
+    def _nudge_due(self, view: View) -> bool:
+        """A car that drew before the pause, was offered current again, and has not begun to draw."""
+        memory, now = view.memory, self.now
+        resumed, drew = memory.resumed_at, memory.seen.drew_at
+        if resumed is None or drew is None or drew > resumed or memory.nudges >= len(NUDGE_AFTER_S):
+            return False
+        if view.set_a <= 0 or is_pending(memory.book) or not view.spec.pausable or not view.facts.wants:
+            return False
+        due = resumed + NUDGE_AFTER_S[memory.nudges]
+        if now < due:
+            self._wait(due)
+            return False
+        is_fresh = view.facts.measured_a is not None and view.facts.measured_at >= memory.pace.raised_at
+        return is_fresh and now >= memory.pace.next_token(now, self.policy.writes_per_h)
 
     def _renewal_due(self, case: Case) -> bool:
         return self.now >= self._renew_at(case)
@@ -249,7 +271,9 @@ class Shaper:
         self.sequence += 1
         memory, spec = view.memory, view.spec
         is_up = amps > view.set_a + EPSILON_A or phases > view.set_phases
-        ends = now + spec.lease_s + LEASE_SLACK_S if view.proven else None
+        if amps == 0 and urgency not in (Urgency.WAKE, Urgency.RENEW):
+            memory = memory._replace(nudges=0)
+        ends = now + spec.lease_s + slack_s(spec.latency_s) if view.proven else None
         sent = Sent(self.sequence, amps, phases if phases < len(view.phases) else len(spec.phases), now, ends)
         ceiling = None
         if not view.proven and amps > max(memory.ceiling_a, view.fallback_a) + EPSILON_A:
@@ -262,7 +286,7 @@ class Shaper:
         self.memories[view.key] = memory._replace(
             book=(*memory.book, sent),
             pace=memory.pace.wrote(now, self.policy.writes_per_h, raised=is_up),
-            resumed_at=now if view.set_a == 0 and amps > 0 else memory.resumed_at,
+            resumed_at=now if view.set_a == 0 and amps > 0 and not memory.nudges else memory.resumed_at,
             switched_at=now if amps > 0 and phases != view.set_phases else memory.switched_at,
             ceiling_a=memory.ceiling_a if ceiling is None else ceiling,
         )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gateway.model.balance import Answer, ConnectorFacts, Hold, Outcome, SiteFacts, Write
 from gateway.model.site_tree import Amps, ConnectorKey, ConnectorSpec
-from gateway.smartcharging.book import LEASE_SLACK_S, Book, Sent, most_a, set_a, set_phases, settle
+from gateway.smartcharging.book import Book, Sent, most_a, set_a, set_phases, settle, slack_s
 from gateway.smartcharging.circuits import SiteTree, on_grid
 from gateway.smartcharging.draws import Seen, observe
 from gateway.smartcharging.ladder import Disobedience
@@ -25,8 +25,8 @@ class Memory(NamedTuple):
     """What is carried of one connector. `heard`: it has accepted a value since the gateway's start.
 
     `counted_since`: since when it has an EV or is unreachable. `resumed_at`, `switched_at`: last step up from 0 A, last
-    change between one and three phases. `lowered_at`: when a step down was last known to be done. `ceiling_a`: the
-    ceiling stored for an unproven one.
+    change between one and three phases. `nudges`: moments at 0 A since then, to wake the car. `lowered_at`: when a step
+    down was last known to be done. `ceiling_a`: the ceiling stored for an unproven one.
     """
 
     transaction: object = None
@@ -37,6 +37,7 @@ class Memory(NamedTuple):
     heard: bool = False
     counted_since: float | None = None
     resumed_at: float | None = None
+    nudges: int = 0
     switched_at: float = NEVER
     lowered_at: float = NEVER
     ceiling_a: float = 0.0
@@ -110,14 +111,16 @@ def _first_seen(
     """After a start, a running transaction may hold what an earlier life of the gateway gave it."""
     ceiling = fact.ceiling_a or 0.0
     memory = Memory(transaction=fact.transaction, pace=Pace(at=now), ceiling_a=ceiling)
-    if not is_starting or (fact.transaction is None and fact.reachable):
+    if fact.transaction is None and fact.reachable:
+        return memory
+    if not is_starting and fact.adopted_a is None:
         return memory
     measured = max(fact.measured_a) if fact.measured_a else 0.0
     adopted = max(fallback_a, measured) if fact.adopted_a is None else fact.adopted_a
     may_hold = adopted
     if not _is_proven(spec, fact):
         may_hold = max(adopted, spec.max_a if fact.ceiling_a is None else ceiling)
-    ends = now + spec.lease_s + LEASE_SLACK_S if _is_proven(spec, fact) else None
+    ends = now + spec.lease_s + slack_s(spec.latency_s) if _is_proven(spec, fact) else None
     past = Sent(0, may_hold, len(spec.phases), now, ends, given_up=True)
     return memory._replace(book=(past, past._replace(amps=adopted)))
 
@@ -212,7 +215,7 @@ def _view(
         set_a(book, fallback_a),
         set_phases(book, count),
         hold,
-        (floor,) * count if proven else static,
+        (floor,) * count if proven and memory.disobedience.remedy is None else hold,
         fact.reachable and fact.managed and fact.has_ev and fact.transaction is not None,
         since is not None,
         since is not None and now - since < FRESH_S,

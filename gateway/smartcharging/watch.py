@@ -34,8 +34,9 @@ def read_meters(
     draws = _draws(tree, views, new, now)
     result = dict(before)
     for circuit, reading in new.items():
-        limit = tree.circuits[tree.index[circuit]].limit_a
-        result[circuit] = before.get(circuit, Metered()).observe(reading, draws.get(circuit, Draw()), limit)
+        node, draw = tree.circuits[tree.index[circuit]], draws.get(circuit, Draw())
+        so_far = before.get(circuit, Metered())
+        result[circuit] = so_far.observe(reading, draw, node.limit_a, generates=node.generates)
     return result
 
 
@@ -112,11 +113,18 @@ def shed(
 
 
 def alarms_of(
-    tree: SiteTree, views: Iterable[View], backgrounds: Sequence[Background], overloads: Mapping[str, Overload]
+    tree: SiteTree,
+    views: Iterable[View],
+    backgrounds: Sequence[Background],
+    overloads: Mapping[str, Overload],
+    *,
+    metered: Mapping[str, Metered],
+    now: float,
 ) -> Iterator[Alarm]:
     for node, background in zip(tree.circuits, backgrounds, strict=True):
         if node.metered and background.rung is Rung.BLIND:
-            yield Alarm(AlarmKind.METER_BLIND, node.id)
+            is_doubted = node.id in metered and metered[node.id].doubt.rung(now) is Rung.BLIND
+            yield Alarm(AlarmKind.METER_DOUBTED if is_doubted else AlarmKind.METER_BLIND, node.id)
         if any(now > worst + BACKGROUND_OVER_A for now, worst in zip(background.now, background.worst, strict=True)):
             yield Alarm(AlarmKind.BACKGROUND, node.id)
         if overloads.get(node.id, Overload()).shed:
@@ -129,11 +137,17 @@ def alarms_of(
 
 
 def changes_ahead(
-    facts: SiteFacts, views: Iterable[View], overloads: Mapping[str, Overload], now: float
+    facts: SiteFacts,
+    views: Iterable[View],
+    overloads: Mapping[str, Overload],
+    metered: Mapping[str, Metered],
+    now: float,
 ) -> Iterator[float]:
     """Moments at which what is known means something else, even if nothing new comes."""
     for reading in facts.readings.values():
         yield next_rung_at(reading, now)
+    for one in metered.values():
+        yield one.doubt.until
     for overload in overloads.values():
         if overload.shed:
             yield overload.until

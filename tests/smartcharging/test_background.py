@@ -70,7 +70,7 @@ def test_rungs_decide_what_counts() -> None:
 
     def at(now: float, **more: Amps) -> tuple[float, float, Rung]:
         facts = SiteFacts(connectors=(), readings={"main": reading(12.0, 0.0)}, rises=dict(more))
-        main = backgrounds_of(tree, facts, metered, rungs_of(tree, facts, now))[0]
+        main = backgrounds_of(tree, facts, metered, rungs_of(tree, facts, metered, now))[0]
         return main.now[0], main.within_lease[0], main.rung
 
     assert at(1.0) == (12.0, 29.0, Rung.NORMAL), "without a record the worst case within a lease"
@@ -88,7 +88,7 @@ def test_a_slow_meter_needs_a_margin_and_a_very_slow_one_gives_no_room() -> None
         steps = {} if step is None else {"main": even(step)}
         facts = SiteFacts(connectors=(), readings={"main": reading(10.0, 0.0, interval_s)}, steps=steps)
         metered = {"main": Metered().observe(reading(10.0, 0.0), Draw(), LIMIT)}
-        return backgrounds_of(tree, facts, metered, rungs_of(tree, facts, 1.0))[0].now[0]
+        return backgrounds_of(tree, facts, metered, rungs_of(tree, facts, metered, 1.0))[0].now[0]
 
     assert (now_a(5.0, None), now_a(10.0, None), now_a(10.0, 6.0), now_a(30.0, 6.0)) == (10.0, 40.0, 16.0, 40.0)
 
@@ -104,9 +104,28 @@ def test_a_circuit_without_a_meter_adds_up_what_is_below_it() -> None:
     )
     metered = {"a": Metered().observe(reading(7.0, 0.0), Draw(), LIMIT)}
     facts = SiteFacts(connectors=(), readings={"a": reading(7.0, 0.0)})
-    rungs = rungs_of(tree, facts, 1.0)
+    rungs = rungs_of(tree, facts, metered, 1.0)
     found = backgrounds_of(tree, facts, metered, rungs)
     assert [background.now[0] for background in found] == [12.0, 7.0, 2.0]
     assert tree.worst[0] == even(25.0)
-    late = rungs_of(tree, facts, 5.0)
+    late = rungs_of(tree, facts, metered, 5.0)
     assert late == (Rung.LATE, Rung.LATE, Rung.NORMAL)
+
+
+def test_a_meter_that_sees_less_than_the_chargers_say_is_believed_no_more_until_it_was_right_for_long() -> None:
+    """First nothing is raised; once every charger has had time to say something else, it is as good as none."""
+    metered, drawn = Metered(), Draw(even(20.0), oldest_s=5.0)
+    found: dict[float, Rung] = {}
+    for second in range(700):
+        flow = -30.0 if 100 <= second < 130 else 30.0
+        metered = metered.observe(reading(flow, float(second)), drawn, LIMIT)
+        found[second] = metered.doubt.rung(float(second))
+    assert [at for at, rung in found.items() if rung != found.get(at - 1)] == [0, 100, 120]
+    assert (found[99], found[100], found[119], found[120]) == (Rung.NORMAL, Rung.LATE, Rung.LATE, Rung.BLIND)
+    assert metered.doubt.rung(728.0) is Rung.BLIND
+    assert metered.doubt.rung(730.0) is Rung.NORMAL
+
+
+def test_where_something_feeds_in_the_chargers_may_draw_more_than_flows_in() -> None:
+    metered = Metered().observe(reading(-30.0, 1.0), Draw(even(20.0)), LIMIT, generates=True)
+    assert metered.doubt.rung(1.0) is Rung.NORMAL

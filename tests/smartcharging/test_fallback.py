@@ -41,6 +41,16 @@ def test_as_many_get_their_minimum_as_leaves_the_others_their_turns(
     assert sorted(choice.tree.fallback_a.values()) == [0.0] * (count - with_fallback) + [6.0] * with_fallback
 
 
+def test_who_does_not_obey_0_amperes_has_its_minimum_or_the_site_is_refused() -> None:
+    stubborn = [ConnectorSpec(key=key(i), circuit="main", pausable=False) for i in range(2)]
+    node = CircuitNode(id="main", limit_a=even(12.0))
+    assert set(choose([node], stubborn).tree.fallback_a.values()) == {6.0}
+    assert not choose([node], stubborn).failures
+    assert choose([node], [*stubborn, ConnectorSpec(key=key(2), circuit="main", pausable=False)]).failures
+    zero = ConnectorSpec(key=key(0), circuit="main", pausable=False, fallback_a=0.0)
+    assert "does not obey 0 A" in mistakes_of([node], [zero])[0]
+
+
 def test_unknown_loads_behind_a_meter_leave_no_fallback_but_are_safe() -> None:
     node = CircuitNode(id="main", limit_a=even(63.0), background_a=None, metered=True)
     choice = choose([node], connectors(3))
