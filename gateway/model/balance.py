@@ -23,12 +23,14 @@ class Rung(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitReading:
-    """What flowed into a metered circuit, import positive. `trusted`: it passed the checks (not frozen, plausible)."""
+    """What flowed into a metered circuit, import positive. `suspect`: it may be wrong, so that nothing is raised by it.
+    `trusted` False: it is wrong, and as good as none."""
 
     current_a: Amps
     at: float
     interval_s: float = 1.0
     bad_in_a_row: int = 0
+    suspect: bool = False
     trusted: bool = True
 
 

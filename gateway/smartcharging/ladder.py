@@ -42,7 +42,7 @@ def rung_of(reading: CircuitReading | None, now: float) -> Rung:
         return Rung.BLIND
     if age > stale or reading.bad_in_a_row >= BAD_FRAMES:
         return Rung.STALE
-    return Rung.LATE if age > late else Rung.NORMAL
+    return Rung.LATE if age > late or reading.suspect else Rung.NORMAL
 
 
 def next_rung_at(reading: CircuitReading | None, now: float) -> float:

@@ -5,7 +5,7 @@ import random
 from gateway.model.balance import Background
 from gateway.model.site_tree import CircuitNode, ConnectorSpec, Mode
 from gateway.smartcharging.invariants import Breach, Invariant, breaches, live_sum
-from tests.smartcharging.plant import Plant, Weather, build, key
+from tests.smartcharging.rig import Plant, Weather, build, key
 
 ENOUGH_A = 0.01
 

@@ -2,7 +2,7 @@
 
 from gateway.model.balance import Answer, Outcome
 from gateway.smartcharging.book import ANSWER_S, Book, Sent, is_pending, most_a, set_a, set_phases, settle
-from tests.smartcharging.plant import key
+from tests.smartcharging.rig import key
 
 LATENCY_S = 5.0
 

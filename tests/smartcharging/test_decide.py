@@ -7,7 +7,7 @@ import pytest
 from gateway.model.balance import AlarmKind, ExternalCap, Policy, Share, Urgency
 from gateway.model.site_tree import Amps, Binding, CircuitNode, ConnectorSpec, Mode
 from gateway.smartcharging.decide import State
-from tests.smartcharging.plant import Plant, Station, build, key
+from tests.smartcharging.rig import Plant, Station, build, key
 from tests.smartcharging.scenes import judge
 
 

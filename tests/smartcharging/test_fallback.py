@@ -6,7 +6,7 @@ from gateway.model.site_tree import Amps, CircuitNode, ConnectorSpec
 from gateway.smartcharging.circuits import compile_tree, mistakes_of
 from gateway.smartcharging.external import guaranteed_power_w
 from gateway.smartcharging.fallback import choose, prove
-from tests.smartcharging.plant import key
+from tests.smartcharging.rig import key
 
 
 def even(amps: float) -> Amps:

@@ -6,7 +6,7 @@ from gateway.model.balance import Background, Hold
 from gateway.model.site_tree import NO_AMPS, Amps, CircuitNode, ConnectorSpec
 from gateway.smartcharging.circuits import compile_tree
 from gateway.smartcharging.invariants import breaches
-from tests.smartcharging.plant import key
+from tests.smartcharging.rig import key
 
 
 def even(amps: float) -> Amps:
