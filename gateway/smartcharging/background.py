@@ -71,18 +71,11 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """The last minute or two of one metered circuit."""
+    """The last minute or two of one metered circuit. `amps`: the background now, which is the most of the window."""
 
     samples: tuple[Sample, ...] = ()
     doubt: Doubt = NO_DOUBT
-
-    @property
-    def amps(self) -> Amps:
-        """The background now: the most of the window."""
-        most = NO_AMPS
-        for sample in self.samples:
-            most = higher(most, sample.amps)
-        return most
+    amps: Amps = NO_AMPS
 
     def observe(self, reading: CircuitReading, draw: Draw, limit: Amps, *, generates: bool = False) -> "Metered":
         """Take a reading that is newer than the last. `generates`: less than the chargers draw may flow in."""
@@ -96,8 +89,10 @@ class Metered:
                     seen[phase] = max(min(seen[phase], before[phase]), seen[phase] - draw.ramping[phase])
         oldest = reading.at - max(FALL_S, min(draw.oldest_s, READING_LIVES_S))
         kept = [sample for sample in self.samples if sample.at >= oldest]
+        kept.append(Sample(reading.at, (seen[0], seen[1], seen[2])))
+        first, second, third = map(max, zip(*(sample.amps for sample in kept), strict=True))
         doubt = self.doubt if generates else self.doubt.observe(reading, draw)
-        return Metered((*kept, Sample(reading.at, (seen[0], seen[1], seen[2]))), doubt)
+        return Metered(tuple(kept), doubt, (first, second, third))
 
 
 def rungs_of(tree: SiteTree, facts: SiteFacts, metered: Mapping[str, Metered], now: float) -> tuple[Rung, ...]:

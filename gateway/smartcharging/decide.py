@@ -21,7 +21,7 @@ from gateway.smartcharging.reserve import Room, room_of
 from gateway.smartcharging.shape import Case, Shaped, Shaper
 from gateway.smartcharging.survey import Memory, View, as_written, survey
 from gateway.smartcharging.turns import Received, Turn, accrued, moved
-from gateway.smartcharging.watch import alarms_of, changes_ahead, read_meters, shed, watch_overloads
+from gateway.smartcharging.watch import alarms_of, changes_ahead, read_meters, shed, squeezed, watch_overloads
 
 START_SLACK_S = 15.0
 RECEIVES_S = 120.0
@@ -78,7 +78,8 @@ def decide(tree: SiteTree, facts: SiteFacts, state: State, policy: Policy, now: 
     overloads = watch_overloads(tree, facts, state.overloads, rungs, now)
     room = room_of(tree, views, backgrounds, facts.caps, policy.voltage_v)
     deciding = [view for view in views if view.is_claim]
-    cut = shed(tree, ((view, rank_of(view, policy)) for view in deciding), overloads)
+    ranks = {view.key: rank_of(view, policy) for view in deciding}
+    cut = {**squeezed(tree, views, ranks, backgrounds), **shed(tree, deciding, ranks, overloads)}
     claims = claims_of(deciding, room, policy, now, cut)
     held_back = _held_back(tree, rungs, is_starting=is_starting)
     cases = [

@@ -97,8 +97,10 @@ def survey(
         key = spec.key
         fact = told.get(key) or ConnectorFacts(key=key, reachable=False, managed=False)
         memory = memories.get(key)
-        if memory is None:
-            memory = _first_seen(spec, fact, tree.fallback_a[key], now, is_starting=is_starting)
+        if memory is None or (fact.reachable and fact.transaction != memory.transaction):
+            is_new = is_starting and (memory is None or not memory.heard)
+            first = _first_seen(spec, fact, tree.fallback_a[key], now, is_starting=is_new)
+            memory = first if memory is None else _begun(memory, first, now)
         memory = _carried(memory, spec, fact, outcomes.get(key, ()), now)
         turn = turns.get(key) if fact.transaction == memory.transaction else None
         views.append(_view(spec, fact, memory, turn=turn, fallback_a=tree.fallback_a[key], now=now))
@@ -125,6 +127,18 @@ def _first_seen(
     return memory._replace(book=(past, past._replace(amps=adopted)))
 
 
+def _begun(memory: Memory, first: Memory, now: float) -> Memory:
+    """Another transaction: nothing of the last one holds. (One that began before the gateway did is new to it only, and
+    holds what it was given then.)"""
+    return first._replace(
+        pace=memory.pace._replace(room_since=None),
+        heard=memory.heard,
+        counted_since=memory.counted_since,
+        lowered_at=now,
+        ceiling_a=memory.ceiling_a,
+    )
+
+
 def _is_proven(spec: ConnectorSpec, fact: ConnectorFacts) -> bool:
     return fact.proven and spec.lease_s > 0
 
@@ -133,14 +147,6 @@ def _carried(
     memory: Memory, spec: ConnectorSpec, fact: ConnectorFacts, outcomes: Sequence[Outcome], now: float
 ) -> Memory:
     """Take in what happened since the last decision."""
-    if fact.reachable and fact.transaction != memory.transaction:
-        memory = Memory(
-            transaction=fact.transaction,
-            pace=memory.pace._replace(room_since=None),
-            heard=memory.heard,
-            counted_since=memory.counted_since,
-            lowered_at=now,
-        )
     before = memory
     if memory.book:
         book = settle(memory.book, outcomes, now=now, latency_s=spec.latency_s, proven=_is_proven(spec, fact))

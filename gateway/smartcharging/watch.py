@@ -94,22 +94,62 @@ def watch_overloads(
 
 
 def shed(
-    tree: SiteTree, ranked: Iterable[tuple[View, int]], overloads: Mapping[str, Overload]
+    tree: SiteTree, views: Iterable[View], ranks: Mapping[ConnectorKey, int], overloads: Mapping[str, Overload]
 ) -> Mapping[ConnectorKey, str]:
     """Connectors to be cut to 0 A, each with the circuit that is over: the lowest classes below it."""
     levels = {circuit: overload.shed for circuit, overload in overloads.items() if overload.shed}
     if not levels:
         return {}
-    below: dict[str, list[tuple[View, int]]] = {}
-    for view, rank in ranked:
+    below: dict[str, list[ConnectorKey]] = {}
+    for view in views:
         for index in tree.ancestors[tree.index[view.spec.circuit]]:
             if tree.circuits[index].id in levels:
-                below.setdefault(tree.circuits[index].id, []).append((view, rank))
+                below.setdefault(tree.circuits[index].id, []).append(view.key)
     cut: dict[ConnectorKey, str] = {}
-    for circuit, views in below.items():
-        classes = sorted({rank for _view, rank in views})[: levels[circuit]]
-        cut |= {view.key: circuit for view, rank in views if rank in classes}
+    for circuit, keys in below.items():
+        classes = sorted({ranks[key] for key in keys})[: levels[circuit]]
+        cut |= {key: circuit for key in keys if ranks[key] in classes}
     return cut
+
+
+def squeezed(
+    tree: SiteTree, views: Sequence[View], ranks: Mapping[ConnectorKey, int], backgrounds: Sequence[Background]
+) -> Mapping[ConnectorKey, str]:
+    """Connectors to be cut to 0 A because a circuit is full even with all the others at their fallback.
+
+    A station draws more than it was told, or the background more than its worst case: then the fallbacks of those that
+    obey 0 A are no reserve to be kept, but current to be had. The lowest classes go first.
+    """
+    is_odd = any(view.memory.disobedience.since is not None for view in views)
+    cut: dict[ConnectorKey, str] = {}
+    for index, background in enumerate(backgrounds):
+        if not is_odd and all(now <= worst for now, worst in zip(background.now, background.worst, strict=True)):
+            continue
+        node, keys = tree.circuits[index], set(tree.below[index])
+        here = [view for view in views if view.key in keys]
+        for phase in range(3):
+            least = {view.key: _least(view, phase) for view in here if phase in view.phases}
+            over = background.now[phase] + sum(least.values()) - node.limit_a[phase]
+            for view in sorted(here, key=lambda view: (ranks.get(view.key, 0), view.key)):
+                if over <= 0:
+                    break
+                if view.key in least and _can_be_cut(view):
+                    cut[view.key] = node.id
+                    over -= least[view.key]
+    return cut
+
+
+def _least(view: View, phase: int) -> float:
+    """What flows there if it is told to take no more than its fallback."""
+    if not view.counts:
+        return 0.0
+    if view.is_claim and view.memory.disobedience.since is None:
+        return view.fallback_a
+    return view.hold_a[view.phases.index(phase)]
+
+
+def _can_be_cut(view: View) -> bool:
+    return view.is_claim and view.spec.pausable and view.memory.disobedience.since is None
 
 
 def alarms_of(

@@ -24,8 +24,8 @@ def main(paths: tuple[Path, ...]) -> None:
         world = scenario.world
         writes = len(world.gateway.log)
         print(
-            f"{path.stem}: {scenario.seconds:g} s in {perf_counter() - began:.1f} s, {len(world.tree.connectors)} connectors, "
-            f"{world.gateway.decisions} decisions, {writes} writes"
+            f"{path.stem}: {scenario.seconds:g} s in {perf_counter() - began:.1f} s, "
+            f"{len(world.tree.connectors)} connectors, {world.gateway.decisions} decisions, {writes} writes"
         )
         for one in borne(world):
             print(f"  {one}")

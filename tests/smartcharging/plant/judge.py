@@ -41,14 +41,16 @@ def _hold(outlet: Outlet, now: float) -> Hold:
 
 def _backgrounds(world: "World") -> Iterator[Background]:
     for index, node in enumerate(world.tree.circuits):
-        within = world.most_background(node.id, world.longest_lease_s)
+        within = world.most_background(node.id, world.exposed_s())
         yield Background(world.background_of(node.id), within, world.tree.worst[index])
 
 
 def _beliefs(world: "World", decision: Decision) -> Iterator[str]:
+    """Of stations not heard since the start nothing is claimed, and nothing is raised."""
     believed = {hold.key: hold.load for hold in decision.holds()}
+    unheard = {view.key for view in decision.views if not view.memory.heard and not decision.state.start_over}
     for key, outlet in world.outlets.items():
-        if outlet.traits.deaf or outlet.transaction is None:
+        if outlet.traits.deaf or outlet.transaction is None or key in unheard:
             continue
         truth = outlet.on_grid(outlet.may_hold(world.now))
         for phase in range(3):

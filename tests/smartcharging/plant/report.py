@@ -24,7 +24,8 @@ class Borne:
         over = f"over it for {self.over_s:.1f} s, {self.longest_s:.1f} s without a break"
         return (
             f"{self.circuit}: limit {self.limit_a:g} A, worst {self.worst_a:.1f} A on L{self.phase} "
-            f"({100 * self.worst_a / self.limit_a:.0f} %), {over if self.over_s else 'never over it'}, heat {self.heat:.2f}"
+            f"({100 * self.worst_a / self.limit_a:.0f} %), {over if self.over_s else 'never over it'}, "
+            f"heat {self.heat:.2f}"
         )
 
 

@@ -21,6 +21,8 @@ from tests.smartcharging.plant.stations import Stations
 STEP_S = 0.1
 IDLE_S = 1.0
 """While there is no gateway, the truth is judged this often."""
+CLOCKS_S = 10.0
+"""By so much a station's clock may be off, and its lease end late."""
 STEP_PART = towards(STEP_S)
 
 
@@ -50,7 +52,7 @@ class World:
         self.longest_lease_s = max((outlet.spec.lease_s for outlet in self.outlets.values()), default=0.0)
         self.heap: list[tuple[float, int, Callable[[], None]]] = []
         self.order = count()
-        self.boundaries, self.die_at, self.restart_s = 0, 0, inf
+        self.boundaries, self.die_at, self.restart_s, self.died_at = 0, 0, inf, 0.0
         self.wrong: list[str] = []
         facts = {
             key: ConnectorFacts(key=key, proven=one.traits.proven, ceiling_a=one.fallback_a)
@@ -139,6 +141,12 @@ class World:
                 total = added(total, own(node.id))
         return total
 
+    def exposed_s(self) -> float:
+        """For how long leases may go on from now."""
+        if self.gateway.alive:
+            return self.longest_lease_s
+        return max(0.0, self.died_at + self.longest_lease_s + CLOCKS_S - self.now)
+
     def blur_a(self, circuit: str) -> float:
         """By how much the truth may be missed because the meter is off."""
         noise = max((meter.noise for meter in self.readings.meters.values()), default=0.0)
@@ -175,6 +183,7 @@ class World:
 
     def kill(self, restart_s: float = inf) -> None:
         self.gateway.die()
+        self.died_at = self.now
         self._watch_dead()
         if restart_s < inf:
             self.at(self.now + restart_s, self._restart)
