@@ -60,12 +60,20 @@ def _beliefs(world: "World", decision: Decision) -> Iterator[str]:
 
 
 def _raises(world: "World", decision: Decision) -> Iterator[str]:
-    written = {write.key: write.amps for write in decision.writes}
-    raised = [view for view in decision.views if written.get(view.key, 0.0) > max(view.hold_a) + ENOUGH_A]
-    if not raised:
+    written = {write.key: write for write in decision.writes}
+    raised = {
+        view.key: {
+            phase
+            for phase, held in zip(view.phases[: written[view.key].phases or 3], view.hold_a, strict=False)
+            if written[view.key].amps > held + ENOUGH_A
+        }
+        for view in decision.views
+        if view.key in written
+    }
+    if not any(raised.values()):
         return
     for breach in breaches(world.tree, decision.holds(), decision.backgrounds):
         below = world.tree.below[world.tree.index[breach.circuit]]
-        for view in raised:
-            if breach.invariant is Invariant.LIVE and view.key in below and breach.phase - 1 in view.phases:
-                yield f"{world.now:.2f} s: {view.key} is raised to {written[view.key]:g} A in {breach}"
+        for key, phases in raised.items():
+            if breach.invariant is Invariant.LIVE and key in below and breach.phase - 1 in phases:
+                yield f"{world.now:.2f} s: {key} is raised to {written[key].amps:g} A in {breach}"

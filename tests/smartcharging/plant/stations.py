@@ -30,7 +30,10 @@ class Stations:
             self._report_at(key, world.rng.uniform(0, outlet.traits.report_s))
 
     def plug(self, key: ConnectorKey, car: Car, *, starts_s: float = 2.0) -> None:
+        """Nothing happens where a car is plugged in already."""
         outlet = self.world.outlets[key]
+        if outlet.car is not None:
+            return
         outlet.car, outlet.plugged = car, outlet.plugged + 1
         plugged = outlet.plugged
         self._tell(key)
