@@ -22,7 +22,15 @@ def hold(
     reachable: bool = True,
     fresh: bool = False,
 ) -> Hold:
-    return Hold(key(number), even(amps), even(min(amps, 6.0)), even(amps if static is None else static), has_ev, reachable, fresh)
+    return Hold(
+        key(number),
+        even(amps),
+        even(min(amps, 6.0)),
+        even(amps if static is None else static),
+        has_ev,
+        reachable,
+        fresh,
+    )
 
 
 def judged(holds: list[Hold], background: Background) -> list[str]:
