@@ -5,6 +5,9 @@
   reserve is the two largest idle fallbacks.
 - Exposure (leases run on): background within one lease + what all may hold, idle ones too <= overload x limit.
 
+In the first and the last a fallback counts on all phases of its connector: the next car may use those that this one
+leaves.
+
 They judge what is sent and what may be held, so whoever knows better than the gateway (a simulator) can pass its own.
 """
 
@@ -48,10 +51,13 @@ def breaches(tree: SiteTree, holds: Iterable[Hold], backgrounds: Sequence[Backgr
         for phase in range(3):
             limit = node.limit_a[phase]
             sums = {
-                Invariant.STATIC: (background.worst[phase] + sum(hold.static[phase] for hold in below), limit),
+                Invariant.STATIC: (
+                    background.worst[phase] + sum(max(hold.static[phase], hold.fallback[phase]) for hold in below),
+                    limit,
+                ),
                 Invariant.LIVE: (background.now[phase] + live_sum(below, phase), limit),
                 Invariant.EXPOSURE: (
-                    background.within_lease[phase] + sum(hold.load[phase] for hold in below),
+                    background.within_lease[phase] + sum(max(hold.load[phase], hold.fallback[phase]) for hold in below),
                     node.overload * limit,
                 ),
             }

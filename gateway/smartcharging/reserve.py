@@ -136,6 +136,11 @@ def _reserves(tree: SiteTree, views: Sequence[View]) -> list[_Sums]:
                 at.live[phase] += hold
                 if len(view.phases) < 3:
                     at.uneven[phase] += hold
+        # Another car may use the phases that this one leaves, and begins with the fallback.
+        for phase in view.spec.phases[len(view.phases) :]:
+            for node in nodes:
+                sums[node].all[phase] += view.fallback_a
+                sums[node].static[phase] += view.fallback_a
     return sums
 
 

@@ -70,7 +70,7 @@ class View(NamedTuple):
         return Hold(
             key=self.facts.key,
             load=on_grid(self.hold_a, self.phases),
-            fallback=on_grid((self.fallback_a,) * len(self.phases), self.phases),
+            fallback=on_grid((self.fallback_a,) * len(self.spec.phases), self.spec.phases),
             static=on_grid(self.static_a, self.phases),
             has_ev=self.facts.has_ev,
             reachable=self.facts.reachable,

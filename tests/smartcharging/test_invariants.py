@@ -22,7 +22,15 @@ def hold(
     reachable: bool = True,
     fresh: bool = False,
 ) -> Hold:
-    return Hold(key(number), even(amps), even(6.0), even(amps if static is None else static), has_ev, reachable, fresh)
+    return Hold(
+        key(number),
+        even(amps),
+        even(min(amps, 6.0)),
+        even(amps if static is None else static),
+        has_ev,
+        reachable,
+        fresh,
+    )
 
 
 def judged(holds: list[Hold], background: Background) -> list[str]:
@@ -80,3 +88,13 @@ def test_every_circuit_above_is_judged() -> None:
     )
     found = breaches(tree, [hold(1, 20.0, static=0.0)], [Background(), Background()])
     assert {breach.circuit for breach in found} == {"main"}
+
+
+def test_a_fallback_counts_on_phases_that_the_car_does_not_use_unless_it_is_about_now() -> None:
+    tree = compile_tree([CircuitNode(id="main", limit_a=even(10.0))], [ConnectorSpec(key=key(1), circuit="main")])
+    one = Hold(key(1), (10.0, 0.0, 0.0), even(6.0), (6.0, 0.0, 0.0), has_ev=True, reachable=True)
+    background = Background(now=(0.0, 9.0, 0.0), within_lease=(0.0, 9.0, 0.0), worst=(0.0, 9.0, 0.0))
+    assert [str(breach) for breach in breaches(tree, [one], [background])] == [
+        "static main L2: 15.00 A > 10.00 A",
+        "exposure main L2: 15.00 A > 11.30 A",
+    ]

@@ -33,8 +33,8 @@ def wrong(world: "World", decision: Decision | None) -> Iterator[str]:
 def _hold(outlet: Outlet, now: float) -> Hold:
     """A deaf station holds all it has, which nobody can know: it is judged by its fallback, and by the breakers."""
     count = len(outlet.spec.phases) if outlet.car is None else min(outlet.car.phases, len(outlet.spec.phases))
-    fallback = outlet.on_grid([outlet.fallback_a] * count)
-    load = fallback if outlet.traits.deaf else outlet.on_grid(outlet.may_hold(now))
+    fallback = outlet.on_grid([outlet.fallback_a] * len(outlet.spec.phases))
+    load = outlet.on_grid([outlet.fallback_a] * count) if outlet.traits.deaf else outlet.on_grid(outlet.may_hold(now))
     is_proven = outlet.traits.proven and outlet.spec.lease_s > 0
     return Hold(outlet.spec.key, load, fallback, fallback if is_proven else load, has_ev=True, reachable=True)
 
