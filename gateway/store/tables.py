@@ -16,13 +16,18 @@ from msgspec import Struct
 from gateway.errors import DamagedError
 from gateway.model.records import (
     AuditEntry,
+    BackgroundRow,
+    CapRow,
     Change,
     ClockBase,
+    ConnectorRow,
     Counter,
     Drop,
     LatestMessage,
     LocalList,
     OutboxRow,
+    PriorityRow,
+    ProfileRow,
     Put,
     Record,
     RemoteStart,
@@ -149,6 +154,11 @@ TABLES: dict[type[Any], Table] = {
         Table(Setting, "setting", "station", "name"),
         Table(UplinkSecret, "uplink_secret", "station"),
         Table(AuditEntry, "audit", "id", has_number=True),
+        Table(ProfileRow, "profile", "station", "key"),
+        Table(PriorityRow, "priority", "station", "transaction"),
+        Table(ConnectorRow, "connector", "station", "evse"),
+        Table(BackgroundRow, "background", "circuit"),
+        Table(CapRow, "cap", "source"),
     )
 }
 _DELIVERED = Op(

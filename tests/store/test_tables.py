@@ -19,14 +19,19 @@ from gateway.model.reasons import AuditKind, ParkReason
 from gateway.model.records import (
     Approval,
     AuditEntry,
+    BackgroundRow,
+    CapRow,
     Change,
     ClockBase,
+    ConnectorRow,
     Counter,
     Delivered,
     Drop,
     LatestMessage,
     LocalList,
     OutboxRow,
+    PriorityRow,
+    ProfileRow,
     Put,
     Record,
     RemoteStart,
@@ -121,6 +126,19 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
         AuditEntry,
         id=_key, at=_moment, kind=st.sampled_from(AuditKind), station=st.none() | _station, text=_text,
         detail=st.none() | st.binary(max_size=30),
+    ),
+    ProfileRow: st.builds(ProfileRow, station=_station, key=_text, content=st.binary(max_size=90)),
+    PriorityRow: st.builds(PriorityRow, station=_station, transaction=_transaction_key),
+    ConnectorRow: st.builds(
+        ConnectorRow, station=_station, evse=_int64, ceiling_a=st.none() | _seconds, fallback_a=st.none() | _seconds,
+        checked=_maybe,
+    ),
+    BackgroundRow: st.builds(
+        BackgroundRow, circuit=_text, rises=st.binary(max_size=90), steps=st.binary(max_size=90)
+    ),
+    CapRow: st.builds(
+        CapRow, source=_text, circuit=_text, limit_w=st.none() | _seconds,
+        limit_a=st.none() | st.tuples(_seconds, _seconds, _seconds), received=_moment, until=_moment,
     ),
 }  # fmt: skip
 _any_record = st.one_of(*RECORDS.values())
