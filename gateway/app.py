@@ -195,6 +195,7 @@ def _site_options(config: Config) -> SiteOptions:
             )
             for circuit in config.circuits
         ],
+        plan=config.plan,
     )
 
 

@@ -130,14 +130,19 @@ class Durable:
                 self._next_row = max(self._next_row, record.row + 1)
             case Counter():
                 self.counter = record
+            case ProfileRow() | PriorityRow() | ConnectorRow() | BackgroundRow() | CapRow():
+                self.charging.apply(record, is_put)
+            case _:
+                self._apply_to_parts(record, is_put)
+
+    def _apply_to_parts(self, record: Record, is_put: bool) -> None:
+        match record:
             case ClockBase() | StationClock():
                 self.time.apply(record)
             case Setting() | UplinkSecret():
                 self.columns.apply(record, is_put)
             case AuditEntry():
                 self.upkeep.apply(record, is_put)
-            case ProfileRow() | PriorityRow() | ConnectorRow() | BackgroundRow() | CapRow():
-                self.charging.apply(record, is_put)
 
     def _apply_row(self, row: OutboxRow, is_put: bool) -> None:
         station = self.station(row.station)

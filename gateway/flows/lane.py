@@ -12,7 +12,7 @@ from functools import partial
 from gateway.core.ledger import Seen
 from gateway.dialects.base import Budget, Dialect, Role, UpRule
 from gateway.errors import StoreError
-from gateway.flows import booking, delivery, timing
+from gateway.flows import booking, delivery, hearing, timing
 from gateway.flows.incoming import Incoming
 from gateway.model.events import TransactionMessage
 from gateway.model.records import OutboxRow
@@ -85,6 +85,8 @@ class Lane:
         booked, changes = site.ledger.book(record.id, record.boots, message, now)
         if changes or (booked is not None and booked.parked):
             return False
+        if site.balancer.tree is not None:
+            hearing.hear(site, station, self._dialect, call)
         timing.hear_message(site, station, message.timestamp)
         fingerprint, kind = message.fingerprint, message.kind
         name = self._dialect.name

@@ -81,7 +81,8 @@ class Table:
         self._fields = {name: _field(hints[name]) for name in self.columns}
         if packed:
             self._fields[packed] = (bytes,), unpack
-        self.select = f'SELECT {names} FROM "{name}" ORDER BY {", ".join(key)}'
+        order = ", ".join(f'"{column}"' for column in key)
+        self.select = f'SELECT {names} FROM "{name}" ORDER BY {order}'
 
     def parameters(self, record: Any) -> list[Any]:
         """The record's values as SQLite takes them."""
