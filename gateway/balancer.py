@@ -80,7 +80,6 @@ class Balancer:
         self.troubles: dict[str, str] = {}
         """What keeps a station from being managed, in words; by connector."""
         self.woken = asyncio.Event()
-        self.decided = asyncio.Event()
 
     def poke(self) -> None:
         """Something happened that the next decision should know."""

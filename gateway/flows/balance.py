@@ -110,7 +110,6 @@ class _Loop:
         self._lower_ceilings(decision)
         self._alarm(decision)
         self._learn(decision, now)
-        balancer.decided.set()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -52,12 +52,7 @@ async def run(site: Site) -> None:
                     retry_at[name] = site.clock.monotonic() + AGAIN_S
                     task = busy[name] = asyncio.create_task(_look_after(site, station), name=f"install {name}")
                     task.add_done_callback(partial(_done, busy, name))
-            balancer.decided.clear()
-            try:
-                async with asyncio.timeout(LOOK_S):
-                    await balancer.decided.wait()
-            except TimeoutError:
-                continue
+            await asyncio.sleep(LOOK_S)
     finally:
         tasks = list(busy.values())
         for task in tasks:

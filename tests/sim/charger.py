@@ -7,8 +7,8 @@ from typing import Any
 
 from drivers.registry import build
 from drivers.simulated import SimulatedDriver, SimulatedOptions, building_a
-from gateway.metering.runner import Metering, MeterOptions
 from gateway.core.meter_checks import Rules
+from gateway.metering.runner import Metering, MeterOptions
 from gateway.model.ids import MeterId
 from tests.sim.station import EPOCH, Dial, SimStation
 

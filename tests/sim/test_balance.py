@@ -63,7 +63,7 @@ class Scene:
             station = ObedientStation(name, "1.6", self.world.dial, random.Random(name))
             self.stations.append(station)
             self.world.stations[name] = station
-            self.world._tasks.append(asyncio.create_task(station.run(), name=f"station {name}"))  # noqa: SLF001
+            self.world._tasks.append(asyncio.create_task(station.run(), name=f"station {name}"))
             await station.ready()
 
     def start_meter(self) -> None:
