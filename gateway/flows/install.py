@@ -107,9 +107,8 @@ async def _make_safe(site: Site, station: Station, port: StationPort, key: Conne
     for attempt in range(2):
         answer = await profile_writes.send(site, station, key.evse, profile, site.clock.monotonic() + ASKED_S)
         if answer is not Answer.ACCEPTED:
-            balancer.troubles[str(key)] = (
-                f"{key}: it does not take its fallback ({answer.value}), and counts at its rating"
-            )
+            if answer is Answer.REJECTED:
+                balancer.troubles[str(key)] = f"{key}: it refuses its fallback, and counts at its rating"
             return False
         holds = await _holds(site, station, port, key)
         if holds is not False or attempt:

@@ -206,7 +206,9 @@ def _identity(record: Any) -> tuple[Any, ...]:
         LatestMessage: ("station", "slot"), TokenRecord: ("token",), RemoteStart: ("station", "token"),
         Counter: ("name",), LocalList: ("digest",), StationAuthorization: ("station",), Reservation: ("station", "id"),
         ClockBase: ("boot",), StationClock: ("station",),
-        Setting: ("station", "name"), UplinkSecret: ("station",),
+        Setting: ("station", "name"), UplinkSecret: ("station",), ProfileRow: ("station", "key"),
+        PriorityRow: ("station", "transaction"), ConnectorRow: ("station", "evse"), BackgroundRow: ("circuit",),
+        CapRow: ("source",),
         AuditEntry: ("id",),
     }[type(record)]  # fmt: skip
     return (type(record), *(getattr(record, name) for name in names))
