@@ -41,7 +41,7 @@ class Purposes(StrEnum):
 class Family:
     """`latency_s`: from Accepted to the current's change, at most. `start_delay_s`: between a transaction's start and
     its first profile. `proven`: every firmware of it was seen to step down at the end of a lease. `tells`: its
-    GetCompositeSchedule can be believed. `keeps_in_flash`: profiles are written to flash, so that leases wear it out."""
+    GetCompositeSchedule can be believed. `keeps_in_flash`: profiles go to flash, so that leases wear it out."""
 
     name: str
     unit: RateUnit = RateUnit.A

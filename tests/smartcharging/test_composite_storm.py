@@ -1,4 +1,4 @@
-"""2,100 random sets, 700 a version, against the oracle; many more by `python -m tests.smartcharging.composite_storm`."""
+"""700 random sets a version against the oracle; many more by `python -m tests.smartcharging.composite_storm`."""
 
 from collections.abc import Callable
 from dataclasses import replace
