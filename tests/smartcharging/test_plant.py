@@ -51,7 +51,7 @@ def test_the_judge_sees_what_a_gateway_must_not_do() -> None:
     assert not world.wrong
     for outlet in world.outlets.values():
         write = world.gateway.log[-1][1]._replace(key=outlet.spec.key, amps=32.0)
-        outlet.receive(write, None, world.now, world.now)
+        outlet.receive(write, None, world.now)
         world.touch(outlet.spec.key)
     world.run(130)
     assert any("exposure" in line for line in world.wrong)
