@@ -155,7 +155,8 @@ class Write(NamedTuple):
     """One profile for one connector: `amps` for `lease_s`, then `fallback_a` (lease_s 0: no second period).
 
     `phases`: 0 as the station likes, 1 only its L1. `ceiling_a`: to be committed before the write leaves, None if
-    nothing is. `sequence` names the write in its Outcome.
+    nothing is. `sequence` names the write in its Outcome. `at`: when it was decided; the lease is reckoned from then,
+    however long the write waits for its turn.
     """
 
     key: ConnectorKey
@@ -167,6 +168,7 @@ class Write(NamedTuple):
     urgency: Urgency
     why: Why
     ceiling_a: float | None = None
+    at: float = 0.0
 
 
 class Remedy(StrEnum):

@@ -302,6 +302,7 @@ class Shaper:
                 urgency=urgency,
                 why=case.planned.why,
                 ceiling_a=ceiling,
+                at=now,
             )
         )
 

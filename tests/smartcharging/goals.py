@@ -46,7 +46,7 @@ class Figure:
 
 def own_commands(*, short: bool) -> Iterator[Figure]:
     """G1: calls of up to 30 s, losses, answers that never come; the background falls only."""
-    traces, wrong = (6 if short else 2000), 0
+    traces, wrong = (3 if short else 2000), 0
     for seed in range(traces):
         wrong += bool(scenes.play(scenes.scene(SEED * 1000 + seed), 200))
     yield Figure(f"traces of {traces} with more permitted than the limit", wrong, 0)
@@ -64,7 +64,7 @@ def _site(cars: int, limit: float, worst: float, **more: Any) -> dict[str, Any]:
 def reaction(*, short: bool) -> Iterator[Figure]:
     """G2: the background rises by 40 % of the limit while everybody charges at the limit."""
     times, rng = [], random.Random(SEED)
-    for seed in range(8 if short else 200):
+    for seed in range(4 if short else 200):
         limit = 250.0
         told = _site(54, limit, limit * 0.7, main={"rise_a": limit * 0.5}, seed=seed)
         if short:
@@ -75,7 +75,7 @@ def reaction(*, short: bool) -> Iterator[Figure]:
         told["links"] = {"least_s": 0.3, "most_s": 2.0}
         told["station"][0]["car"] = {"fall_s": rng.uniform(0.3, 2.0), "fall_a_s": rng.choice([6.0, 20.0])}
         world = build(told).world
-        world.run(200)
+        world.run(150)
         times.append(max(breaker.stretch_over_s(1.0) for breaker in world.breakers))
     times.sort()
     yield Figure("time over the limit, p50", times[len(times) // 2], 5.0, "s")

@@ -123,7 +123,7 @@ def share(claims: list[Claim], capacity: list[float]) -> tuple[list[Planned], Wa
     return allocate(claims, walls), walls
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(sites())
 def test_no_share_takes_a_row_beyond_its_capacity(site: tuple[list[Claim], list[float]]) -> None:
     claims, capacity = site
@@ -142,7 +142,7 @@ def test_no_share_takes_a_row_beyond_its_capacity(site: tuple[list[Claim], list[
         assert used[row] <= max(capacity[row], base[row]) + 1e-5
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(sites())
 def test_nobody_could_have_a_step_more_and_the_row_that_binds_is_full(site: tuple[list[Claim], list[float]]) -> None:
     claims, capacity = site
@@ -154,14 +154,14 @@ def test_nobody_could_have_a_step_more_and_the_row_that_binds_is_full(site: tupl
         assert walls.used[row] + claim.step_a > capacity[row] - 1e-5
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(sites())
 def test_the_same_claims_get_the_same_shares(site: tuple[list[Claim], list[float]]) -> None:
     claims, capacity = site
     assert share(claims, capacity)[0] == share(claims, capacity)[0]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0.5, 10), min_size=2, max_size=8), st.floats(60, 200))
 def test_shares_are_as_the_weights_where_nothing_else_binds(weights: list[float], capacity: float) -> None:
     claims = [

@@ -216,7 +216,7 @@ def test_a_budget_of_writes_holds_back_raises_and_never_a_cut() -> None:
     plant = site(2, limit=40.0, background=20.0, metered=True)
     plug_all(plant)
     cuts_late = 0
-    for minute in range(90):
+    for minute in range(66):
         plant.background = {"main": even(20.0 if minute % 2 else 0.0)}
         for second in range(60):
             plant.tick()

@@ -67,14 +67,14 @@ class Outlet:
     shown: list[float] = field(default_factory=list)
     """What it draws, per own phase, as far as the flows know."""
 
-    def receive(self, write: Write, watts: float | None, made_at: float, now: float) -> float:
-        """Take a profile; return when it is obeyed. `made_at`: when its lease was reckoned."""
+    def receive(self, write: Write, watts: float | None, now: float) -> float:
+        """Take a profile; return when it is obeyed."""
         traits = self.traits
         amps = write.amps
         if watts is not None:
             amps = watts / VOLTS / (self.car.phases if self.car else 1)
         at = now + traits.latency_s
-        ends = made_at + write.lease_s + traits.skew_s if traits.proven and write.lease_s else inf
+        ends = write.at + write.lease_s + traits.skew_s if traits.proven and write.lease_s else inf
         self.orders = [order for i, order in enumerate(self.orders) if i + 1 == len(self.orders) or order.at > now]
         self.orders.append(Order(at, amps, write.phases or 3, ends))
         return at

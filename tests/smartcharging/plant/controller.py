@@ -139,8 +139,8 @@ class Controller:
         life = self.life
         if self.world.boundary():
             return
-        made_at, watts = self.world.now, self._watts(write)
-        self.world.stations.links[station].to_station(lambda: self.world.stations.receive(write, watts, made_at, life))
+        watts = self._watts(write)
+        self.world.stations.links[station].to_station(lambda: self.world.stations.receive(write, watts, life))
         self.world.at(self.world.now + CALL_S, lambda: self._ended(write, Answer.UNKNOWN, life))
 
     def _watts(self, write: Write) -> float | None:

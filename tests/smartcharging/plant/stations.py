@@ -58,12 +58,12 @@ class Stations:
         """The contactor opens: what is done to a station that does not obey."""
         self.unplug(key)
 
-    def receive(self, write: Write, watts: float | None, made_at: float, life: int) -> None:
+    def receive(self, write: Write, watts: float | None, life: int) -> None:
         """A profile has arrived."""
         outlet = self.world.outlets[write.key]
         refused = outlet.transaction is None or self.world.rng.random() < outlet.traits.refuses
         if not refused:
-            outlet.receive(write, watts, made_at, self.world.now)
+            outlet.receive(write, watts, self.world.now)
             self.world.touch(write.key)
         if self.world.boundary():
             return

@@ -158,8 +158,10 @@ class World:
         """What an outlet offers may be another now."""
         outlet = self.outlets[key]
         amps, phases = outlet.enforced(self.now)
-        outlet.offered_phases, car = phases, outlet.car
+        before, outlet.offered_phases, car = outlet.offered_phases, phases, outlet.car
         if car is not None:
+            if phases > before:
+                car.amps = car.offer = 0.0  # contactors are switched without current
             if car.offer != amps:
                 car.offered(amps, self.now)
             if car.target != car.amps and car.moves_at < inf:
