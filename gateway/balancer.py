@@ -7,10 +7,11 @@ from typing import NamedTuple
 from gateway.model.balance import CapStep, Need, Outcome, Rung
 from gateway.model.draw import CarNeed
 from gateway.model.ids import StationId, TransactionKey
-from gateway.model.plan import Plan
 from gateway.model.profile import ReportedProfile
 from gateway.model.site_tree import Amps, ConnectorKey
+from gateway.plan import Plan
 from gateway.smartcharging.decide import Decision, State
+from gateway.smartcharging.external import CapState
 from gateway.smartcharging.fallback import choose
 from gateway.smartcharging.held import Held
 from gateway.smartcharging.history import Rises, Steps
@@ -76,6 +77,7 @@ class Balancer:
         self.offline_since: dict[StationId, float] = {}
         self.rises: dict[str, Rises] = {}
         self.steps: dict[str, Steps] = {}
+        self.cap_states: dict[str, CapState] = {}
         self.told: dict[ConnectorKey, Told] = {}
         self.troubles: dict[str, str] = {}
         """What keeps a station from being managed, in words; by connector."""

@@ -32,7 +32,7 @@ from gateway.config_models import (
 from gateway.config_queue import Replay, Storage
 from gateway.config_section import Section
 from gateway.config_values import Address, Context
-from gateway.model.plan import Plan
+from gateway.plan import Plan
 
 __all__ = ["Config", "ConfigError", "Mistake", "load", "redacted"]
 

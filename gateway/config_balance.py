@@ -4,31 +4,30 @@ What cannot be safe is refused with the sum that fails: the tree is proved befor
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from pydantic import Field
 
 from gateway.config_connector import Connector, phases_of
-from gateway.config_families import SAFE, families
 from gateway.config_meters import Circuit
 from gateway.config_mistakes import Mistake, dotted, quoted
 from gateway.config_section import Clash, Section
 from gateway.model.balance import Policy
 from gateway.model.ids import StationId
-from gateway.model.plan import CapSource, Family, Plan
 from gateway.model.site_tree import NO_AMPS, Amps, CircuitNode, ConnectorKey, ConnectorSpec, Mode
+from gateway.plan import Plan, Topic
 from gateway.smartcharging.circuits import mistakes_of
+from gateway.smartcharging.external import CapSource, guaranteed_power_w
 from gateway.smartcharging.fallback import choose
-
-_AMPERES = "Write amperes a phase."
+from gateway.smartcharging.families import DEFAULT, Family, Purposes, shipped
 
 
 class Balance(Section):
     """How current is shared."""
 
     mode: Literal["equal", "need-weighted", "priority"] = "equal"
-    family: str = Field(default=SAFE, description="Name a family of stations; docs/configuration.md lists them.")
+    family: str = Field(default=DEFAULT, description="Name a family of stations; docs/configuration.md lists them.")
     turn_min: float = Field(default=20.0, ge=5, le=240, description="Write minutes, 5 to 240.")
     min_on_min: float = Field(default=5.0, ge=1, le=60, description="Write minutes, 1 to 60.")
     stable_s: float = Field(default=30.0, ge=5, le=600, description="Write seconds, 5 to 600.")
@@ -38,8 +37,8 @@ class Balance(Section):
     voltage_v: float = Field(default=230.0, ge=50, le=500, description="Write volts between a phase and neutral.")
 
     def clashes(self) -> Iterator[Clash]:
-        if self.family not in families():
-            yield Clash(("family",), f"there is no family {quoted(self.family)}", _known_families())
+        if self.family not in shipped():
+            yield Clash(("family",), f"there is no family {quoted(self.family)}", _known_shipped())
 
     @property
     def policy(self) -> Policy:
@@ -63,7 +62,10 @@ class External(Section):
     fail_safe_w: float | None = Field(
         default=None, ge=0, le=10_000_000, description="Write watts over all phases; left out: no such cap."
     )
-    fail_safe_a: float | None = Field(default=None, ge=0, le=10_000, description=_AMPERES)
+    fail_safe_min: float = Field(default=120.0, ge=0, le=10_080, description="Write minutes, 0 to 10080.")
+    section_14a: bool = Field(
+        default=False, description="Write true to leave the chargers what section 14a EnWG guarantees them."
+    )
     broker: str | None = Field(
         default=None, max_length=255, description='Name the MQTT broker, such as "127.0.0.1:1883".'
     )
@@ -119,7 +121,7 @@ def make(
             made.warnings.append("circuit: no station is in one, so that nothing is shared: they are measured only")
         return made
     nodes = [node_of(one) for one in circuits]
-    _check_stations(made, {node.id for node in nodes}, members)
+    _check_stations(made, {node.id for node in nodes}, members, balance.family)
     if made.mistakes:
         return made
     made.warnings += [
@@ -146,7 +148,7 @@ def _starved(plan: Plan) -> Iterator[str]:
     """Where nobody can charge whom nobody has proven: what is given to them stays given if the gateway dies."""
     tree = choose(plan.circuits, plan.connectors).tree
     for index, node in enumerate(tree.circuits):
-        unproven = [key for key in tree.below[index] if not plan.family(key.station).is_proven]
+        unproven = [key for key in tree.below[index] if not plan.is_proven(key.station)]
         least = min((tree.specs[key].min_a for key in unproven), default=0.0)
         room = max(most - worst for most, worst in zip(node.limit_a, tree.worst[index], strict=True))
         if unproven and room < least:
@@ -184,7 +186,7 @@ def _three(values: Sequence[float], there: Sequence[int]) -> Amps:
     return one, two, three
 
 
-def _check_stations(made: Made, circuits: set[str], members: Iterable[InTree]) -> None:
+def _check_stations(made: Made, circuits: set[str], members: Iterable[InTree], default_family: str) -> None:
     for station in members:
         where = f"station {quoted(station.id)}"
         if station.circuit not in circuits:
@@ -194,15 +196,19 @@ def _check_stations(made: Made, circuits: set[str], members: Iterable[InTree]) -
         elif not station.connectors:
             remedy = "Write what is installed, such as connectors = [{ max_a = 32 }]."
             made.refuse(f"{where}.connectors", "is missing; a station in a circuit needs it", remedy)
-        if station.family is not None and station.family not in families():
-            made.refuse(f"{where}.family", f"there is no family {quoted(station.family)}", _known_families())
+        if station.family is not None and station.family not in shipped():
+            made.refuse(f"{where}.family", f"there is no family {quoted(station.family)}", _known_shipped())
+        family = shipped().get(station.family or default_family)
+        if family is not None and family.purpose is Purposes.TX_DEFAULT:
+            problem = f"{quoted(family.name)} takes no profile of a transaction, and this version can't limit it yet"
+            made.refuse(f"{where}.family", problem, "Leave its circuit out: it counts as background then.")
         numbers = [connector.evse or place for place, connector in enumerate(station.connectors, 1)]
         if len(set(numbers)) != len(numbers):
             made.refuse(f"{where}.connectors", "two have the same number", "Give each an evse of its own.")
 
 
-def _known_families() -> str:
-    return f"Write one of {', '.join(map(quoted, families()))}."
+def _known_shipped() -> str:
+    return f"Write one of {', '.join(map(quoted, shipped()))}."
 
 
 def _check_sources(made: Made, circuits: Sequence[Circuit], sources: Mapping[str, External]) -> None:
@@ -221,10 +227,7 @@ def _plan(
     own: dict[StationId, str] = {}
     by_name = {node.id: node for node in nodes}
     for station in members:
-        family = families()[station.family or balance.family]
-        if station.proven and family.lease_s > 0:
-            family = replace(family, is_proven=True)
-        kinds[station.id] = family
+        family = kinds[station.id] = shipped()[station.family or balance.family]
         circuit = station.circuit or ""
         if len(station.connectors) > 1 or station.limit_a is not None:
             node = _own_node(station, by_name[circuit])
@@ -236,8 +239,10 @@ def _plan(
         connectors=tuple(specs),
         policy=balance.policy,
         families=kinds,
+        proven=frozenset(station.id for station in members if station.proven),
         own_circuit=own,
-        sources=tuple(_source(name, one) for name, one in sources.items()),
+        sources=tuple(_source(name, one, nodes, specs) for name, one in sources.items()),
+        topics={name: Topic(one.broker, one.topic) for name, one in sources.items() if one.broker and one.topic},
     )
 
 
@@ -252,7 +257,7 @@ def _lower(limit: Amps, most: float) -> Amps:
 
 
 def _spec(station: InTree, place: int, connector: Connector, circuit: str, family: Family) -> ConnectorSpec:
-    return ConnectorSpec(
+    installed = ConnectorSpec(
         key=ConnectorKey(station.id, connector.evse or place),
         circuit=circuit,
         phases=phases_of(connector.phases),
@@ -260,23 +265,29 @@ def _spec(station: InTree, place: int, connector: Connector, circuit: str, famil
         max_a=connector.max_a,
         step_a=connector.step_a or family.step_a,
         fallback_a=connector.fallback_a,
-        latency_s=family.latency_s,
-        lease_s=family.lease_s,
         switchable=connector.switchable,
-        pausable=family.is_pausable,
         rank=connector.priority,
         weight=connector.weight,
     )
+    return family.spec(installed)
 
 
-def _source(name: str, said: External) -> CapSource:
-    amps = said.fail_safe_a
+def _source(name: str, said: External, nodes: Sequence[CircuitNode], specs: Sequence[ConnectorSpec]) -> CapSource:
+    least_w = 0.0
+    if said.section_14a:
+        parents = {node.id: node.parent for node in nodes}
+        least_w = guaranteed_power_w(sum(_is_below(spec.circuit, said.circuit, parents) for spec in specs))
     return CapSource(
         name=name,
         circuit=said.circuit,
-        heartbeat_s=said.heartbeat_s,
-        fail_safe_w=said.fail_safe_w,
-        fail_safe_a=None if amps is None else (amps, amps, amps),
-        broker=said.broker,
-        topic=said.topic,
+        silent_s=said.heartbeat_s,
+        failsafe_w=said.fail_safe_w,
+        failsafe_s=said.fail_safe_min * 60,
+        least_w=least_w,
     )
+
+
+def _is_below(circuit: str | None, above: str, parents: Mapping[str, str | None]) -> bool:
+    while circuit is not None and circuit != above:
+        circuit = parents.get(circuit)
+    return circuit is not None

@@ -8,9 +8,9 @@ from gateway.core.outbox import RetryRule
 from gateway.dialects.base import Budget
 from gateway.model.circuit import Circuit
 from gateway.model.ids import MeterId
-from gateway.model.plan import Plan
 from gateway.model.space import StorageLimits
 from gateway.model.token import OfflineMode
+from gateway.plan import Plan
 from gateway.station import ModelOptions, StationOptions
 from gateway.timekeeper import TimeOptions
 

@@ -18,10 +18,11 @@ from typing import Any
 from gateway.dialects import quirks
 from gateway.errors import SocketClosed
 from gateway.model.ids import StationId
-from gateway.model.plan import Family, Plan
 from gateway.model.site_tree import CircuitNode, ConnectorKey, ConnectorSpec
 from gateway.model.token import IdToken, LateRefusal, OfflineMode, Tag
+from gateway.plan import Plan
 from gateway.site_options import SiteOptions
+from gateway.smartcharging.families import Family
 from gateway.station import ModelOptions, StationOptions
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.per_station import PerStationOptions
@@ -203,7 +204,7 @@ def _plan(limit_a: float, background_a: float) -> Plan:
     """One circuit without a meter, one connector of CP-1 in it, which steps down by itself at the end of a lease."""
     node = CircuitNode(id="main", limit_a=(limit_a,) * 3, background_a=(background_a,) * 3)
     spec = ConnectorSpec(key=ConnectorKey(StationId(STATION), 1), circuit="main", latency_s=1.0)
-    family = Family(is_proven=True, latency_s=1.0)
+    family = Family(name="raw", proven=True, latency_s=1.0, tells=True)
     return Plan(circuits=(node,), connectors=(spec,), families={StationId(STATION): family})
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from gateway.errors import RefusedError
 from gateway.model.records import CapRow, Drop, Put
 from gateway.site import Site
+from gateway.smartcharging.external import CapSource
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,11 @@ def read(payload: bytes) -> Cap:
     return Cap(limit_w=limit_w, limit_a=limit_a, seconds=seconds)
 
 
+def _heartbeat_s(source: CapSource | None) -> float | None:
+    """A word of a source that has to be heard counts until the next one is overdue."""
+    return source.silent_s if source else None
+
+
 async def put(site: Site, name: str, cap: Cap) -> CapRow:
     """Take a source's cap; it holds from now on, over a restart too. Raises RefusedError, StoreError."""
     balancer = site.balancer
@@ -46,7 +52,7 @@ async def put(site: Site, name: str, cap: Cap) -> CapRow:
         raise RefusedError("this gateway shares no current: no station is in a circuit")
     source = next((one for one in balancer.plan.sources if one.name == name), None)
     circuit = cap.circuit if source is None else source.circuit
-    seconds = cap.seconds if cap.seconds is not None else (source.heartbeat_s if source else None)
+    seconds = cap.seconds if cap.seconds is not None else (_heartbeat_s(source))
     if circuit is None or circuit not in balancer.tree.index:
         raise RefusedError(f"there is no circuit {circuit}" if circuit else "which circuit it caps has to be said")
     if seconds is None or not 0 < seconds <= LONGEST_S:

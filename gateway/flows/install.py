@@ -13,7 +13,6 @@ from gateway.dialects.profiles import PROFILE_CODECS, REPORTING
 from gateway.errors import StoreError
 from gateway.flows import grace, profile_writes, site_facts
 from gateway.model.balance import Answer
-from gateway.model.plan import Family
 from gateway.model.profile import AskedSchedule, CompositeSchedule, ProfileFilter, Purpose, RateUnit, ReportedProfile
 from gateway.model.records import Put
 from gateway.model.site_tree import ConnectorKey
@@ -21,6 +20,7 @@ from gateway.ports import StationPort
 from gateway.rpc.session import Answered
 from gateway.site import Site
 from gateway.smartcharging import merge
+from gateway.smartcharging.families import LEASE_S, Family
 from gateway.smartcharging.held import Supply
 from gateway.station import Station
 
@@ -137,7 +137,7 @@ async def _holds(site: Site, station: Station, port: StationPort, key: Connector
     reported = await _reported(site, station, port, ProfileFilter(evse=key.evse, purpose=Purpose.TX_DEFAULT))
     if reported is not None:
         return any(one.id == merge.own_id(merge.Slot.FALLBACK, key.evse) for one in reported)
-    if not family.tells_composite or site_facts.running_at(site, key) is not None:
+    if not family.tells or site_facts.running_at(site, key) is not None:
         return None
     told = await _composite(site, port, key.evse, family)
     if told is None:
@@ -148,7 +148,7 @@ async def _holds(site: Site, station: Station, port: StationPort, key: Connector
 async def _adopt(site: Site, port: StationPort, key: ConnectorKey, family: Family) -> None:
     """A transaction older than this life of the gateway: what does it hold?"""
     car = site.balancer.cars.get(key)
-    if car is None or car.adopted_a is not None or not family.tells_composite:
+    if car is None or car.adopted_a is not None or not family.tells:
         return
     told = await _composite(site, port, key.evse, family)
     if told is not None:
@@ -157,7 +157,7 @@ async def _adopt(site: Site, port: StationPort, key: ConnectorKey, family: Famil
 
 async def _composite(site: Site, port: StationPort, evse: int, family: Family) -> CompositeSchedule | None:
     codec = PROFILE_CODECS[port.dialect.name]
-    action, payload = codec.get_composite(AskedSchedule(evse, int(family.lease_s) or 300, family.unit))
+    action, payload = codec.get_composite(AskedSchedule(evse, int(LEASE_S), family.unit))
     outcome = await port.call(action, payload, send_by=site.clock.monotonic() + ASKED_S)
     return codec.read_composite_answer(outcome.payload) if isinstance(outcome, Answered) else None
 

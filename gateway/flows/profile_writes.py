@@ -10,7 +10,6 @@ from gateway.dialects.profiles import PROFILE_CODECS
 from gateway.errors import StoreError
 from gateway.flows import site_facts
 from gateway.model.balance import Answer, Outcome, Urgency, Write
-from gateway.model.plan import Family
 from gateway.model.profile import ChargingProfile, Kind, RateUnit
 from gateway.model.records import Put
 from gateway.model.site_tree import Binding, ConnectorKey, Why
@@ -18,6 +17,7 @@ from gateway.model.transaction import Transaction
 from gateway.rpc.session import Answered, Refused
 from gateway.site import Site
 from gateway.smartcharging import merge
+from gateway.smartcharging.families import Family
 from gateway.smartcharging.held import Supply
 from gateway.smartcharging.merge import Writing
 from gateway.station import Station
@@ -82,6 +82,7 @@ def _profile(site: Site, station: Station, transaction: Transaction, made: Write
     """The lease, by the station's own clock; its time counts from the decision, not from when it gets there."""
     assert site.balancer.plan is not None
     family = site.balancer.plan.family(station.id)
+    waited_s = site.clock.monotonic() - made.at
     return merge.lease(
         made.key.evse,
         transaction.station_tx_id or "",
@@ -89,7 +90,7 @@ def _profile(site: Site, station: Station, transaction: Transaction, made: Write
         value_a=made.amps,
         fallback_a=made.fallback_a,
         lasts_s=int(made.lease_s),
-        now=datetime.fromtimestamp(site_facts.station_now(site, station), UTC),
+        now=datetime.fromtimestamp(site_facts.station_now(site, station) - waited_s, UTC),
         supply=supply_of(site, made.key, family, made.phases),
         writing=writing_of(site, station, family, has_lease=made.lease_s > 0, transaction=transaction),
     )
@@ -115,18 +116,11 @@ def writing_of(
     site: Site, station: Station, family: Family, *, has_lease: bool = False, transaction: Transaction | None = None
 ) -> Writing:
     """How this station takes its profiles now. An Absolute one needs a clock that is right."""
-    known = site.time.stations.get(station.id)
+    known, writing = site.time.stations.get(station.id), family.writing()
     is_right = known is None or abs(known.skew_s or 0.0) <= SKEWED_S
-    kind = family.kind or (Kind.ABSOLUTE if is_right or transaction is None else Kind.RELATIVE)
-    if family.kind is None and kind is Kind.RELATIVE and transaction and read_time(transaction.started) is None:
-        kind = Kind.ABSOLUTE
-    return Writing(
-        unit=family.unit,
-        kind=kind,
-        stack_level=family.stack_level,
-        max_periods=family.max_periods if has_lease else 1,
-        names_phases=family.names_phases and family.unit is RateUnit.A,
-    )
+    if not is_right and transaction is not None and read_time(transaction.started) is not None:
+        writing = replace(writing, kind=Kind.RELATIVE)
+    return writing if has_lease else replace(writing, max_periods=1)
 
 
 async def resend(site: Site, station: Station, key: ConnectorKey, *, as_default: bool) -> None:
@@ -142,7 +136,7 @@ async def resend(site: Site, station: Station, key: ConnectorKey, *, as_default:
         profile = merge.fallback(key.evse, amps, supply_of(site, key, family), writing_of(site, station, family))
     else:
         again = Write(key, 0, view.set_a, 0, view.spec.lease_s if view.proven else 0.0, view.fallback_a,
-                      Urgency.CUT, Why(Binding.PENDING))  # fmt: skip
+                      Urgency.CUT, Why(Binding.PENDING), at=site.clock.monotonic())  # fmt: skip
         profile = _profile(site, station, transaction, again)
     answer = await send(site, station, key.evse, profile, send_by)
     log.warning("%s: told again to hold %g A: %s", key, view.set_a, answer.value)

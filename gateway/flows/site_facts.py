@@ -12,13 +12,13 @@ from gateway.flows import grace
 from gateway.model.balance import CapStep, CircuitReading, ConnectorFacts, ExternalCap, SiteFacts
 from gateway.model.ids import StationId
 from gateway.model.metering import Quality
-from gateway.model.plan import CapSource
 from gateway.model.profile import Purpose
 from gateway.model.site_tree import Amps, ConnectorKey, ConnectorSpec
 from gateway.model.transaction import Transaction
 from gateway.site import Site
 from gateway.smartcharging.circuits import on_grid
 from gateway.smartcharging.composite import Composite, composite
+from gateway.smartcharging.external import CapSource, CapState, caps_now
 from gateway.smartcharging.held import Held, Place, Running, Supply
 from gateway.station import Station
 
@@ -45,8 +45,8 @@ def gather(site: Site) -> Facts:
     connectors = tuple(_connector(site, spec, mono) for spec in balancer.tree.connectors)
     soon = [car.since for car in balancer.cars.values() if car.since > mono]
     soon += [site.stations[name].settled_at for name in balancer.stations if name in site.stations]
-    caps = tuple(_caps(site))
-    soon += [mono + left for left in _cap_changes(site)]
+    caps, caps_change_at = _caps(site, mono)
+    soon.append(caps_change_at)
     return Facts(
         SiteFacts(
             connectors=connectors,
@@ -86,7 +86,6 @@ def _connector(site: Site, spec: ConnectorSpec, mono: float) -> ConnectorFacts:
     key, balancer = spec.key, site.balancer
     station = site.stations.get(key.station)
     assert balancer.plan is not None
-    family = balancer.plan.family(key.station)
     row = site.charging.connector(key)
     if station is None:
         return ConnectorFacts(key=key, reachable=False, managed=False, ceiling_a=row.ceiling_a)
@@ -98,7 +97,7 @@ def _connector(site: Site, spec: ConnectorSpec, mono: float) -> ConnectorFacts:
         key=key,
         reachable=grace.is_open(site, station) and not station.is_held,
         managed=is_managed(site, key),
-        proven=family.is_proven,
+        proven=balancer.plan.is_proven(key.station),
         has_ev=transaction is not None or not tells_empty,
         transaction=transaction.key if transaction is not None and may_write else None,
         wants=not (tells_full or (car is not None and car.is_suspended)),
@@ -229,31 +228,37 @@ def _readings(site: Site) -> Iterator[tuple[str, CircuitReading]]:
         )
 
 
-def _caps(site: Site) -> Iterator[ExternalCap]:
+def _caps(site: Site, mono: float) -> tuple[tuple[ExternalCap, ...], float]:
     """Caps from outside, fail-safes of sources that are silent, and the CSMS's maxima of whole stations."""
     balancer, now = site.balancer, site.clock.now()
     assert balancer.plan is not None
-    named = {source.name: source for source in balancer.plan.sources}
+    sources = {source.name: source for source in balancer.plan.sources}
+    states = {source.name: CapState(heard_at=balancer.state.started) for source in sources.values() if balancer.state}
     for name, row in site.charging.caps.items():
-        if now < row.until:
-            if row.limit_w is not None or row.limit_a is not None:
-                yield ExternalCap(circuit=row.circuit, limit_w=row.limit_w, limit_a=_amps(row.limit_a))
-        elif (source := named.get(name)) is not None and source.has_fail_safe:
-            yield _fail_safe(source)
-    for name, source in named.items():
-        if name not in site.charging.caps and source.has_fail_safe:
-            yield _fail_safe(source)
-    for station, circuit in balancer.plan.own_circuit.items():
+        sources.setdefault(name, CapSource(name=name, circuit=row.circuit))
+        states[name] = CapState(
+            heard_at=mono - (now - row.received).total_seconds(),
+            limit_w=row.limit_w,
+            limit_a=_amps(row.limit_a),
+            until=mono + (row.until - now).total_seconds(),
+        )
+    for name, before in balancer.cap_states.items():
+        if name in states:
+            states[name] = replace(states[name], failsafe_until=before.failsafe_until)
+    found = caps_now(sources.values(), states, mono)
+    balancer.cap_states = dict(found.states)
+    return (*found.caps, *_station_maxima(site)), found.change_at
+
+
+def _station_maxima(site: Site) -> Iterator[ExternalCap]:
+    plan, now = site.balancer.plan, site.clock.now()
+    for station, circuit in plan.own_circuit.items() if plan else ():
         maxima = [one for one in held_of(site, station) if one.profile.purpose is Purpose.STATION_MAX]
-        if maxima:
-            volts = balancer.plan.policy.voltage_v
+        if maxima and plan:
+            volts = plan.policy.voltage_v
             limit = composite(maxima, Place(0, Supply(3, volts, volts)), now, 60).now.limit_a
             if limit is not None:
                 yield ExternalCap(circuit=circuit, limit_a=(limit, limit, limit))
-
-
-def _fail_safe(source: CapSource) -> ExternalCap:
-    return ExternalCap(circuit=source.circuit, limit_w=source.fail_safe_w, limit_a=source.fail_safe_a)
 
 
 def _amps(values: tuple[float, ...] | None) -> Amps | None:
@@ -261,14 +266,6 @@ def _amps(values: tuple[float, ...] | None) -> Amps | None:
         return None
     one, two, three = values
     return one, two, three
-
-
-def _cap_changes(site: Site) -> Iterator[float]:
-    now = site.clock.now()
-    for row in site.charging.caps.values():
-        left = (row.until - now).total_seconds()
-        if left > 0:
-            yield left
 
 
 def station_now(site: Site, station: Station) -> float:

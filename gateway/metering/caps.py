@@ -9,7 +9,7 @@ from drivers.api import Seams
 from drivers.mqtt_broker import Broker, Received, Where
 from gateway.errors import GatewayError
 from gateway.flows import caps
-from gateway.model.plan import CapSource
+from gateway.plan import Topic
 from gateway.site import Site
 
 log = logging.getLogger(__name__)
@@ -28,18 +28,18 @@ class CapListener:
     def __init__(self, site: Site, source: Random) -> None:
         plan = site.balancer.plan
         self._site = site
-        self._sources = [one for one in plan.sources if one.topic] if plan else []
+        self._topics = dict(plan.topics) if plan else {}
         self._words: asyncio.Queue[_Word] = asyncio.Queue()
         self._seams = Seams(now=site.clock.monotonic, wall=site.clock.now, sleep=asyncio.sleep, random=source)
 
     async def run(self) -> None:
         """Listen until cancelled."""
         listening = []
-        for source in self._sources:
-            broker = Broker.shared(_where(source), self._seams)
-            listening.append((broker, broker.join([source.topic or ""], self._received(source.name))))
+        for name, topic in self._topics.items():
+            broker = Broker.shared(_where(topic), self._seams)
+            listening.append((broker, broker.join([topic.topic], self._received(name))))
         try:
-            while self._sources:
+            while self._topics:
                 await self._take(await self._words.get())
         finally:
             for broker, listener in listening:
@@ -62,6 +62,6 @@ class CapListener:
             log.warning("%s: a cap by MQTT is not taken: %s", word.source, error)
 
 
-def _where(source: CapSource) -> Where:
-    host, _, port = (source.broker or "").rpartition(":")
-    return Where(host or source.broker or "", int(port) if port.isdigit() else 1883)
+def _where(topic: Topic) -> Where:
+    host, _, port = topic.broker.rpartition(":")
+    return Where(host or topic.broker, int(port) if host and port.isdigit() else 1883)

@@ -14,10 +14,11 @@ from gateway.metering.runner import Metering
 from gateway.model.balance import Rung
 from gateway.model.circuit import Circuit
 from gateway.model.ids import CircuitId, MeterId, StationId
-from gateway.model.plan import Family, Plan
 from gateway.model.site_tree import CircuitNode, ConnectorKey, ConnectorSpec
 from gateway.model.token import OfflineMode
+from gateway.plan import Plan
 from gateway.site_options import SiteOptions
+from gateway.smartcharging.families import Family
 from tests.sim import loop
 from tests.sim.charger import Building, ObedientStation, meter_options
 from tests.sim.world import World
@@ -30,7 +31,7 @@ METER = SimulatedOptions(driver="simulated", base_a=BASE_A, swing_a=0, machine_a
 def plan() -> Plan:
     """One circuit of 63 A, 40 A of other loads at most, three stations that were seen to step down by themselves."""
     main = CircuitNode(id="main", limit_a=(LIMIT_A,) * 3, background_a=(WORST_A,) * 3, metered=True)
-    family = Family(name="simulated", is_proven=True, latency_s=2.0)
+    family = Family(name="obedient", proven=True, latency_s=2.0, tells=True)
     return Plan(
         circuits=(main,),
         connectors=tuple(
