@@ -104,10 +104,12 @@ def stations(context: click.Context, path: Path | None, as_json: bool) -> None:
 @stations.command()
 @click.argument("station")
 @click.option("--why", is_flag=True, help="Say what keeps its cars from more current, and who has the rest.")
+@config_option
 @json_option
 @click.pass_obj
-def show(path: Path | None, station: str, why: bool, as_json: bool) -> None:
+def show(said: Path | None, station: str, path: Path | None, *, why: bool, as_json: bool) -> None:
     """Show one station; "show" may be left out."""
+    path = path or said
     if not why:
         click.echo(json.dumps(_one_station(path, station), indent=None if as_json else 2))
         return

@@ -34,6 +34,8 @@ LEAST_S = 0.02
 """What happens at once shares one decision."""
 METERS_COME_S = 15.0
 """After a start, a meter may need so long to say something."""
+REST = 4.0
+"""At a large site a decision takes its time: the gateway has this many times as much for everything else."""
 SAVED_EVERY_S = 3600.0
 """How the background moves is kept this often."""
 WORDS = {
@@ -59,11 +61,13 @@ async def run(site: Site) -> None:
     try:
         while True:
             balancer.woken.clear()
+            began = site.clock.monotonic()
             try:
                 loop.turn()
             except Exception:  # a defect here must not end the balancing for good
                 log.exception("the balancer failed to decide")
-            await asyncio.sleep(LEAST_S)
+            took_s = site.clock.monotonic() - began
+            await asyncio.sleep(min(max(LEAST_S, REST * took_s), LONGEST_S / 4))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(LEAST_S, loop.wake_at - site.clock.monotonic())):
                     await balancer.woken.wait()

@@ -95,15 +95,16 @@ async def _make_safe(site: Site, station: Station, port: StationPort, key: Conne
     family, fallback_a = balancer.plan.family(station.id), balancer.tree.fallback_a[key]
     identity, row = site_facts.identity_of(station), site.charging.connector(key)
     await _adopt(site, port, key, family)
-    if row.checked == identity and row.fallback_a == fallback_a:
-        if await _holds(site, station, port, key):
-            return True
+    is_known = row.checked == identity and row.fallback_a == fallback_a
+    holds = await _holds(site, station, port, key) if is_known else False
+    if holds:
+        return True
+    if is_known and holds is False:
         log.warning("%s: its fallback of %g A is gone: installed again", key, fallback_a)
-    if row.checked is not None:
+    if row.checked is not None and holds is False:
         await site.commit([Put(replace(row, checked=None))])
     writing = profile_writes.writing_of(site, station, family)
     profile = merge.fallback(key.evse, fallback_a, _one_phase(site, key, family), writing)
-    holds: bool | None = None
     for attempt in range(2):
         answer = await profile_writes.send(site, station, key.evse, profile, site.clock.monotonic() + ASKED_S)
         if answer is not Answer.ACCEPTED:

@@ -1,7 +1,6 @@
 """One profile on its way into a station, and what became of it."""
 
 import logging
-import math
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -43,8 +42,8 @@ async def write(site: Site, made: Write) -> None:
     if answer is not Answer.ACCEPTED:
         log.warning("%s: a limit of %g A (%s): %s", made.key, made.amps, made.why, answer.value)
     else:
-        log.info("%s: limit %g A for %g s, then %g A (%s)",
-                 made.key, made.amps, made.lease_s or math.inf, made.fallback_a, made.why)  # fmt: skip
+        lasts = f"for {made.lease_s:g} s, then {made.fallback_a:g} A" if made.lease_s else "until it is told otherwise"
+        log.info("%s: limit %g A %s (%s)", made.key, made.amps, lasts, made.why)
 
 
 async def _write(site: Site, made: Write) -> Answer:
