@@ -171,3 +171,37 @@ def test_a_dead_meter_leaves_the_fallback(tmp_path: Path, monkeypatch: pytest.Mo
     assert any("main" in text for text in seen["alarms"])
     assert 18.0 <= seen["blind"] <= LIMIT_A - WORST_A
     assert not scene.over()
+
+
+def test_a_gateway_that_is_killed_and_comes_back_exceeds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows neither what its last life wrote nor what the meter said: it asks, and raises nothing before."""
+    seen: dict[str, Any] = {}
+
+    async def act(scene: Scene) -> None:
+        await asyncio.sleep(20)
+        scene.charge(1500)
+        await asyncio.sleep(120)
+        seen["before"] = sum(station.current_a() for station in scene.stations)
+        scene.meters.cancel()
+        await scene.world.crash()
+        seen["killed"] = now()
+        scene.building.step_a = WORST_A - BASE_A - 1
+        await asyncio.sleep(30)
+        await scene.world.start()
+        scene.start_meter()
+        await asyncio.sleep(60)
+        seen["after"] = sum(station.current_a() for station in scene.stations)
+        scene.meters.cancel()
+        await scene.world.crash()
+        await asyncio.sleep(330)
+        seen["dead"] = [station.current_a() for station in scene.stations]
+
+    scene = play(tmp_path, monkeypatch, act)
+    assert seen["before"] == 31
+    assert seen["after"] <= LIMIT_A - WORST_A + 1.5
+    assert seen["dead"] == [6.0, 6.0, 6.0], "each stepped down by itself at the end of its lease"
+    most = max(flow for _, flow in scene.flows)
+    assert most <= 1.13 * LIMIT_A, f"{most:.1f} A is more than a breaker of {LIMIT_A:g} A bears for an hour"
+    assert not scene.over(seen["killed"] + 30 + 25)
