@@ -6,7 +6,7 @@ All of them take the same path. What is decided is in `smartcharging`; here it i
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.flows import profile_writes, site_facts
 from gateway.flows.profile_limits import limits_of
-from gateway.model.balance import Alarm, AlarmKind, Remedy, Rung
+from gateway.model.balance import Alarm, AlarmKind, CircuitReading, Remedy, Rung
 from gateway.model.ids import TransactionKey
 from gateway.model.reasons import AlarmKind as SiteAlarm
 from gateway.model.records import BackgroundRow, Change, Put
@@ -93,6 +93,7 @@ class _Loop:
         self._writing = writing
         self._alarms: frozenset[Alarm] = frozenset()
         self._running: dict[ConnectorKey, TransactionKey] = {}
+        self._read_at: dict[str, float] = {}
         self._saved_at = site.clock.monotonic()
         self.wake_at = 0.0
 
@@ -110,10 +111,11 @@ class _Loop:
         balancer.state, balancer.decision, balancer.decided_at = decision.state, decision, now
         self.wake_at = min(now + LONGEST_S, decision.wake_at, told.again_at)
         for made in decision.writes:
-            self._start(profile_writes.write(site, made))
+            self._start(profile_writes.write(site, made, self._running.get(made.key)))
         self._lower_ceilings(decision)
         self._alarm(decision)
-        self._learn(decision, now)
+        self._learn(decision, told.facts.readings)
+        self._save_history(now)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -194,14 +196,20 @@ class _Loop:
         else:
             site.upkeep.clear_alarm(SiteAlarm.BALANCING)
 
-    def _learn(self, decision: Decision, now: float) -> None:
-        """How the background moves, as long as it is measured; kept now and then."""
-        balancer, site = self._site.balancer, self._site
+    def _learn(self, decision: Decision, readings: Mapping[str, CircuitReading]) -> None:
+        """How the background moves from reading to reading, as long as it is measured."""
+        balancer = self._site.balancer
         assert balancer.tree is not None
         for node, background in zip(balancer.tree.circuits, decision.backgrounds, strict=True):
-            if node.metered and background.rung is Rung.NORMAL:
-                balancer.rises[node.id] = balancer.rises.get(node.id, Rises()).observe(background.now, now)
-                balancer.steps[node.id] = balancer.steps.get(node.id, Steps()).observe(background.now, now)
+            reading = readings.get(node.id)
+            if reading is None or background.rung is not Rung.NORMAL or reading.at == self._read_at.get(node.id):
+                continue
+            self._read_at[node.id] = reading.at
+            balancer.rises[node.id] = balancer.rises.get(node.id, Rises()).observe(background.now, reading.at)
+            balancer.steps[node.id] = balancer.steps.get(node.id, Steps()).observe(background.now, reading.at)
+
+    def _save_history(self, now: float) -> None:
+        balancer, site = self._site.balancer, self._site
         if now - self._saved_at >= SAVED_EVERY_S:
             self._saved_at = now
             site.note([Put(_history_row(site, name)) for name in balancer.rises])

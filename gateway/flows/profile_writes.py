@@ -9,6 +9,7 @@ from gateway.dialects.profiles import PROFILE_CODECS
 from gateway.errors import StoreError
 from gateway.flows import site_facts
 from gateway.model.balance import Answer, Outcome, Urgency, Write
+from gateway.model.ids import TransactionKey
 from gateway.model.profile import ChargingProfile, Kind, RateUnit
 from gateway.model.records import Put
 from gateway.model.site_tree import Binding, ConnectorKey, Why
@@ -29,11 +30,14 @@ SKEWED_S = 10.0
 """A station whose clock is further off gets its leases relative to the begin of its transaction."""
 
 
-async def write(site: Site, made: Write) -> None:
-    """Commit what has to be, send, and tell the balancer how it went. Raises nothing of its own."""
+async def write(site: Site, made: Write, transaction: TransactionKey | None) -> None:
+    """Commit what has to be, send, and tell the balancer how it went. Raises nothing of its own.
+
+    `transaction`: the one it was decided for; another one begins with its fallback.
+    """
     answer = Answer.NOT_SENT
     try:
-        answer = await _write(site, made)
+        answer = await _write(site, made, transaction)
     except StoreError:
         log.warning("%s: a limit of %g A waits: the disk can't be written", made.key, made.amps)
     finally:
@@ -46,13 +50,13 @@ async def write(site: Site, made: Write) -> None:
         log.info("%s: limit %g A %s (%s)", made.key, made.amps, lasts, made.why)
 
 
-async def _write(site: Site, made: Write) -> Answer:
+async def _write(site: Site, made: Write, decided_for: TransactionKey | None) -> Answer:
     send_by = site.clock.monotonic() + SEND_WITHIN_S
     if made.ceiling_a is not None:
         row = site.charging.connector(made.key)
         await site.commit([Put(replace(row, ceiling_a=made.ceiling_a))])
     station, transaction = site.stations.get(made.key.station), site_facts.running_at(site, made.key)
-    if station is None or transaction is None or station.port is None or transaction.station_tx_id is None:
+    if station is None or transaction is None or station.port is None or transaction.key != decided_for:
         return Answer.NOT_SENT
     profile = _profile(site, station, transaction, made)
     return await send(site, station, made.key.evse, profile, send_by)
