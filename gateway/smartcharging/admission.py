@@ -55,12 +55,14 @@ def _floors(claim: Claim) -> tuple[float, ...]:
 
 def _blocking(claim: Claim, floor: float, walls: Walls) -> int:
     blocked = walls.blocking(claim.loads, floor - claim.base_a) if floor > claim.base_a else -1
-    return walls.blocking(claim.caps, floor) if blocked < 0 else blocked
+    return walls.blocking(claim.caps, floor) if blocked < 0 and claim.caps else blocked
 
 
 def _enter(claim: Claim, floor: float, walls: Walls, sign: int = 1) -> None:
-    walls.add(claim.loads, sign * max(0.0, floor - claim.base_a))
-    walls.add(claim.caps, sign * floor)
+    if floor > claim.base_a:
+        walls.add(claim.loads, sign * (floor - claim.base_a))
+    if claim.caps:
+        walls.add(claim.caps, sign * floor)
 
 
 def _leave(claim: Claim, floor: float, walls: Walls) -> None:

@@ -93,9 +93,10 @@ def _planned(claim: Claim, amps: float, left_out: int | None, blocked: int | Non
 
 def _blocking(claim: Claim, amps: float, walls: Walls) -> int:
     blocked = walls.blocking(claim.loads, amps)
-    return walls.blocking(claim.caps, amps) if blocked < 0 else blocked
+    return walls.blocking(claim.caps, amps) if blocked < 0 and claim.caps else blocked
 
 
 def _add(claim: Claim, amps: float, walls: Walls) -> None:
     walls.add(claim.loads, amps)
-    walls.add(claim.caps, amps)
+    if claim.caps:
+        walls.add(claim.caps, amps)

@@ -47,6 +47,12 @@ class Walls:
     def blocking(self, loads: Loads, amps: float) -> int:
         """The first row on which `amps` more do not fit, -1 if there is none."""
         used, capacity = self.used, self.capacity
+        if not self.is_delta:
+            if amps > 0:
+                for row, load in loads:
+                    if used[row] + load * amps > capacity[row] + EPSILON_A:
+                        return row
+            return -1
         for row, load in loads:
             after = abs(used[row] + load * amps)
             if after > capacity[row] + EPSILON_A and after > abs(used[row]):

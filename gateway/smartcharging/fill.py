@@ -26,7 +26,6 @@ def fill(
     full_at = [(_full_at(row, bends[row], rising, walls), row) for row in bends]
     queue = [entry for entry in full_at if entry[0] < inf]
     heapify(queue)
-    rows_of = {i: {row for row, _load in (*claims[i].loads, *claims[i].caps) if row in bends} for i in rising}
     changed: set[int] = set()
     while queue:
         level, row = heappop(queue)
@@ -37,9 +36,11 @@ def fill(
             continue
         for _level, i, _change in bends[row]:
             if i in rising:
-                rising.discard(i)
+                rising.remove(i)
                 _rise(claims[i], i, min(max(level * claims[i].weight, amps[i]), caps[i]), amps, walls)
-                changed |= rows_of[i]
+                changed.update([row for row, _load in claims[i].loads if row in bends])
+                if claims[i].caps:
+                    changed.update([row for row, _load in claims[i].caps if row in bends])
         if walls.is_delta:
             queue = [(at, other) for other in bends if (at := _full_at(other, bends[other], rising, walls)) < inf]
             heapify(queue)
