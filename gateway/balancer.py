@@ -1,6 +1,7 @@
 """Sharing current, as it is now: the tree, the last decision, the cars. Lives as long as the process."""
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from gateway.smartcharging.fallback import choose
 from gateway.smartcharging.held import Held
 from gateway.smartcharging.history import Rises, Steps
 from gateway.smartcharging.notices import Told
+from gateway.smartcharging.session_log import Line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,8 @@ class Balancer:
         self.rises: dict[str, Rises] = {}
         self.steps: dict[str, Steps] = {}
         self.cap_states: dict[str, CapState] = {}
+        self.sessions: dict[ConnectorKey, deque[Line]] = {}
+        """What each session was told lately."""
         self.told: dict[ConnectorKey, Told] = {}
         self.troubles: dict[str, str] = {}
         """What keeps a station from being managed, in words; by connector."""

@@ -13,6 +13,8 @@ from rich.table import Table
 from gateway.cli_base import TROUBLE, ask, config_option, json_option
 
 Shown = dict[str, Any]
+LATELY = 8
+"""Changes of a session's limit that are shown."""
 
 
 @click.command()
@@ -98,6 +100,8 @@ def show_why(shown: list[Shown]) -> None:
         console.print(f"  {why_words(one['why'])}")
         for other in one["others"]:
             console.print(f"    {escape(other['connector'])} may hold {other['may_hold_a']:g} A")
+        for line in one["lately"][-LATELY:]:
+            console.print(f"  {line['ago_s']:.0f} s ago: {line['set_a']:g} A ({escape(line['why'])})")
 
 
 @click.group()

@@ -6,6 +6,7 @@ All of them take the same path. What is decided is in `smartcharging`; here it i
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ from gateway.model.records import BackgroundRow, Change, Put
 from gateway.model.site_tree import ConnectorKey
 from gateway.ports import StationPort
 from gateway.site import Site
-from gateway.smartcharging import profiles
+from gateway.smartcharging import profiles, session_log
 from gateway.smartcharging.decide import Decision, State, decide
 from gateway.smartcharging.history import Rises, Steps
 
@@ -34,6 +35,8 @@ LEAST_S = 0.02
 """What happens at once shares one decision."""
 METERS_COME_S = 15.0
 """After a start, a meter may need so long to say something."""
+LINES_KEPT = 50
+"""Of one session's limits, to be shown."""
 REST = 4.0
 """At a large site a decision takes its time: the gateway has this many times as much for everything else."""
 SAVED_EVERY_S = 3600.0
@@ -112,6 +115,7 @@ class _Loop:
         self.wake_at = min(now + LONGEST_S, decision.wake_at, told.again_at)
         for made in decision.writes:
             self._start(profile_writes.write(site, made, self._running.get(made.key)))
+        self._log_sessions(decision, now)
         self._lower_ceilings(decision)
         self._alarm(decision)
         self._learn(decision, told.facts.readings)
@@ -148,6 +152,7 @@ class _Loop:
             if before == after:
                 continue
             known = site.charging.profiles(key.station)
+            balancer.sessions.pop(key, None)
             if before is not None:
                 site.note(site.charging.changes(key.station, profiles.ended(known, before).changes))
             if transaction is None:
@@ -167,6 +172,15 @@ class _Loop:
                 site.note(site.charging.changes(key.station, started.changes))
 
     # -- what follows from a decision --------------------------------------------------------------------------------
+
+    def _log_sessions(self, decision: Decision, now: float) -> None:
+        """What each session was told, and why not more: a line for each change."""
+        logs = self._site.balancer.sessions
+        before = {key: kept[-1] for key, kept in logs.items() if kept}
+        for line in session_log.lines(before, decision.shares, frozenset(self._running), now):
+            logs.setdefault(line.key, deque(maxlen=LINES_KEPT)).append(line)
+            log.info("%s: transaction %d is told %g A of %g A planned (%s)",
+                     line.key, self._running[line.key], line.set_a, line.target_a, line.why)  # fmt: skip
 
     def _lower_ceilings(self, decision: Decision) -> None:
         charging = self._site.charging

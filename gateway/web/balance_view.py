@@ -148,6 +148,10 @@ def connectors(site: Site, station: StationId | None = None) -> list[dict[str, A
                     "until_s": until,
                 },
                 "others": _others(site, view, share.why.circuit),
+                "lately": [
+                    {"ago_s": round(mono - line.at, 1), "set_a": line.set_a, "target_a": line.target_a, "why": line.why}
+                    for line in site.balancer.sessions.get(view.key, ())
+                ],
             }
         )
     return shown
