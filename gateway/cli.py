@@ -16,7 +16,7 @@ from rich.table import Table
 
 import gateway
 from gateway import app, cli_queue, log
-from gateway.cli_balance import cap, circuits, show_why
+from gateway.cli_balance import cap, circuits, release, show_why
 from gateway.cli_base import CONFIG, REFUSED, TROUBLE, ask, config_option, fail, json_option, load_config
 from gateway.cli_meter import circuit_lines, meter, meter_lines
 from gateway.config import redacted
@@ -149,6 +149,7 @@ def reject(path: Path | None, station: str) -> None:
 main.add_command(meter)
 main.add_command(circuits)
 main.add_command(cap)
+main.add_command(release)
 
 
 @main.command()

@@ -104,6 +104,21 @@ def show_why(shown: list[Shown]) -> None:
             console.print(f"  {line['ago_s']:.0f} s ago: {line['set_a']:g} A ({escape(line['why'])})")
 
 
+@click.command()
+@click.argument("station")
+@config_option
+def release(station: str, path: Path | None) -> None:
+    """Take the gateway's profiles out of STATION, which leaves this site.
+
+    Exit status 1 if something of them is left in it.
+    """
+    left = ask(path, "POST", f"/v1/stations/{station}/release")["left"]
+    if left:
+        click.echo(f"still in {station}: {', '.join(left)}. Remedy: clear it by hand", err=True)
+        sys.exit(TROUBLE)
+    click.echo(f"{station} is released; take it out of its circuit in the configuration")
+
+
 @click.group()
 def cap() -> None:
     """Cap a circuit for some time, as the grid operator or an energy manager would."""

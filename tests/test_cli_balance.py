@@ -78,4 +78,12 @@ async def test_who_has_what_and_why_from_the_terminal(tmp_path: Path) -> None:
             assert "circuit main: 8 A by operator" in await operator.types("cap", "list")
             await operator.types("cap", "clear")
             assert "no cap" in await operator.types("cap", "list")
+            assert "it charges" in (await operator.types("release", "CP-1", status=4)).replace(
+                "CP-1 charges", "it charges"
+            )
+            station.end(1, "Local")
+            async with asyncio.timeout(30):
+                while "is released" not in await operator.types("release", "CP-1", status=None):
+                    continue
+            assert not len(station.profiles), "nothing of the gateway's is left in it"
             assert "it is in no circuit" in await operator.types("stations", "CP-9", "--why", status=4)

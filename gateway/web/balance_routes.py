@@ -6,7 +6,7 @@ from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field
 
 from gateway.errors import RefusedError, StoreError
-from gateway.flows import caps
+from gateway.flows import caps, release
 from gateway.model.ids import StationId
 from gateway.site import Site
 from gateway.web import balance_view
@@ -24,7 +24,12 @@ class CapBody(BaseModel):
 def build(site: Site) -> APIRouter:
     """The routes over one site."""
     api = APIRouter(prefix="/v1")
+    sharing(api, site)
+    capping(api, site)
+    return api
 
+
+def sharing(api: APIRouter, site: Site) -> None:
     @api.get("/circuits")
     async def circuits() -> dict[str, Any]:
         """The live tree, and every connector's place in it."""
@@ -43,6 +48,22 @@ def build(site: Site) -> APIRouter:
             raise HTTPException(404, f"the current of station {station} is not shared: it is in no circuit")
         return balance_view.connectors(site, StationId(station))
 
+    @api.post("/stations/{station}/release")
+    async def leave(station: str) -> dict[str, Any]:
+        """Take the gateway's profiles out of a station that leaves."""
+        known = site.stations.get(StationId(station))
+        if known is None:
+            raise HTTPException(404, f"no station {station} is known")
+        try:
+            left = await release.release(site, known)
+        except StoreError as error:
+            raise HTTPException(503, str(error)) from None
+        except RefusedError as error:
+            raise HTTPException(409, str(error)) from None
+        return {"station": station, "left": left}
+
+
+def capping(api: APIRouter, site: Site) -> None:
     @api.get("/caps")
     async def known() -> list[dict[str, Any]]:
         """Caps from outside."""
@@ -70,5 +91,3 @@ def build(site: Site) -> APIRouter:
         except RefusedError as error:
             raise HTTPException(404, str(error)) from None
         return {"source": source}
-
-    return api

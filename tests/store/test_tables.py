@@ -56,7 +56,7 @@ _int64 = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, -1, 2**31, 2**63
 _maybe_int = st.none() | _int64
 _key = st.integers(0, 2**63 - 1)
 _moment = st.integers(0, 10**16).map(lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us))
-_seconds = st.floats(-1e10, 1e10)
+_seconds = st.floats(-1e10, 1e10).map(lambda value: value + 0.0)  # SQLite knows no -0.0
 _station = _text.map(StationId)
 _transaction_key = _key.map(TransactionKey)
 _PAYLOADS = st.sampled_from(
