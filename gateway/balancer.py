@@ -67,6 +67,8 @@ class Balancer:
         self.decision: Decision | None = None
         self.decided_at = 0.0
         self.outcomes: list[Outcome] = []
+        self.noted: dict[ConnectorKey, float] = {}
+        """The ceilings that are on disk for certain."""
         self.cars: dict[ConnectorKey, Car] = {}
         self.wishes: dict[ConnectorKey, CarNeed] = {}
         """What cars said before their transaction began."""

@@ -57,6 +57,9 @@ async def run(site: Site) -> None:
     if balancer.tree is None:
         return
     balancer.state = State(started=site.clock.monotonic())
+    balancer.noted = {
+        key: row.ceiling_a or 0.0 for key in balancer.tree.specs for row in [site.charging.connector(key)]
+    }
     _load_history(site)
     meters = asyncio.create_task(_hear_meters(site), name="meters of the balancer")
     writing: set[asyncio.Task[None]] = set()
@@ -189,6 +192,7 @@ class _Loop:
             row = charging.connector(key)
             if row.ceiling_a != amps:
                 changes.append(Put(replace(row, ceiling_a=amps)))
+                self._site.balancer.noted[key] = amps
         self._site.note(changes)
 
     def _alarm(self, decision: Decision) -> None:

@@ -52,14 +52,27 @@ async def write(site: Site, made: Write, transaction: TransactionKey | None) -> 
 
 async def _write(site: Site, made: Write, decided_for: TransactionKey | None) -> Answer:
     send_by = site.clock.monotonic() + SEND_WITHIN_S
-    if made.ceiling_a is not None:
-        row = site.charging.connector(made.key)
-        await site.commit([Put(replace(row, ceiling_a=made.ceiling_a))])
+    await _note_ceiling(site, made)
     station, transaction = site.stations.get(made.key.station), site_facts.running_at(site, made.key)
     if station is None or transaction is None or station.port is None or transaction.key != decided_for:
         return Answer.NOT_SENT
     profile = _profile(site, station, transaction, made)
     return await send(site, station, made.key.evse, profile, send_by)
+
+
+async def _note_ceiling(site: Site, made: Write) -> None:
+    """What stays given if the gateway dies is on disk before it is given. Raises StoreError.
+
+    What counts is what was committed, not what an earlier write wanted to: its commit may have failed.
+    """
+    noted = site.balancer.noted
+    wanted = made.ceiling_a
+    if made.lease_s == 0 and made.amps > max(noted.get(made.key, 0.0), made.fallback_a):
+        wanted = made.amps
+    if wanted is not None:
+        row = site.charging.connector(made.key)
+        await site.commit([Put(replace(row, ceiling_a=wanted))])
+        noted[made.key] = wanted
 
 
 async def send(site: Site, station: Station, evse: int, profile: ChargingProfile, send_by: float) -> Answer:

@@ -28,10 +28,10 @@ NAMES = ("CP-1", "CP-2", "CP-3")
 METER = SimulatedOptions(driver="simulated", base_a=BASE_A, swing_a=0, machine_a=0, noise_a=0.05)
 
 
-def plan() -> Plan:
-    """One circuit of 63 A, 40 A of other loads at most, three stations that were seen to step down by themselves."""
+def plan(*, proven: bool = True) -> Plan:
+    """One circuit of 63 A, 40 A of other loads at most, three stations that (were seen to) step down by themselves."""
     main = CircuitNode(id="main", limit_a=(LIMIT_A,) * 3, background_a=(WORST_A,) * 3, metered=True)
-    family = Family(name="obedient", proven=True, latency_s=2.0, tells=True)
+    family = Family(name="obedient", proven=proven, latency_s=2.0, tells=True)
     return Plan(
         circuits=(main,),
         connectors=tuple(
@@ -44,10 +44,10 @@ def plan() -> Plan:
 class Scene:
     """A world, its building, and what was seen of it ten times a second."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shared: Plan) -> None:
         circuits = [Circuit(CircuitId("main"), LIMIT_A, meter=MeterId("grid"))]
         options = SiteOptions(
-            offline=OfflineMode.ALLOW_UNKNOWN, plan=plan(), circuits=circuits, meters=[MeterId("grid")]
+            offline=OfflineMode.ALLOW_UNKNOWN, plan=shared, circuits=circuits, meters=[MeterId("grid")]
         )
         self.world = World(folder, 1, options)
         self.stations: list[ObedientStation] = []
@@ -95,8 +95,13 @@ class Scene:
         await self.world.stop()
 
 
-def play(folder: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Scene], Coroutine[Any, Any, None]]) -> Scene:
-    scene = Scene(folder)
+def play(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    act: Callable[[Scene], Coroutine[Any, Any, None]],
+    shared: Plan | None = None,
+) -> Scene:
+    scene = Scene(folder, shared or plan())
     monkeypatch.setattr(registry, "build", scene.building.build)
 
     async def whole() -> None:
@@ -205,3 +210,31 @@ def test_a_gateway_that_is_killed_and_comes_back_exceeds_nothing(
     most = max(flow for _, flow in scene.flows)
     assert most <= 1.13 * LIMIT_A, f"{most:.1f} A is more than a breaker of {LIMIT_A:g} A bears for an hour"
     assert not scene.over(seen["killed"] + 30 + 25)
+
+
+def test_what_can_not_be_noted_is_not_given_to_an_unproven_station(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it is given stays given if the gateway dies, so that the next life has to know of it."""
+    seen: dict[str, Any] = {}
+
+    async def act(scene: Scene) -> None:
+        await asyncio.sleep(30)
+        assert scene.world.assembly
+        site = scene.world.assembly.site
+        first = scene.stations[0]
+        scene.tasks.append(asyncio.create_task(first.session("T-1", 60, 5.0)))
+        await asyncio.sleep(0.9)
+        scene.world.runner.fails = True
+        await asyncio.sleep(40)
+        seen["bad"] = (first.written(), site.balancer.noted[plan_keys()[0]])
+        scene.world.runner.fails = False
+        await asyncio.sleep(40)
+        seen["good"] = first.current_a()
+        seen["noted"] = site.charging.connector(plan_keys()[0]).ceiling_a
+
+    play(tmp_path, monkeypatch, act, plan(proven=False))
+    written, ceiling = seen["bad"]
+    assert (written, ceiling) == ([], 0.0)
+    assert 6 < seen["good"] <= LIMIT_A - WORST_A - 12
+    assert seen["noted"] == seen["good"]
