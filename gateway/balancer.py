@@ -8,7 +8,7 @@ from typing import NamedTuple
 from gateway.model.balance import CapStep, Need, Outcome, Rung
 from gateway.model.draw import CarNeed
 from gateway.model.ids import StationId, TransactionKey
-from gateway.model.profile import ReportedProfile
+from gateway.model.profile import LimitSource, ReportedProfile
 from gateway.model.site_tree import Amps, ConnectorKey
 from gateway.plan import Plan
 from gateway.smartcharging.decide import Decision, State
@@ -85,6 +85,7 @@ class Balancer:
         self.sessions: dict[ConnectorKey, deque[Line]] = {}
         """What each session was told lately."""
         self.told: dict[ConnectorKey, Told] = {}
+        self.told_by: dict[ConnectorKey, LimitSource] = {}
         self.troubles: dict[str, str] = {}
         """What keeps a station from being managed, in words; by connector."""
         self.woken = asyncio.Event()

@@ -38,9 +38,9 @@ def _look(site: Site, key: ConnectorKey) -> None:
         schedule = Schedule(RateUnit.A, (Period(0, limit_a),))
         source = LimitSource.SO if is_grid else LimitSource.EMS
         message = codec.notify_limit(key.evse, source, schedule, is_grid_critical=is_grid)
-        balancer.told[key] = Told(limit_a, now)
+        balancer.told[key], balancer.told_by[key] = Told(limit_a, now), source
     else:
-        message = codec.cleared_limit(key.evse, LimitSource.EMS)
+        message = codec.cleared_limit(key.evse, balancer.told_by.pop(key, LimitSource.EMS))
         balancer.told[key] = Told(None, now)
     if message is not None:
         site.uplink.post(
