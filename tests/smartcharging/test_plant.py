@@ -34,7 +34,7 @@ def test_no_seed_of_the_storm_breaks_an_invariant(seed: int) -> None:
 
 def test_a_car_that_wakes_only_by_an_edge_is_nudged_once_and_draws_in_time() -> None:
     world = load(HERE / "cars-sleep.toml").world
-    world.run(900)
+    world.run(930)
     nudges = [write.amps for _at, write in world.gateway.log if write.urgency is Urgency.WAKE]
     assert nudges == [0.0]
     ((_key, seconds),) = world.stations.woken
