@@ -12,7 +12,7 @@ from tests.smartcharging.plant.report import play
 from tests.smartcharging.plant.scenario import HERE, build, load
 
 SCENARIOS = sorted(HERE.glob("*.toml"))
-SHORT = ("G1", "G2", "G4", "G8")
+SHORT = tuple(goals.GOALS)
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: str(path.stem))
