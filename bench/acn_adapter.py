@@ -14,10 +14,12 @@ from gateway.model.ids import StationId
 from gateway.model.site_tree import Binding, ConnectorKey, Why
 from gateway.smartcharging.allocate import allocate as share
 from gateway.smartcharging.claims import Claim, Walls
-from gateway.smartcharging.needs import urgency_of, weight_of
+from gateway.smartcharging.needs import lacking, urgency_of, weight_of
 from gateway.smartcharging.turns import Received, Turn, accrued, moved, order_of
 
 QUANTUM_S = 1800.0
+ONE_PHASE_V = 300.0
+"""The judge tells a car on three phases by its voltage."""
 NEARLY_FULL = 0.2
 """A car that wants less than this part of its minimum for one step is let go."""
 
@@ -55,7 +57,8 @@ class Site:
         loads = column if column.imag.any() else column.real
         requested_ah = car.requested_kwh * 1000.0 / car.voltage
         wanted, least = car.remaining_ah / state.period_h, car.steps[0]
-        urgency = urgency_of(car.remaining_ah, requested_ah, car.left_h)
+        phases = 3 if car.voltage > ONE_PHASE_V else 1
+        urgency = urgency_of(car.remaining_ah, requested_ah, car.left_h, phases)
         if 1.0 < car.last_measured < car.last_set - 1.5:
             self.seen[key] = car.last_measured + 1.0
         return Claim(
@@ -64,7 +67,7 @@ class Site:
             min_a=least,
             cap_a=max(min(car.steps[-1], wanted), least) if wanted > least * NEARLY_FULL else 0.0,
             order=order_of(self.turns[key], now=now, rank=0, is_pinned=False, quantum_s=QUANTUM_S, urgency=urgency),
-            weight=weight_of(car.remaining_ah, car.left_h),
+            weight=weight_of(car.remaining_ah, car.left_h, lacking(car.remaining_ah, requested_ah)),
             steps=car.steps,
             soft_a=self.seen.get(key, inf),
         )

@@ -210,8 +210,8 @@ class Background(NamedTuple):
 class Hold(NamedTuple):
     """What a connector may hold, per phase of the grid.
 
-    `fallback`: its F, on all phases of the connector. `static`: what it may hold with the gateway dead for good. `fresh`: its EV came, or its link
-    went, so lately that the others' cuts may still be under way.
+    `fallback`: its F, on all phases of the connector. `static`: what it may hold with the gateway dead for good.
+    `fresh`: its EV came, or its link went, so lately that the others' cuts may still be under way.
     """
 
     key: ConnectorKey

@@ -7,7 +7,7 @@ from gateway.model.balance import CapStep, Policy, Remedy
 from gateway.model.site_tree import Binding, ConnectorKey, Mode, Why
 from gateway.smartcharging.claims import Claim
 from gateway.smartcharging.draws import soft_cap_a
-from gateway.smartcharging.needs import urgency_of, weight_of
+from gateway.smartcharging.needs import lacking, urgency_of, weight_of
 from gateway.smartcharging.reserve import Place, Room
 from gateway.smartcharging.survey import View
 from gateway.smartcharging.turns import Turn, order_of
@@ -137,7 +137,7 @@ def _urgency(view: View, policy: Policy, now: float) -> float:
     waited_s = 0.0 if turn is None or turn.is_in else now - turn.since
     if need is None:
         return UNKNOWN_H * (waited_s / 3600 - 1.0)
-    urgency = urgency_of(need.remaining_ah, need.requested_ah, _left_h(view, now))
+    urgency = urgency_of(need.remaining_ah, need.requested_ah, _left_h(view, now), len(view.phases))
     return urgency + OVERDUE_H if waited_s > OVERDUE_QUANTA * policy.quantum_s else urgency
 
 
@@ -146,5 +146,7 @@ def _weight(view: View, policy: Policy, now: float) -> float:
         return max(view.spec.weight, 1e-3)
     if policy.mode is Mode.EQUAL:
         return 1.0
-    need = view.facts.need
-    return weight_of(view.spec.max_a / 2 if need is None else need.remaining_ah, _left_h(view, now))
+    need, left_h = view.facts.need, _left_h(view, now)
+    if need is None:
+        return weight_of(view.spec.max_a / 2, left_h)
+    return weight_of(need.remaining_ah, left_h, lacking(need.remaining_ah, need.requested_ah))

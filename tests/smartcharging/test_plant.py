@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.model.balance import Urgency
 from tests.smartcharging import goals, storm
 from tests.smartcharging.plant.breaker import TAU_S, Breaker, towards
 from tests.smartcharging.plant.report import play
 from tests.smartcharging.plant.scenario import HERE, build, load
 
 SCENARIOS = sorted(HERE.glob("*.toml"))
-SHORT = ("G1", "G2", "G4", "G8")
+SHORT = tuple(goals.GOALS)
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: str(path.stem))
@@ -29,6 +30,15 @@ def test_goal(name: str) -> None:
 @pytest.mark.parametrize("seed", [901, 903])
 def test_no_seed_of_the_storm_breaks_an_invariant(seed: int) -> None:
     assert storm.run(seed).wrong == ()
+
+
+def test_a_car_that_wakes_only_by_an_edge_is_nudged_once_and_draws_in_time() -> None:
+    world = load(HERE / "cars-sleep.toml").world
+    world.run(930)
+    nudges = [write.amps for _at, write in world.gateway.log if write.urgency is Urgency.WAKE]
+    assert nudges == [0.0]
+    ((_key, seconds),) = world.stations.woken
+    assert 60.0 < seconds < 180.0
 
 
 def test_a_breaker_trips_at_the_current_it_bears_for_an_hour_and_no_sooner() -> None:

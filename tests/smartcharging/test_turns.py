@@ -113,9 +113,12 @@ def test_the_order_of_turns() -> None:
 
 
 def test_needs_as_weight_and_urgency() -> None:
-    assert weight_of(40.0, 4.0) == 10.0
-    assert weight_of(40.0, -2.0) == 40.0, "past its time it leaves soon, not at once"
+    assert weight_of(40.0, 1.0) == 40.0
+    assert weight_of(40.0, -2.0) == weight_of(40.0, 0.25), "past its time it leaves soon, not at once"
+    assert weight_of(40.0, 2.0) > 2 * weight_of(40.0, 4.0), "who leaves sooner gets more than in proportion"
+    assert weight_of(20.0, 2.0, 1.0) > weight_of(20.0, 2.0, 0.2) > weight_of(20.0, 2.0, 0.0) > 0.1
     assert weight_of(0.0, 4.0) == 0.5, "nobody starves"
     assert urgency_of(24.0, 24.0, 1.0) > urgency_of(24.0, 24.0, 3.0), "the sooner it leaves"
     assert urgency_of(24.0, 24.0, 3.0) > urgency_of(12.0, 24.0, 3.0), "the less it has had"
+    assert urgency_of(24.0, 24.0, 3.0, 3) > urgency_of(24.0, 24.0, 3.0), "the same current does more for it"
     assert urgency_of(5.0, 0.0, 0.0) > urgency_of(5.0, 50.0, 0.0), "a wish that is not known counts as unmet"

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 from gateway.model.balance import Answer, Write
 from gateway.model.ids import StationId
-from gateway.model.site_tree import ConnectorKey
+from gateway.model.site_tree import NO_AMPS, ConnectorKey
 from tests.smartcharging.plant.cars import Car
 from tests.smartcharging.plant.chargers import Outlet
 from tests.smartcharging.plant.links import Link, Weather
 
 if TYPE_CHECKING:
     from tests.smartcharging.plant.world import World
+
+
+NEWS_A = 0.5
+"""A reading that differs by less waits for the next decision."""
 
 
 class Stations:
@@ -155,8 +159,11 @@ class Stations:
             drawn = outlet.on_grid(outlet.drawn())
 
             def arrive() -> None:
-                if self.world.gateway.alive and self.world.gateway.facts[key].reachable:
-                    self.world.gateway.know(key, measured_a=drawn, measured_at=self.world.now)
+                gateway = self.world.gateway
+                if gateway.alive and gateway.facts[key].reachable:
+                    before = gateway.facts[key].measured_a or NO_AMPS
+                    is_news = any(abs(now - then) >= NEWS_A for now, then in zip(drawn, before, strict=True))
+                    gateway.know(key, quiet=not is_news, measured_a=drawn, measured_at=self.world.now)
 
             self.links[key.station].to_gateway(arrive)
         self._report_at(key, self.world.now + outlet.traits.report_s)

@@ -54,6 +54,7 @@ class World:
         self.order = count()
         self.boundaries, self.die_at, self.restart_s, self.died_at = 0, 0, inf, 0.0
         self.wrong: list[str] = []
+        self.judge_s, self.judged_at = (10.0 if is_calm else 0.0), 0.0
         facts = {
             key: ConnectorFacts(key=key, proven=one.traits.proven, ceiling_a=one.fallback_a)
             for key, one in self.outlets.items()
@@ -200,7 +201,9 @@ class World:
             self.at(self.now + IDLE_S, self._watch_dead)
 
     def decided(self, decision: Decision) -> None:
-        self._judge(decision)
+        if decision.writes or self.now >= self.judged_at + self.judge_s:
+            self.judged_at = self.now
+            self._judge(decision)
 
     def _judge(self, decision: Decision | None) -> None:
         if self.judged and len(self.wrong) < 10:
