@@ -24,7 +24,10 @@ async def run(site: Site) -> None:
     while site.balancer.tree is not None:
         await asyncio.sleep(EVERY_S)
         for station in site.balancer.stations:
-            _look(site, station, retry_at)
+            try:
+                _look(site, station, retry_at)
+            except Exception:  # one station's trouble is never another's
+                log.exception("%s: its dynamic limits can't be fetched", station)
 
 
 def _look(site: Site, name: StationId, retry_at: dict[tuple[StationId, int], float]) -> None:

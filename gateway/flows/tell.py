@@ -1,6 +1,7 @@
 """The CSMS is told when the gateway limits a transaction, and when it does so no more."""
 
 import asyncio
+import logging
 
 from gateway.dialects.profiles import PROFILE_CODECS
 from gateway.flows import applied
@@ -9,6 +10,8 @@ from gateway.model.site_tree import Binding, ConnectorKey
 from gateway.rpc.session import Outcome, Priority
 from gateway.site import Site
 from gateway.smartcharging.notices import Say, Told, notice
+
+log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 
@@ -19,7 +22,10 @@ async def run(site: Site) -> None:
     while tree is not None:
         await asyncio.sleep(EVERY_S)
         for key in tree.specs:
-            _look(site, key)
+            try:
+                _look(site, key)
+            except Exception:  # one connector's trouble is never another's
+                log.exception("%s: its limit can't be told to the CSMS", key)
 
 
 def _look(site: Site, key: ConnectorKey) -> None:
