@@ -122,7 +122,7 @@ class _Loop:
         self._lower_ceilings(decision)
         self._alarm(decision)
         self._learn(decision, told.facts.readings)
-        self._save_history(now)
+        self._keep(now)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -226,11 +226,15 @@ class _Loop:
             balancer.rises[node.id] = balancer.rises.get(node.id, Rises()).observe(background.now, reading.at)
             balancer.steps[node.id] = balancer.steps.get(node.id, Steps()).observe(background.now, reading.at)
 
-    def _save_history(self, now: float) -> None:
+    def _keep(self, now: float) -> None:
+        """Now and then: what was learned is written down, and profiles that can never hold again are forgotten."""
         balancer, site = self._site.balancer, self._site
         if now - self._saved_at >= SAVED_EVERY_S:
             self._saved_at = now
             site.note([Put(_history_row(site, name)) for name in balancer.rises])
+            for name in balancer.stations:
+                over = profiles.expire(site.charging.profiles(name), site.clock.now())
+                site.note(site.charging.changes(name, over.changes))
 
 
 def _moment(site: Site, mono: float) -> datetime:

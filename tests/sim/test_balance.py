@@ -10,6 +10,7 @@ import pytest
 
 from drivers import registry
 from drivers.simulated import SimulatedOptions
+from gateway.flows import balance
 from gateway.metering.runner import Metering
 from gateway.model.balance import Rung
 from gateway.model.circuit import Circuit
@@ -238,3 +239,24 @@ def test_what_can_not_be_noted_is_not_given_to_an_unproven_station(
     assert (written, ceiling) == ([], 0.0)
     assert 6 < seen["good"] <= LIMIT_A - WORST_A - 12
     assert seen["noted"] == seen["good"]
+
+
+def test_what_was_learned_of_the_background_outlives_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    async def act(scene: Scene) -> None:
+        await asyncio.sleep(400)
+        assert scene.world.assembly
+        seen["recorded_s"] = scene.world.assembly.site.balancer.rises["main"].recorded_s
+        scene.meters.cancel()
+        await scene.world.crash()
+        await scene.world.start()
+        assert scene.world.assembly
+        await asyncio.sleep(1)
+        balancer = scene.world.assembly.site.balancer
+        seen["loaded_s"], seen["steps"] = balancer.rises["main"].recorded_s, sum(balancer.steps["main"].counts[0])
+
+    monkeypatch.setattr(balance, "SAVED_EVERY_S", 100.0)
+    play(tmp_path, monkeypatch, act)
+    assert 0 < seen["recorded_s"] - seen["loaded_s"] <= 110
+    assert 280 < seen["steps"] <= 400, "one for each reading of the meter, not for each decision"
