@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TypeVar
 
+from gateway.balancer import Balancer
 from gateway.clock import Clock
 from gateway.core import idmap, outbox
 from gateway.core.authorize import Facts, authorize
@@ -50,6 +51,7 @@ class Site(Durable):
         self.random = source
         self.uplink: UplinkPort
         self.meters = Meters(options.meters, options.circuits)
+        self.balancer = Balancer(options.plan)
         self.pending: dict[StationId, Pending] = {}
         digits = f"{source.getrandbits(80):020x}"
         self._id_head = f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-"
@@ -77,6 +79,7 @@ class Site(Durable):
         self.settle(station, self.options.after_reconnect_s)
         self.came.append(station.id)
         self.came_wake.set()
+        self.balancer.poke()
         self.uplink.wake(station.id)
 
     def settle(self, station: Station, seconds: float) -> None:
@@ -92,6 +95,7 @@ class Site(Durable):
         if station.port is port:
             station.port = None
             station.attached.clear()
+            self.balancer.poke()
             self.uplink.wake(station.id)
 
     # -- uplink -----------------------------------------------------------------------------------------------------

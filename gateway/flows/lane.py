@@ -12,7 +12,7 @@ from functools import partial
 from gateway.core.ledger import Seen
 from gateway.dialects.base import Budget, Dialect, Role, UpRule
 from gateway.errors import StoreError
-from gateway.flows import booking, delivery, timing
+from gateway.flows import booking, delivery, hearing, timing
 from gateway.flows.incoming import Incoming
 from gateway.model.events import TransactionMessage
 from gateway.model.records import OutboxRow
@@ -68,9 +68,8 @@ class Lane:
         record, rule, link = station.record, self._rules.get(call.action), station.link
         if rule is None or link is None or link.is_suspect or station.queue or station.in_flight is not None:
             return False
-        if station.metered:  # `inbound` looks at every sample of a session that may take little more energy.
-            return False
-        if record.boot_due or station.is_held or received < station.hold_until:
+        # `metered`: `inbound` looks at every sample of a session that may take little more energy.
+        if station.metered or record.boot_due or station.is_held or received < station.hold_until:
             return False
         if not (record.was_accepted and site.writer.is_ready):
             return False
@@ -86,6 +85,8 @@ class Lane:
         booked, changes = site.ledger.book(record.id, record.boots, message, now)
         if changes or (booked is not None and booked.parked):
             return False
+        if site.balancer.tree is not None:
+            hearing.hear(site, station, self._dialect, call)
         if message.timestamp:
             timing.hear_message(site, station, message.timestamp)
         row = booking.new_row(

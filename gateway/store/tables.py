@@ -17,13 +17,18 @@ from gateway.errors import DamagedError
 from gateway.model.records import (
     RELEASED,
     AuditEntry,
+    BackgroundRow,
+    CapRow,
     Change,
     ClockBase,
+    ConnectorRow,
     Counter,
     Delivered,
     LatestMessage,
     LocalList,
     OutboxRow,
+    PriorityRow,
+    ProfileRow,
     Put,
     Record,
     RemoteStart,
@@ -86,7 +91,8 @@ class Table:
         ]
         if packed:
             self._fields[packed] = (bytes,), unpack
-        self.select = f'SELECT {names} FROM "{name}" ORDER BY {", ".join(key)}'
+        order = ", ".join(f'"{column}"' for column in key)
+        self.select = f'SELECT {names} FROM "{name}" ORDER BY {order}'
 
     def parameters(self, record: Any) -> list[Any]:
         """The record's values as SQLite takes them, its payload not packed yet."""
@@ -190,6 +196,11 @@ TABLES: dict[type[Any], Table] = {
         Table(Setting, "setting", "station", "name"),
         Table(UplinkSecret, "uplink_secret", "station"),
         Table(AuditEntry, "audit", "id", has_number=True),
+        Table(ProfileRow, "profile", "station", "key"),
+        Table(PriorityRow, "priority", "station", "transaction"),
+        Table(ConnectorRow, "connector", "station", "evse"),
+        Table(BackgroundRow, "background", "circuit"),
+        Table(CapRow, "cap", "source"),
     )
 }
 _DELIVERED = Op(
