@@ -64,7 +64,7 @@ def _site(cars: int, limit: float, worst: float, **more: Any) -> dict[str, Any]:
 def reaction(*, short: bool) -> Iterator[Figure]:
     """G2: the background rises by 40 % of the limit while everybody charges at the limit."""
     times, rng = [], random.Random(SEED)
-    for seed in range(4 if short else 200):
+    for seed in range(4 if short else 100):
         limit = 250.0
         told = _site(54, limit, limit * 0.7, main={"rise_a": limit * 0.5}, seed=seed)
         if short:
