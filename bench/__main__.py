@@ -3,12 +3,14 @@
 import asyncio
 import json
 import sys
+from dataclasses import asdict
 
 import click
 from rich.console import Console
 
 from bench import relay as suite
 from bench import report, storm_report
+from bench import storage as store_suite
 from bench import storm as storm_suite
 from bench.fleet import FleetError
 from bench.proc import ProxyError
@@ -69,6 +71,25 @@ def storm(*, as_json: bool, chargers: int, repeats: int, seed: int, slack: float
     else:
         storm_report.show(run, _console(), slack)
     sys.exit(0 if all(goal.is_met for goal in storm_report.goals(run, slack)) else 1)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--sessions", default=store_suite.SESSIONS, show_default=True, type=click.IntRange(100))
+def storage(*, as_json: bool, sessions: int) -> None:
+    """Room that billing records of 50 chargers take in 30 days, written by the real store."""
+    figures = asyncio.run(store_suite.measure(sessions))
+    if as_json:
+        click.echo(json.dumps([{**asdict(figure), "met": figure.is_met} for figure in figures]))
+    else:
+        for figure in figures:
+            state = "delivered" if figure.delivered else "30 days of outage"
+            click.echo(
+                f"{figure.version}, {state}: {figure.sessions} sessions take {figure.megabytes:.1f} MB, "
+                f"{figure.bytes_each:.0f} bytes each; goal {store_suite.GOAL_MB:.0f} MB for {store_suite.SESSIONS}: "
+                + ("met" if figure.is_met else "MISSED")
+            )
+    sys.exit(0 if all(figure.is_met for figure in figures) else 1)
 
 
 def _console() -> Console:

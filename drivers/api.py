@@ -161,6 +161,8 @@ class Kind(StrEnum):
     """Bytes come that make no sense: line settings, wiring, another master."""
     REFUSED = "refused"
     """The other side answers with a refusal: credentials, a register it does not have."""
+    NO_CURRENTS = "no-currents"
+    """Readings come, but without currents: nothing can be balanced by them."""
     WRONG_METER = "wrong-meter"
     """Something else answers than the model that was configured."""
     NOT_INSTALLED = "not-installed"

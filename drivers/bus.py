@@ -214,8 +214,7 @@ class Bus:
             return Garbled(self._garbled())
         self.counters.timeouts += 1
         problem = f"no answer from unit {read.unit} on {self.line}"
-        remedy = "Check the meter's power, address and line settings, and the wires A and B"
-        return NoReply(Trouble(Kind.SILENT, problem, remedy))
+        return NoReply(Trouble(Kind.SILENT, problem, self.line.if_silent))
 
     def _lost(self) -> Down:
         self._leave()

@@ -2,8 +2,49 @@
 
 import statistics
 from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from drivers.api import Phases, Quality, Reason
+from drivers.api import DriverError, Kind, Phases, Quality, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Telegram:
+    """What a meter said in one go, its checksum right if it has one."""
+
+    t: float
+    """When its first byte came."""
+    identification: str
+    values: Mapping[str, Any]
+    """Fields of `Reading`."""
+
+
+class StreamDecoder(Protocol):
+    """Telegrams out of a stream of bytes. A broken one is dropped and counted; one begun before us is only dropped."""
+
+    crc_errors: int
+    short_frames: int
+    """Begun and never ended, or without a readable value."""
+
+    def feed(self, data: bytes, t: float) -> list[Telegram]:
+        """Telegrams that end in these bytes, which came at `t`."""
+        ...
+
+    def interrupted(self) -> None:
+        """The connection was lost: what comes next is the middle of something."""
+        ...
+
+
+def not_installed(driver: str, package: str, error: Exception) -> DriverError:
+    """For a package that comes with the extra of the driver's name."""
+    problem = f"the driver {driver} needs the package {package} ({error})"
+    return DriverError(Kind.NOT_INSTALLED, problem, f'Run: pip install "ocpp-gateway[{driver}]"')
+
+
+def three(values: Iterable[float | None]) -> Phases:
+    one, two, three = values
+    return one, two, three
 
 
 def signed(current: Phases, power: Phases) -> tuple[Phases, bool]:
@@ -14,6 +55,14 @@ def signed(current: Phases, power: Phases) -> tuple[Phases, bool]:
         for i, p in zip(current, power, strict=True)
     )
     return (one, two, three), is_unsure
+
+
+def finer(magnitude: Phases, power: Phases, voltage: Phases) -> Phases:
+    """Whole amperes are often cut off: no less current flows than the active power needs."""
+    return three(
+        i if i is None or p is None or not v else max(i, abs(p) / v)
+        for i, p, v in zip(magnitude, power, voltage, strict=True)
+    )
 
 
 def quality(reasons: frozenset[Reason]) -> Quality:

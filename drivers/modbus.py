@@ -1,113 +1,45 @@
-"""The driver of meters that speak Modbus, over a serial line or TCP. What it reads is a register map (`models/`)."""
+"""The driver of meters that speak Modbus, on any transport of `bus`; a register map (`models/`) says what is read."""
 
-import logging
-from collections import deque
-from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar, Final
 
-from drivers import bus as buses
-from drivers.api import Driver, DriverError, Found, Health, Kind, Reading, Seams, Trouble, wired
-from drivers.bus import Bus, BusError, Down, Garbled, NoReply, Read, Refused
+from drivers.api import Kind, Reading, Seams, Trouble
+from drivers.bus import Bus, BusError, NoReply, Read, Refused
 from drivers.modbus_options import ModbusOptions
-from drivers.model_file import WIDTHS, Probe
+from drivers.modbus_polling import PollingDriver
+from drivers.model_file import Check, Probe, Requirement
 from drivers.options import Options
-from drivers.pace import Backoff, Deadlines
 from drivers.register_plan import Block, Plan
-from drivers.register_values import Key, decoded, measured, number
+from drivers.register_values import Key, decoded, measured, said
 
-_log = logging.getLogger(__name__)
-_WINDOW: Final = 5
-_TOLERATED: Final = 2
-"""So many of the last reads may have failed before it counts as trouble: stray bytes are normal on RS-485."""
-_PASSING: Final = {Kind.SILENT, Kind.GARBLED}
-"""Troubles that may be nothing but one bad frame."""
 _TOO_MUCH: Final = {0x02, 0x03}
 """Modbus exceptions of a meter that does not have these registers, or not so many at once."""
 _SHORTER_EVERY: Final = 3
 """Polls without an answer, after which a shorter read is tried."""
 _SLOW_RETRY_S: Final = 10.0
-_PROBE_TRIES: Final = 3
 
 
-class ModbusDriver(Driver[ModbusOptions]):
-    """Polls one meter. Several may share a line: each asks through its bus."""
+class ModbusDriver(PollingDriver[ModbusOptions]):
+    """Reads the points of one register map."""
 
     options_type: ClassVar[type[Options]] = ModbusOptions
 
     def __init__(self, name: str, options: ModbusOptions, seams: Seams) -> None:
         super().__init__(name, options, seams)
-        self._bus: Bus | None = None
         self._plan = Plan(options.model)
-        self._deadlines = Deadlines(options.interval_s)
-        self._backoff = Backoff(seams.random)
-        self._retry_s: float | None = None
-        self._failures: deque[bool] = deque(maxlen=_WINDOW)
-        self._in_a_row = 0
-        self._trouble: Trouble | None = None
-        self._counts = Health()
         self._identified = -1
         self._worked: set[Block] = set()
         self._due: dict[float, float] = {}
         self._scales: dict[Key, float | None] = {}
 
-    async def open(self) -> None:
-        if self._bus is None:
-            self._bus = buses.lease(self.seams, self.options.line)
+    @property
+    def model_name(self) -> str:
+        return self.options.model.name
 
-    async def close(self) -> None:
-        if self._bus is not None:
-            buses.release(self._bus, self.seams)
-            self._bus = None
+    def notes(self) -> tuple[str, ...]:
+        return tuple(self._plan.notes)
 
-    async def next_reading(self) -> Reading | None:
-        while (bus := self._bus) is not None:
-            wait_s = self._deadlines.wait_s(self.seams.now()) if self._retry_s is None else self._retry_s
-            await self.seams.sleep(wait_s)
-            try:
-                reading = await self._polled(bus)
-            except BusError as error:
-                self._failed(error)
-            else:
-                self._succeeded(reading)
-                return reading
-        return None
-
-    def health(self) -> Health:
-        counts = replace(self._counts, trouble=self._shown(), notes=tuple(self._plan.notes))
-        if (bus := self._bus) is None:
-            return counts
-        line = bus.counters
-        return replace(
-            counts,
-            crc_errors=line.crc_errors,
-            short_frames=line.short_frames,
-            late_frames=line.late_frames,
-            reconnects=line.reconnects,
-        )
-
-    @classmethod
-    async def probe(cls, options: ModbusOptions, seams: Seams) -> Found | None:
-        trouble = None
-        async with cls("probe", options, seams) as driver:
-            bus = driver._bus
-            assert bus is not None
-            for _ in range(_PROBE_TRIES):
-                try:
-                    reading = await driver._polled(bus)
-                except NoReply:
-                    continue
-                except (Down, Garbled) as error:
-                    trouble = error.trouble
-                except BusError as error:
-                    return Found(error.trouble.problem)
-                else:
-                    return Found(options.model.name, wired(reading, options))
-        if trouble is not None:
-            raise DriverError(trouble.kind, trouble.problem, trouble.remedy)
-        return None
-
-    async def _polled(self, bus: Bus) -> Reading:
+    async def polled(self, bus: Bus) -> Reading:
         is_new = True
         while is_new:
             await self._identify(bus)
@@ -134,27 +66,37 @@ class ModbusDriver(Driver[ModbusOptions]):
         """After each opening of the line: another meter read with this map would give numbers, but wrong ones."""
         if self.options.identify and self._identified != bus.generation:
             for probe in self.options.model.probe:
-                await self._check(bus, probe)
+                await self._recognise(bus, probe)
+            for requirement in self.options.model.require:
+                await self._require(bus, requirement)
         if self._identified != bus.generation:
             self._worked.clear()
             self._identified = bus.generation
 
-    async def _check(self, bus: Bus, probe: Probe) -> None:
-        model = self.options.model
-        function, width = probe.function or model.modbus.function, WIDTHS[probe.type]
+    async def _recognise(self, bus: Bus, probe: Probe) -> None:
+        is_there, value = await self._said(bus, probe)
+        if not probe.fits(value) and (is_there or not probe.optional):
+            problem = f"unit {self.options.unit} is no {self.model_name}: {_words(probe, value)}"
+            remedy = "Correct model or unit; if it is that model all the same, add identify = false"
+            raise BusError(Trouble(Kind.WRONG_METER, problem, remedy))
+
+    async def _require(self, bus: Bus, requirement: Requirement) -> None:
+        is_there, value = await self._said(bus, requirement)
+        if not requirement.fits(value) and (is_there or not requirement.optional):
+            problem = f"unit {self.options.unit}: {requirement.problem} ({_words(requirement, value)})"
+            without = "" if is_there else "; if it has no such setting, add identify = false"
+            raise BusError(Trouble(Kind.MISCONFIGURED, problem, requirement.remedy + without))
+
+    async def _said(self, bus: Bus, check: Check) -> tuple[bool, float | None]:
+        """Whether the meter has the register, and what it says."""
+        order = self.options.model.modbus.word_order
         try:
-            answer = await bus.read(self._read(function, probe.at, width))
+            answer = await bus.read(self._read(check.function or self.options.model.modbus.function, *check.span))
         except Refused as error:
             if error.code not in _TOO_MUCH:
                 raise
-            value = None
-        else:
-            value = number(answer.registers, probe, model.modbus.word_order)
-        if not probe.fits(value):
-            says = "nothing" if value is None else f"{int(value):#x}"
-            problem = f"unit {self.options.unit} is no {model.name}: register {probe.at:#06x} says {says}"
-            remedy = "Correct model or unit; if it is that model all the same, add identify = false"
-            raise BusError(Trouble(Kind.WRONG_METER, problem, remedy))
+            return False, None
+        return True, said(check, answer.registers, order)
 
     async def _slow(self, bus: Bus, every_s: float, values: dict[Key, float | None]) -> bool:
         """Reads what balancing does not need; without it, the rest is still a reading."""
@@ -219,45 +161,6 @@ class ModbusDriver(Driver[ModbusOptions]):
             is_alike=not self._plan.is_distinct,
         )
 
-    def _count(self, error: BusError) -> None:
-        counts = self._counts
-        if isinstance(error, NoReply):
-            self._counts = replace(counts, timeouts=counts.timeouts + 1)
-        elif isinstance(error, Refused):
-            self._counts = replace(counts, refusals=counts.refusals + 1)
 
-    def _failed(self, error: BusError) -> None:
-        self._count(error)
-        self._in_a_row += 1
-        self._failures.append(True)
-        if self._trouble is None or self._trouble.kind is not error.trouble.kind:
-            _log.debug("meter %s: %s", self.name, error.trouble)  # whoever watches `health` tells people
-        self._trouble = error.trouble
-        # A line that is down is waited for by the bus; whoever asks first gets it first.
-        self._retry_s = 0.0 if isinstance(error, Down) else self._backoff.wait_s()
-
-    def _succeeded(self, reading: Reading) -> None:
-        if self._trouble is not None and self._in_a_row > _TOLERATED:
-            _log.debug("meter %s: readings come again", self.name)
-        self._failures.append(False)
-        if self._trouble is not None and (self._trouble.kind not in _PASSING or not self._is_bad()):
-            self._trouble = None
-            self._failures.clear()
-        self._in_a_row = 0
-        self._retry_s = None
-        self._backoff.reset()
-        counts = self._counts
-        self._counts = replace(counts, readings=counts.readings + 1, last_good_t=reading.t_mono)
-
-    def _is_bad(self) -> bool:
-        return sum(self._failures) > _TOLERATED
-
-    def _shown(self) -> Trouble | None:
-        """One bad frame is no trouble."""
-        trouble = self._trouble
-        if trouble is None or (trouble.kind in _PASSING and self._counts.readings and not self._is_bad()):
-            return None
-        if self._in_a_row:
-            return trouble
-        share = f"{sum(self._failures)} of the last {len(self._failures)} reads failed: {trouble.problem}"
-        return Trouble(trouble.kind, share, trouble.remedy)
+def _words(check: Check, value: float | None) -> str:
+    return f"register {check.at:#06x} says {'nothing' if value is None else f'{int(value):#x}'}"

@@ -1,4 +1,4 @@
-"""A serial line or TCP connection with Modbus on it: opened, asked, closed. The thin shell over pymodbus."""
+"""A serial line, TCP connection or UDP socket with Modbus on it. The thin shell over pymodbus."""
 
 import asyncio
 import errno
@@ -6,10 +6,10 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 from pymodbus import FramerType
-from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient, AsyncModbusUdpClient
 from pymodbus.client.base import ModbusBaseClient
 from pymodbus.exceptions import ModbusException
 
@@ -36,6 +36,7 @@ class SerialLine:
     stop_bits: int
 
     is_rtu: Literal[True] = True
+    if_silent: ClassVar[str] = "Check the meter's power, address and line settings, and the wires A and B"
 
     def __str__(self) -> str:
         return f"{self.port} ({self.baud} 8{self.parity}{self.stop_bits})"
@@ -86,6 +87,9 @@ class TcpLine:
     port: int
     is_rtu: bool = False
     """RTU frames over TCP, as plain serial servers carry them."""
+    if_silent: ClassVar[str] = (
+        "Check the meter's power and its address (unit); if it is behind a gateway, its wires too"
+    )
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -124,7 +128,47 @@ class TcpLine:
         )
 
 
-Line = SerialLine | TcpLine
+@dataclass(frozen=True, slots=True)
+class UdpLine:
+    """A datagram each question and answer. Nothing tells whether anybody is there but the answers."""
+
+    host: str
+    port: int
+
+    is_rtu: Literal[False] = False
+    if_silent: ClassVar[str] = "Check the meter's power and network, and that no firewall keeps UDP from it"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port} (UDP)"
+
+    @property
+    def name(self) -> str:
+        return self.place
+
+    @property
+    def place(self) -> str:
+        return f"udp:{self.host.lower()}:{self.port}"
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        return ()
+
+    def seconds(self, size: int) -> float:
+        return 0.0
+
+    def device(self) -> object:
+        return None
+
+    def trouble(self, error: OSError | None) -> Trouble:
+        return port_trouble.of_host(self.host, self.port, error)
+
+    def client(self, **hooks: Any) -> ModbusBaseClient:
+        return AsyncModbusUdpClient(
+            self.host, port=self.port, timeout=_NO_LIMIT_S, retries=0, reconnect_delay=0, **hooks
+        )
+
+
+Line = SerialLine | TcpLine | UdpLine
 
 
 def tcp_place(host: str, port: int) -> str:

@@ -1,17 +1,22 @@
-"""Register maps of meters: one TOML file a model, shipped in `models/` or the installer's own."""
+"""Register maps of meters: one TOML file a model, shipped in `models/` or the installer's own.
 
+A variant says which map it shares (`like`). Meters that cannot be used have a file that says why (`models/refused/`).
+"""
+
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from drivers.options import Mistake, OptionsError, Places, validated
 
 _SHIPPED: Final = Path(__file__).parent / "models"
 _LARGEST_FILE: Final = 256 * 1024
 
+Transport = Literal["serial", "tcp", "udp"]
 Kind = Literal["int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
 WIDTHS: Final[Mapping[str, int]] = {
     **dict.fromkeys(("int16", "uint16"), 1),
@@ -59,11 +64,16 @@ class Modbus(_Part):
     max_hole: int = Field(
         default=8, ge=0, le=60, description="Write how many registers between two points may be read along, 0 to 60."
     )
-    block: Annotated[Literal["join", "exact"], Field(description='Write "join", or "exact" for one read a point.')] = (
-        "join"
-    )
+    block: Annotated[
+        Literal["join", "borders", "exact"],
+        Field(description='Write "join", "borders" for reads that end where a value ends, or "exact": a read a point.'),
+    ] = "join"
     timeout_ms: int = Field(default=300, ge=20, le=10_000, description="Write milliseconds, 20 to 10000.")
     gap_ms: int = Field(default=20, ge=0, le=2_000, description="Write milliseconds, 0 to 2000.")
+    transports: Annotated[
+        tuple[Transport, ...],
+        Field(strict=False, min_length=1, description='Write what the meter has, such as ["serial", "tcp"].'),
+    ] = ("serial",)
     serial: Serial = Field(default_factory=Serial, description="Write a table such as { baud = 9600 }.")
 
 
@@ -76,15 +86,55 @@ class Register(_Part):
     word_order: Literal["big", "little"] | None = None
 
 
-class Probe(Register):
-    """What tells this model from others: one value, or a range of them."""
+class Whole(_Part):
+    """Registers that the meter gives only together."""
+
+    at: Address
+    count: Annotated[int, Field(ge=1, le=125, description="Write how many registers, 1 to 125.")]
+
+
+class Check(Register):
+    """A register that has to say something: one value, or a range of them."""
 
     equals: int | None = None
     between: Annotated[tuple[int, int] | None, Field(strict=False, description="Write two numbers.")] = None
+    within: Annotated[Whole | None, Field(description="Write { at = 64001, count = 27 }.")] = None
+    optional: Annotated[bool, Field(description="Write true if some of these meters do not have the register.")] = False
 
     def fits(self, value: float | None) -> bool:
         low, high = self.between or (self.equals or 0, self.equals or 0)
         return value is not None and low <= value <= high
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First register to read, and how many."""
+        return (self.within.at, self.within.count) if self.within else (self.at, WIDTHS[self.type])
+
+    @property
+    def is_whole(self) -> bool:
+        at, count = self.span
+        return at <= self.at and self.at + WIDTHS[self.type] <= min(at + count, 0x10000)
+
+
+class Probe(Check):
+    """What tells this model from others."""
+
+
+class Requirement(Check):
+    """How the meter has to be set up, or its values are not what they seem."""
+
+    problem: Annotated[str, Field(min_length=3, description="Say what is wrong if it is not so.")]
+    remedy: Annotated[str, Field(min_length=3, description="Say what to set at the meter.")]
+
+
+class Ratio(Register):
+    """A factor that is set at the meter."""
+
+    scale: Annotated[float, Field(gt=0, description="Write what to multiply the raw value by, such as 0.1.")] = 1.0
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, dict) else value
 
 
 class Point(Register):
@@ -94,8 +144,10 @@ class Point(Register):
     step: Annotated[int | None, Field(ge=1, le=1000, description="Write the distance in registers.")] = None
     scale: Annotated[float, Field(description="Write what to multiply the raw value by, such as 0.1.")] = 1.0
     scale_register: Annotated[
-        Register | None, Field(description="Name a register to multiply by, such as a transformer's ratio.")
-    ] = None
+        tuple[Ratio, ...],
+        BeforeValidator(_listed),
+        Field(strict=False, description="Name the registers to multiply by, such as a transformer's ratio."),
+    ] = ()
     nan: Annotated[
         Literal["max", "min"] | int | None,
         Field(description='Write the raw value for "not there": a number, "max" or "min" of the type.'),
@@ -133,9 +185,7 @@ _ID = r"[a-z0-9][a-z0-9.-]{0,59}"
 Id = Annotated[str, Field(pattern=f"^{_ID}$", description="Write small letters, digits and dashes.")]
 
 
-class MeterModel(_Part):
-    """One register map."""
-
+class _Meter(_Part):
     schema_version: Annotated[Literal[1], Field(alias="schema", description="Write 1.")]
     id: Id
     name: Annotated[str, Field(min_length=1, max_length=100, description="Give maker and type.")]
@@ -144,10 +194,24 @@ class MeterModel(_Part):
         AfterValidator(lambda names: tuple(dict.fromkeys(names))),
         Field(strict=False, min_length=1, description="Name where the registers are known from."),
     ]
+
+
+class Refusal(_Meter):
+    """A meter that cannot be used."""
+
+    problem: Annotated[str, Field(min_length=3, description="Say why.")]
+    remedy: Annotated[str, Field(min_length=3, description="Say what to do instead.")]
+
+
+class MeterModel(_Meter):
+    """One register map."""
+
+    like: Annotated[Id | None, Field(description="Name the model whose map this one shares.")] = None
     verified: Annotated[bool, Field(description="Write true if two sources agree, else false.")]
     notes: Annotated[str, Field(description="Say what has to be set at the meter.")] = ""
     modbus: Modbus
     probe: Annotated[tuple[Probe, ...], Field(strict=False, description="Write [[probe]].")] = ()
+    require: Annotated[tuple[Requirement, ...], Field(strict=False, description="Write [[require]].")] = ()
     points: Points
 
     def items(self) -> dict[str, Point]:
@@ -173,9 +237,12 @@ class MeterModel(_Part):
     def clashes(self) -> Iterator[Mistake]:
         if self.verified and len(self.sources) < 2:
             yield Mistake(("verified",), "has one source only", "Name a second one, or write false.")
-        for number, probe in enumerate(self.probe):
-            if (probe.equals is None) == (probe.between is None):
-                yield Mistake(("probe", number), "has not one of equals and between", "Write one of the two.")
+        checks: dict[str, tuple[Check, ...]] = {"probe": self.probe, "require": self.require}
+        for key, check, number in ((key, one, n) for key, all_ in checks.items() for n, one in enumerate(all_)):
+            if (check.equals is None) == (check.between is None):
+                yield Mistake((key, number), "has not one of equals and between", "Write one of the two.")
+            if not check.is_whole:
+                yield Mistake((key, number), "is not within the registers that are read", "Correct at or within.")
         for name, point in self.items().items():
             yield from self._point_clashes(name, point)
 
@@ -208,23 +275,47 @@ def files(places: Places) -> dict[str, Path]:
     return {path.stem: path for folder in (_SHIPPED, places.models) for path in sorted(folder.glob("*.toml"))}
 
 
+def refusals() -> dict[str, Refusal]:
+    """Meters that are known and cannot be used, by id."""
+    tables = (_table(path) for path in sorted((_SHIPPED / "refused").glob("*.toml")))
+    return {one.id: one for one in (validated(Refusal, table, Places()) for table in tables)}
+
+
 def load(path: Path) -> MeterModel:
     """Raises OptionsError with every mistake of the file."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(_LARGEST_FILE).decode()
-        table: dict[str, Any] = tomllib.loads(text)
-    except OSError as error:
-        raise _whole(f"cannot be read ({error.strerror})", "Check the file's permissions.") from None
-    except (UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise _whole(f"is not TOML ({error})", "Correct this place, or the line before it.") from None
-    model = validated(MeterModel, table, Places())
+    table = _table(path)
+    model = validated(MeterModel, table | _shared(table["like"], table, path) if "like" in table else table, Places())
     mistakes = list(model.clashes())
     if model.id != path.stem:
         mistakes.append(Mistake(("id",), f'is not the file\'s name, "{path.stem}"', "Give both the same name."))
     if mistakes:
         raise OptionsError(mistakes)
     return model
+
+
+def _shared(like: object, table: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """`modbus` and `points` of another model, with what this file says of them. Nothing else is taken from there."""
+    folders = (path.parent, _SHIPPED) if isinstance(like, str) and re.fullmatch(_ID, like) else ()
+    places = (folder / f"{like}.toml" for folder in folders if folder / f"{like}.toml" != path)
+    place = next((place for place in places if place.exists()), None)
+    if place is None:
+        raise OptionsError([Mistake(("like",), "is not a known model", "Name one that has a file, not this one.")])
+    base = _table(place)
+    if "like" in base:
+        raise OptionsError([Mistake(("like",), "is a variant itself", f'Write "{base["like"]}".')])
+    pairs = {key: (base.get(key), table.get(key, {})) for key in ("modbus", "points")}
+    return {key: {**old, **new} for key, (old, new) in pairs.items() if isinstance(old, dict) and isinstance(new, dict)}
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LARGEST_FILE).decode()
+        return tomllib.loads(text)
+    except OSError as error:
+        raise _whole(f"cannot be read ({error.strerror})", "Check the file's permissions.") from None
+    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise _whole(f"is not TOML ({error})", "Correct this place, or the line before it.") from None
 
 
 def _whole(problem: str, remedy: str) -> OptionsError:

@@ -4,7 +4,6 @@ import asyncio
 import difflib
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo
@@ -14,18 +13,14 @@ from drivers.api import Health, Kind, Seams, Trouble
 from drivers.mqtt_broker import Broker, Listener, Where
 from drivers.mqtt_layout import Interval, Layout, LayoutFile, Messages, PhaseCount, Resolution, Sign
 from drivers.mqtt_values import Assembly
-from drivers.options import Mistake, Options, OptionsError, Places, fault
+from drivers.options import File, Mistake, Options, OptionsError, fault, places_of
 from drivers.push import PushDriver
-
-
-def _places(info: ValidationInfo) -> Places:
-    return info.context if isinstance(info.context, Places) else Places()
 
 
 def _model(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
         return value
-    known = mqtt_layout.files(_places(info))
+    known = mqtt_layout.files(places_of(info))
     if value not in known:
         near = difflib.get_close_matches(value.lower()[:60], known, n=1)
         hint = f'Write "{near[0]}", if that is meant.' if near else f"Write one of {', '.join(known)}."
@@ -36,19 +31,12 @@ def _model(value: object, info: ValidationInfo) -> object:
         raise fault(f"{known[value]} cannot be used ({error})", "Correct the file.") from None
 
 
-def _file(value: object, info: ValidationInfo) -> object:
-    return _places(info).folder / value if isinstance(value, str) and value else value
-
-
 def _topic_part(value: str) -> str:
     if any(sign in value for sign in "+#{}\0"):
         raise fault("has a character that this part of a topic can't have", "Write it without +, # and braces.")
     return value
 
 
-File = Annotated[
-    Path | None, BeforeValidator(_file), Field(description="Write a path; relative ones begin at the configuration.")
-]
 TopicPart = Annotated[
     str, AfterValidator(_topic_part), Field(min_length=1, max_length=500, description="Write a part of a topic.")
 ]
@@ -151,6 +139,7 @@ class MqttDriver(PushDriver[MqttOptions]):
     """One meter; those behind one broker share its connection."""
 
     options_type = MqttOptions
+    comes_in_parts = True
     shortest_listen_s = 12.0
 
     def __init__(self, name: str, options: MqttOptions, seams: Seams) -> None:
@@ -197,6 +186,11 @@ class MqttDriver(PushDriver[MqttOptions]):
     def described(self) -> str:
         topics = ", ".join(sorted({message.topic for message in self._layout.messages}))
         return f"{self.options.model.name if self.options.model else 'MQTT messages'} at {topics}"
+
+    def no_currents(self) -> Trouble:
+        trouble = super().no_currents()
+        notes = self.options.model.notes if self.options.model else ""
+        return Trouble(trouble.kind, trouble.problem, notes or "Name where the currents are, if the meter sends any")
 
     def health(self) -> Health:
         return self.counted(

@@ -12,7 +12,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from drivers.api import NO_PHASES, Phases, Reason, Signed
-from drivers.derive import quality, signed
+from drivers.derive import finer, quality, signed
 from drivers.mqtt_layout import BY_PHASE, CONTROL, FACTORS, Layout, Message, Point, Stamp
 
 _LARGEST: Final = 64 * 1024
@@ -142,7 +142,9 @@ class Assembly:
         layout = self._layout
         magnitude, voltage = self._phases("current", parts), self._phases("voltage", parts)
         power, total = self._phases("power", parts), self._net("power_total", 0, parts)
-        current, is_unsure = (magnitude, False) if layout.signed != "from-power" else signed(magnitude, power)
+        current, is_unsure = magnitude, False
+        if layout.signed == "from-power":
+            current, is_unsure = signed(self._refined(magnitude, power, voltage), power)
         missing = {
             Reason.CURRENT_MISSING: self._lacks("current", magnitude),
             Reason.VOLTAGE_MISSING: self._lacks("voltage", voltage),
@@ -166,6 +168,9 @@ class Assembly:
             "device_time": max((s.device_time for s in self._sources if s.device_time), default=None),
             "reasons": frozenset(reason for reason, is_so in missing.items() if is_so),
         }
+
+    def _refined(self, magnitude: Phases, power: Phases, voltage: Phases) -> Phases:
+        return finer(magnitude, power, voltage) if self._layout.resolution_a >= 1 else magnitude
 
     def _phases(self, name: str, parts: Mapping[Key, Part]) -> Phases:
         return self._net(name, 1, parts), self._net(name, 2, parts), self._net(name, 3, parts)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 _FAULT = "driver"
@@ -52,7 +52,7 @@ class Resource:
     """What a meter needs of the machine or network, so that two that can't share are refused beforehand."""
 
     place: str
-    """Equal for the same port, whatever it is called: `serial:` + real path, or `tcp:` + host:port."""
+    """Equal for the same port, whatever it is called: `serial:` + real path, or `tcp:` or `udp:` + host:port."""
     called: str
     """As the installer wrote it."""
     protocol: str
@@ -62,6 +62,20 @@ class Resource:
     """Which of several on a bus. None: the place cannot be shared at all."""
     key: str = "port"
     """The option that names the place."""
+
+
+def places_of(info: ValidationInfo) -> Places:
+    """In a validator."""
+    return info.context if isinstance(info.context, Places) else Places()
+
+
+def _file(value: object, info: ValidationInfo) -> object:
+    return places_of(info).folder / value if isinstance(value, str) and value else value
+
+
+File = Annotated[
+    Path | None, BeforeValidator(_file), Field(description="Write a path; relative ones begin at the configuration.")
+]
 
 
 def serial_place(port: str) -> str:
@@ -113,6 +127,10 @@ class Options(BaseModel):
 
     def resource(self) -> Resource | None:
         """What nobody else may use differently at the same time; None: nothing."""
+        return None
+
+    def unfit(self) -> Mistake | None:
+        """Why it is known beforehand that this meter has no currents, so that no circuit can be balanced by it."""
         return None
 
 

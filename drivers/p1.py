@@ -1,129 +1,142 @@
-"""Smart meters with a P1 port, over a serial cable or over TCP."""
+"""Smart meters with a P1 port, over a serial cable or over TCP, in the clear or encrypted."""
 
-import asyncio
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from drivers.api import Health, Kind, Seams, Trouble
-from drivers.derive import Rhythm
-from drivers.options import Mistake, Options, Resource, serial_place
-from drivers.p1_telegram import SPECS, Decoder
-from drivers.push import PushDriver
-from drivers.serial_port import Feed, Parity, Place, SerialPlace, TcpPlace
+from drivers.api import DriverError, Kind, Trouble
+from drivers.line_meter import Line, LineDriver, LineOptions
+from drivers.options import File, Mistake
+from drivers.p1_cipher import Keys
+from drivers.p1_telegram import SPECS, Decoder, Spec
 
-SpecName = Literal["v2.2", "v3", "v4", "v5", "fluvius", "luxembourg", "sweden", "hungary", "ireland", "q3d"]
-_EITHER = "Take either port (a serial cable) or host and tcp_port (an adapter in the network)."
+SpecName = Literal["v2.2", "v3", "v4", "v5", "fluvius", "luxembourg", "austria", "sweden", "hungary", "ireland", "q3d"]
+_KEY_DIGITS = 32
+_WHO = "The grid operator gives the customer the key of the P1 port"
+Variable = Annotated[str | None, Field(min_length=1, description="Name an environment variable.")]
 
 
-class P1Options(Options):
-    not_yet: ClassVar[dict[str, str]] = {"decryption_key": "read encrypted telegrams"}
+class P1Options(LineOptions):
+    parser: ClassVar[tuple[str, str]] = ("dsmr_parser", "dsmr-parser")
 
-    port: Annotated[
-        str | None, Field(pattern="^/", description='Write a device, such as "/dev/serial/by-id/usb-...".')
-    ] = None
-    host: Annotated[str | None, Field(min_length=1, description="Write a name or IP address.")] = None
-    tcp_port: Annotated[int | None, Field(ge=1, le=65535, description="Write the adapter's TCP port.")] = None
     spec: SpecName = "v5"
-    baud: Annotated[int | None, Field(ge=300, le=921_600, description="Leave it out, if the meter is no oddity.")] = (
-        None
-    )
-    bits: Literal[7, 8] | None = None
-    parity: Parity | None = None
-    interval_s: Annotated[
-        float | None, Field(gt=0, le=900, description="Leave it out: it is measured. Else write the seconds.")
-    ] = None
-
-    def clashes(self) -> Iterator[Mistake]:
-        if (self.port is None) == (self.host is None):
-            problem = "is missing" if self.port is None else "is there, and a host, too"
-            yield Mistake(("port",), problem, _EITHER)
-        elif (self.host is None) != (self.tcp_port is None):
-            yield Mistake(("tcp_port",), "goes together with host", _EITHER)
-        for key in ("baud", "bits", "parity"):
-            if self.host is not None and getattr(self, key) is not None:
-                yield Mistake((key,), "belongs to a serial port", "Take it out: the device at the host has its own.")
-
-    def cautions(self) -> Iterator[str]:
-        if self.port and self.port.startswith(("/dev/ttyUSB", "/dev/ttyACM")):
-            yield f"{self.port} may be another adapter after the next start: take its name in /dev/serial/by-id"
-        if self.spec in ("v2.2", "v3"):
-            yield f"meters of {self.spec} send no currents of phases: they are no use for load balancing"
-
-    def resource(self) -> Resource:
-        if self.port is not None:
-            return Resource(serial_place(self.port), self.port, "p1")
-        host, where = str(self.host), f"{self.host}:{self.tcp_port}"
-        return Resource(f"tcp:{host.lower()}:{self.tcp_port}", where, "p1", key="host")
-
-    def place(self) -> Place:
-        spec = SPECS[self.spec]
-        if self.port is None:
-            assert self.host is not None
-            assert self.tcp_port is not None
-            return TcpPlace(self.host, self.tcp_port)
-        parity: Parity = self.parity or ("E" if spec.parity == "E" else "N")
-        return SerialPlace(self.port, self.baud or spec.baud, self.bits or spec.bits, parity, 1)
-
-
-class P1Driver(PushDriver[P1Options]):
-    options_type = P1Options
-
-    def __init__(self, name: str, options: P1Options, seams: Seams) -> None:
-        super().__init__(name, options, seams)
-        self._decoder: Decoder | None = None
-        self._rhythm = Rhythm(SPECS[options.spec].interval_s)
-        self._interval_s = options.interval_s or SPECS[options.spec].interval_s
-        self._place = options.place()
-        self._feed = Feed(name, self._place, seams, self._received)
-        self._meter = ""
+    decryption_key_file: File = None
+    decryption_key_env: Variable = None
+    authentication_key_file: File = None
+    authentication_key_env: Variable = None
 
     @property
-    def interval_s(self) -> float:
-        return self._interval_s
+    def _spec(self) -> Spec:
+        return SPECS[self.spec]
 
-    async def open(self) -> None:
-        if self._decoder is None:
-            # In a thread: importing dsmr-parser takes long enough to be felt by everybody else.
-            self._decoder = await asyncio.to_thread(Decoder, self.options.spec)
-        await super().open()
+    @property
+    def line(self) -> Line:
+        spec = self._spec
+        return Line(spec.baud, spec.bits, "E" if spec.parity == "E" else "N", spec.interval_s)
 
-    async def work(self) -> None:
-        await self._feed.run(self._lost)
+    def clashes(self) -> Iterator[Mistake]:
+        yield from super().clashes()
+        for name in ("decryption_key", "authentication_key"):
+            if getattr(self, f"{name}_file") and getattr(self, f"{name}_env"):
+                yield Mistake((f"{name}_file",), f"is there, and {name}_env, too", "Take one of them out.")
+        has_key, has_second = self.decryption_key_file or self.decryption_key_env, self.authentication_key_file
+        if (has_second or self.authentication_key_env) and not has_key:
+            yield Mistake(("decryption_key_file",), "is missing", "An authentication key alone decrypts nothing.")
+        if has_key and self.spec not in ("luxembourg", "austria"):
+            remedy = 'Write spec = "luxembourg" or spec = "austria", or take the key out.'
+            yield Mistake(("spec",), f"{self.spec} is never encrypted, but there is a key", remedy)
 
-    def _received(self, data: bytes, t: float) -> None:
-        assert self._decoder is not None
-        for telegram in self._decoder.feed(data, t):
-            self._meter = telegram.identification
-            if self.options.interval_s is None:
-                self._interval_s = self._rhythm.beat(telegram.t)
-            self.deliver(telegram.t, **telegram.values)
+    def unfit(self) -> Mistake | None:
+        if self._spec.has_currents:
+            return None
+        problem = f"P1 telegrams of {self.spec} have no currents of phases"
+        remedy = "Take another meter for the circuit; this one can still be shown."
+        return Mistake(("spec",), problem, f'{remedy} If the telegrams end in "!" and four digits, write spec = "v5".')
 
-    def _lost(self) -> None:
-        assert self._decoder is not None
-        self._decoder.interrupted()
-        self._rhythm.interrupted()
+    def cautions(self) -> Iterator[str]:
+        yield from super().cautions()
+        if unfit := self.unfit():
+            yield f"{unfit.problem}: they are no use for load balancing"
+
+    def keys(self) -> Keys | None:
+        """Read anew for each start of the driver. Raises DriverError."""
+        key = _secret("decryption_key", self.decryption_key_file, self.decryption_key_env)
+        if key is None:
+            return None
+        second = _secret("authentication_key", self.authentication_key_file, self.authentication_key_env)
+        return Keys(key, second)
+
+
+def _secret(name: str, file: Path | None, variable: str | None) -> bytes | None:
+    """The value is never shown. Raises DriverError."""
+    source = f"{name}_file {file}" if file else f"{name}_env {variable}"
+    try:
+        text = file.read_text("ascii") if file else os.environ[variable] if variable else None
+    except (OSError, UnicodeDecodeError, KeyError) as error:
+        why = "it is not set" if isinstance(error, KeyError) else getattr(error, "strerror", None) or "it is no text"
+        remedy = "Check that it is there, and that the gateway may read it"
+        raise DriverError(Kind.MISCONFIGURED, f"{source} cannot be used ({why})", remedy) from None
+    if text is None:
+        return None
+    digits = "".join(text.split())
+    try:
+        key = bytes.fromhex(digits)
+    except ValueError:
+        key = b""
+    if len(digits) != _KEY_DIGITS or not key:
+        problem = f"{source} holds no key: that is {_KEY_DIGITS} digits, 0 to 9 and A to F"
+        raise DriverError(Kind.MISCONFIGURED, problem, f"{_WHO}: copy it again")
+    return key
+
+
+class P1Driver(LineDriver[P1Options]):
+    options_type = P1Options
+
+    _decoder: Decoder | None
+
+    def make_decoder(self) -> Decoder:
+        return Decoder(self.options.spec, self.options.keys())
 
     def described(self) -> str:
-        return f"P1 telegrams of {self._meter}"
+        return f"P1 telegrams of {self._meter}" if self._meter else "P1 telegrams"
 
-    def health(self) -> Health:
+    def counters(self) -> dict[str, int]:
         decoder = self._decoder
-        return self.counted(
-            crc_errors=decoder.crc_errors if decoder else 0,
-            short_frames=decoder.short_frames + decoder.without_checksum if decoder else 0,
-            reconnects=self._feed.reconnects,
-        )
+        if decoder is None:
+            return {}
+        return {
+            "crc_errors": decoder.crc_errors + decoder.undecrypted,
+            "short_frames": decoder.short_frames + decoder.without_checksum,
+        }
 
-    def trouble(self, quiet_s: float | None) -> Trouble | None:
-        if self._feed.trouble is not None or quiet_s is None:
-            return self._feed.trouble
-        heard_t = self._feed.last_byte_t
-        if heard_t is None or self.seams.now() - heard_t > quiet_s / 2:
-            return self._place.silent()
-        if self._decoder and self._decoder.without_checksum and self._meter == "":
-            remedy = 'Write spec = "v3" for an old meter: it sends no currents of phases, though'
-            return Trouble(Kind.MISCONFIGURED, "the telegrams have no checksum", remedy)
+    def no_currents(self) -> Trouble:
+        problem = f"{self.described()}: no currents of phases, so nothing can be balanced by it"
+        remedy = "Take another meter for this circuit: this one's telegrams have none by their version"
+        return Trouble(Kind.NO_CURRENTS, problem, remedy)
+
+    def garbled(self, quiet_s: float) -> Trouble:
+        decoder = self._decoder
+        if decoder and self._meter == "":
+            if trouble := self._locked(decoder):
+                return trouble
+            if decoder.without_checksum:
+                remedy = 'Write spec = "v3" for an old meter: it sends no currents of phases, though'
+                return Trouble(Kind.MISCONFIGURED, "the telegrams have no checksum", remedy)
         remedy = "Check spec, baud, bits and parity, and the cable: P1 cables need an inverting adapter"
         return Trouble(Kind.GARBLED, f"bytes come, but no whole telegram for {quiet_s:.0f} s", remedy)
+
+    def _locked(self, decoder: Decoder) -> Trouble | None:
+        if decoder.undecrypted:
+            problem = "the telegrams are encrypted, and the key does not open them"
+            remedy = f"{_WHO}: compare it digit by digit; it goes with this very meter"
+            return Trouble(Kind.MISCONFIGURED, problem, remedy)
+        if not decoder.is_other_way:
+            return None
+        if self.options.decryption_key_file or self.options.decryption_key_env:
+            remedy = "Take decryption_key_file or decryption_key_env out"
+            return Trouble(Kind.MISCONFIGURED, "the telegrams are not encrypted, but there is a key", remedy)
+        problem = "the telegrams are encrypted, and there is no key"
+        return Trouble(Kind.MISCONFIGURED, problem, f"{_WHO}: write it into a file, and name it as decryption_key_file")

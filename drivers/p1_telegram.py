@@ -4,20 +4,22 @@ dsmr-parser comes with the extra `p1` and is imported when the first decoder is 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from importlib import import_module
 from typing import Any, Final
 
-from drivers.api import NO_PHASES, DriverError, Kind, Phases, Reason, Signed
-from drivers.derive import quality, signed
+from drivers.api import NO_PHASES, Phases, Reason, Signed
+from drivers.derive import Telegram, finer, not_installed, quality, signed, three
+from drivers.p1_cipher import HEAD_BYTES, Keys, Unwrapper, looks_encrypted
 
 _LONGEST: Final = 16 * 1024
 """Characters; the longest telegrams, with a year of peaks, have 3,000."""
 _STARTS = re.compile(rb"(?=/)")
 _CHECKSUM = re.compile(r"![0-9A-F]{4}\0?\r\n\Z")
+_PLAIN = re.compile(rb"\r\n1-0:\d+\.\d+\.\d+\(")
 _PHASES: Final = (1, 2, 3)
 _POWER: Final = "INSTANTANEOUS_ACTIVE_POWER_L"
 _NEEDED = re.compile(
@@ -46,43 +48,36 @@ class Spec:
     parity: str = "N"
     interval_s: float = 1.0
     has_checksum: bool = True
+    has_currents: bool = True
 
 
 SPECS: Final[Mapping[str, Spec]] = {
-    "v2.2": Spec("V2_2", 9600, 7, "E", 10.0, has_checksum=False),
-    "v3": Spec("V3", 9600, 7, "E", 10.0, has_checksum=False),
+    "v2.2": Spec("V2_2", 9600, 7, "E", 10.0, has_checksum=False, has_currents=False),
+    "v3": Spec("V3", 9600, 7, "E", 10.0, has_checksum=False, has_currents=False),
     "v4": Spec("V4", interval_s=10.0),
     "v5": Spec("V5"),
     "fluvius": Spec("BELGIUM_FLUVIUS"),
     "luxembourg": Spec("LUXEMBOURG_SMARTY", interval_s=10.0),
+    "austria": Spec("SAGEMCOM_T210_D_R", interval_s=10.0),
     "sweden": Spec("SWEDEN", interval_s=10.0),
     "hungary": Spec("EON_HUNGARY", interval_s=10.0),
     "ireland": Spec("ISKRA_IE", interval_s=10.0),
-    "q3d": Spec("Q3D", 9600, 7, "E", 2.0, has_checksum=False),
+    "q3d": Spec("Q3D", 9600, 7, "E", 2.0, has_checksum=False, has_currents=False),
 }
 """The interval is what is assumed until it is measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class Telegram:
-    """A telegram whose checksum is right, or that has none by its specification."""
-
-    t: float
-    """When its first byte came."""
-    identification: str
-    values: Mapping[str, Any]
-    """Fields of `Reading`."""
 
 
 class Decoder:
     """Telegrams out of a stream of bytes. A broken one is dropped and counted; one begun before us is only dropped."""
 
-    def __init__(self, name: str) -> None:
-        """Raises DriverError if dsmr-parser is missing. `name` is a key of SPECS."""
+    def __init__(self, name: str, keys: Keys | None = None) -> None:
+        """`name` is a key of SPECS; `keys`: of encrypted telegrams. Raises DriverError if dsmr-parser is missing."""
         self._spec = SPECS[name]
+        self._unwrapper = Unwrapper(keys) if keys else None
         self._library = _Library(self._spec.parser)
         self._buffer: Any = None
         self._size = 0
+        self._tail = b""
         self._began: float | None = None
         self._phases_seen = 0
         self.crc_errors = 0
@@ -90,14 +85,31 @@ class Decoder:
         """Begun and never ended, or without a readable value."""
         self.without_checksum = 0
         """Dropped: by the specification they have a checksum."""
+        self.undecrypted = 0
+        """Dropped: a wrong key, or a flipped bit."""
+        self.is_other_way = False
+        """Encrypted telegrams come and there is no key, or the other way round."""
 
     def interrupted(self) -> None:
         """The connection was lost: what comes next is the middle of something."""
-        self.short_frames += self._began is not None
+        self.short_frames += self._began is not None or (self._unwrapper is not None and self._unwrapper.interrupted())
         self._began = None
 
     def feed(self, data: bytes, t: float) -> list[Telegram]:
         """Telegrams that end in these bytes, which came at `t`."""
+        if self._unwrapper is None:
+            self.is_other_way |= looks_encrypted(self._tail + data)
+            self._tail = (self._tail + data)[-HEAD_BYTES:]
+            return self._in_the_clear(data, t)
+        self.is_other_way |= _PLAIN.search(data) is not None
+        found = []
+        for frame in self._unwrapper.feed(data, t):
+            self.undecrypted += frame.text is None
+            if frame.text is not None and (telegram := self._checked(frame.text, frame.t)):
+                found.append(telegram)
+        return found
+
+    def _in_the_clear(self, data: bytes, t: float) -> list[Telegram]:
         found = []
         for piece in _STARTS.split(data):
             if piece.startswith(b"/"):
@@ -134,8 +146,8 @@ class Decoder:
     def _values(self, objects: "_Objects", has_checksum: bool) -> Mapping[str, Any] | None:
         """None: nothing in it can be used."""
         magnitude, resolution_a = objects.currents()
-        voltage = _phases(objects.number(f"INSTANTANEOUS_VOLTAGE_L{i}", "V") for i in _PHASES)
-        power = _phases(objects.net(f"{_POWER}{i}_POSITIVE", f"{_POWER}{i}_NEGATIVE") for i in _PHASES)
+        voltage = three(objects.number(f"INSTANTANEOUS_VOLTAGE_L{i}", "V") for i in _PHASES)
+        power = three(objects.net(f"{_POWER}{i}_POSITIVE", f"{_POWER}{i}_NEGATIVE") for i in _PHASES)
         total = objects.net("CURRENT_ELECTRICITY_USAGE", "CURRENT_ELECTRICITY_DELIVERY")
         if total is None and not any(value is not None for value in (*magnitude, *voltage, *power)):
             return None
@@ -144,7 +156,7 @@ class Decoder:
         if self._phases_seen == 1 and power[0] is None and magnitude[0] is not None:
             power = (total, None, None)
         if resolution_a >= 1:
-            magnitude = _finer(magnitude, power, voltage)
+            magnitude = finer(magnitude, power, voltage)
         current, is_unsure = signed(magnitude, power)
         reasons = self._reasons(current, voltage, power, is_unsure)
         if not has_checksum:
@@ -176,19 +188,6 @@ class Decoder:
         return frozenset(reason for reason, is_so in missing.items() if is_so)
 
 
-def _phases(values: Iterator[float | None]) -> Phases:
-    one, two, three = values
-    return one, two, three
-
-
-def _finer(magnitude: Phases, power: Phases, voltage: Phases) -> Phases:
-    """Whole amperes are often cut off: no less current flows than the active power needs."""
-    return _phases(
-        i if i is None or p is None or not v else max(i, abs(p) / v)
-        for i, p, v in zip(magnitude, power, voltage, strict=True)
-    )
-
-
 def _is_absurd(value: Decimal) -> bool:
     """An exponent that no meter writes."""
     return not -12 <= int(value.as_tuple().exponent) <= 0 or abs(value.adjusted()) > 12
@@ -211,11 +210,12 @@ class _Library:
             parsers = import_module("dsmr_parser.parsers")
             self._buffers = import_module("dsmr_parser.clients.telegram_buffer")
         except (ImportError, KeyError) as error:  # KeyError: the time zones that it asks for are missing
-            problem = f"the driver p1 needs the package dsmr-parser ({error})"
-            raise DriverError(Kind.NOT_INSTALLED, problem, 'Run: pip install "ocpp-gateway[p1]"') from error
-        known = getattr(specifications, specification)
+            raise not_installed("p1", "dsmr-parser", error) from error
+        # What a meter sends beyond its country's specification has the meaning it has everywhere.
+        known = {each["value_name"]: each for each in specifications.V5["objects"]}
+        known |= {each["value_name"]: each for each in getattr(specifications, specification)["objects"]}
         # Only what we read: its parser of the power failure log grows with every telegram, and the rest costs time.
-        objects = [dict(each) for each in known["objects"] if _NEEDED.fullmatch(each["value_name"])]
+        objects = [dict(each) for name, each in known.items() if _NEEDED.fullmatch(name)]
         for each in objects:
             if each["value_name"] != "P1_MESSAGE_TIMESTAMP":
                 each["value_parser"] = parsers.CosemParser(parsers.ValueParser(_decimal))
@@ -269,7 +269,7 @@ class _Objects:
         """Magnitudes, and the coarsest step they are written in."""
         found = [self._object(f"INSTANTANEOUS_CURRENT_L{i}", "A") for i in _PHASES]
         steps = [10.0 ** int(one[0].as_tuple().exponent) for one in found if one is not None]
-        return _phases(None if one is None else float(one[0]) for one in found), max(steps, default=0.01)
+        return three(None if one is None else float(one[0]) for one in found), max(steps, default=0.01)
 
     def energy(self, total: str, tariff: str) -> float | None:
         """kWh: the total, else the sum of both tariffs; not one of them alone."""

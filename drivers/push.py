@@ -4,7 +4,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from drivers.api import Driver, DriverError, Found, Health, Kind, Reading, Seams, Trouble
 from drivers.options import Options
@@ -21,6 +21,8 @@ class PushDriver(Driver[O]):
 
     listen_s: float = 12.0
     """How long `probe` waits for a reading."""
+    comes_in_parts: ClassVar[bool] = False
+    """Whether the currents may come a little later than the rest."""
 
     def __init__(self, name: str, options: O, seams: Seams) -> None:
         super().__init__(name, options, seams)
@@ -29,6 +31,7 @@ class PushDriver(Driver[O]):
         self._sequence = 0
         self._handed_over = 0
         self._last_good_t: float | None = None
+        self._currents_t: float | None = None
         self._opened_t = seams.now()
         self._task: asyncio.Task[None] | None = None
 
@@ -39,6 +42,11 @@ class PushDriver(Driver[O]):
     @abstractmethod
     def trouble(self, quiet_s: float | None) -> Trouble | None:
         """What is wrong; `quiet_s` is how long no reading came, if that is too long, or None."""
+
+    def no_currents(self) -> Trouble:
+        """What is wrong if readings come, but without currents."""
+        remedy = "Take a meter, or a setting of this one, that sends the current of each phase"
+        return Trouble(Kind.NO_CURRENTS, f"{self.described()}: no currents, so nothing can be balanced by it", remedy)
 
     @property
     @abstractmethod
@@ -70,8 +78,19 @@ class PushDriver(Driver[O]):
         self._sequence += 1
         age = timedelta(seconds=self.seams.now() - t_mono)
         stamps: dict[str, Any] = {"t_mono": t_mono, "t_wall": self.seams.wall() - age, "interval_s": self.interval_s}
-        self._mailbox.put(Reading(meter=self.name, sequence=self._sequence, **stamps, **values))
+        reading = Reading(meter=self.name, sequence=self._sequence, **stamps, **values)
+        self._mailbox.put(reading)
         self._last_good_t = self.seams.now()
+        if any(value is not None for value in reading.current_a):
+            self._currents_t = self._last_good_t
+
+    @property
+    def has_currents(self) -> bool:
+        """Whether there was a reading with a current of late."""
+        if self._last_good_t is None or (self._currents_t is None and not self.comes_in_parts):
+            return False
+        since = self._opened_t if self._currents_t is None else self._currents_t
+        return self._last_good_t - since <= max(3 * self.interval_s, _SHORTEST_SILENCE_S)
 
     async def next_reading(self) -> Reading | None:
         reading = await self._mailbox.take()
@@ -89,9 +108,12 @@ class PushDriver(Driver[O]):
             readings=self._handed_over,
             replaced=self._mailbox.replaced,
             last_good_t=self._last_good_t,
-            trouble=self._fatal.trouble if self._fatal else self.trouble(quiet_s),
+            trouble=self._fatal.trouble if self._fatal else self.trouble(quiet_s) or self._without_currents(),
             **counters,
         )
+
+    def _without_currents(self) -> Trouble | None:
+        return None if self._last_good_t is None or self.has_currents else self.no_currents()
 
     @abstractmethod
     def described(self) -> str:

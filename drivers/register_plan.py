@@ -106,8 +106,9 @@ class Plan:
         return True
 
     def _set(self, blocks: Iterable[Block]) -> None:
-        if self._model.modbus.block != "exact":
-            used = {(_function(self._model, probe), WIDTHS[probe.type]) for probe in self._model.probe}
+        if self._model.modbus.block == "join":
+            checks = (*self._model.probe, *self._model.require)
+            used = {(_function(self._model, check), check.span[1]) for check in checks}
             blocks = _unequal(list(blocks), used)
         self.blocks = tuple(blocks)
 
@@ -134,9 +135,9 @@ def _values(model: MeterModel) -> Iterable[Value]:
         every_s = model.every_s(name)
         for phase, at in enumerate(point.addresses):
             yield Value(_function(model, point), at, name, phase, point.width, every_s)
-        if register := point.scale_register:
+        for number, register in enumerate(point.scale_register):
             width = WIDTHS[register.type]
-            yield Value(_function(model, register), register.at, SCALE + name, 0, width, _SCALE_EVERY_S)
+            yield Value(_function(model, register), register.at, SCALE + name, number, width, _SCALE_EVERY_S)
 
 
 def _function(model: MeterModel, register: Register) -> str:

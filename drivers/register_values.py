@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from drivers.api import NO_PHASES, Phases, Quality, Reason, Signed
-from drivers.model_file import WIDTHS, MeterModel, Point, Register
+from drivers.model_file import WIDTHS, Check, MeterModel, Point, Register
 from drivers.register_plan import SCALE, Block, Value
 
 _FORMATS: Final = {
@@ -29,7 +29,7 @@ _MISSING: Final = {
 _FLOAT_RESOLUTION_A: Final = 0.01
 
 Key = tuple[str, int]
-"""Name of a point, and the phase from 0."""
+"""Name of a point, and the phase from 0; or which of the registers that it is multiplied by."""
 
 
 def number(registers: Sequence[int], register: Register, word_order: str) -> float | None:
@@ -40,6 +40,12 @@ def number(registers: Sequence[int], register: Register, word_order: str) -> flo
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return None if isinstance(register, Point) and value == _not_there(register) else float(value)
+
+
+def said(check: Check, registers: Sequence[int], word_order: str) -> float | None:
+    """The value of a probe or requirement in the registers of its span."""
+    first = check.at - check.span[0]
+    return number(registers[first : first + WIDTHS[check.type]], check, word_order)
 
 
 def _not_there(point: Point) -> int | None:
@@ -62,7 +68,7 @@ def decoded(model: MeterModel, block: Block, registers: Sequence[int]) -> dict[K
 
 def _register(model: MeterModel, value: Value) -> Register:
     point = model.items()[value.name.removeprefix(SCALE)]
-    return (point.scale_register or point) if value.name.startswith(SCALE) else point
+    return point.scale_register[value.phase] if value.name.startswith(SCALE) else point
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +115,13 @@ def measured(model: MeterModel, values: Mapping[Key, float | None], failed: bool
 
 
 def _scaled(model: MeterModel, name: str, values: Mapping[Key, float | None], phase: int) -> float | None:
-    raw = values[name, phase]
-    ratio = values.get((SCALE + name, 0)) if model.items()[name].scale_register else 1.0
-    value = math.nan if raw is None or ratio is None else raw * ratio * model.factor(name)
-    return value if math.isfinite(value) else None
+    value = values[name, phase]
+    for place, register in enumerate(model.items()[name].scale_register):
+        ratio = values.get((SCALE + name, place))
+        # A ratio of 0 is one that nobody set: the value would be 0, too.
+        value = None if value is None or ratio is None or ratio <= 0 else value * ratio * register.scale
+    value = None if value is None else value * model.factor(name)
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _signed(current: Phases, power: Phases, source: str) -> tuple[Phases, Signed]:

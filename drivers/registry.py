@@ -12,11 +12,15 @@ from drivers.options import Mistake, Options, OptionsError, Places, Resource
 from drivers.options import checked as checked_options
 
 DRIVERS: Final[Mapping[str, str]] = {
+    "han": "drivers.han:HanDriver",
     "modbus": "drivers.modbus:ModbusDriver",
     "mqtt": "drivers.mqtt:MqttDriver",
     "p1": "drivers.p1:P1Driver",
     "replay": "drivers.replay:ReplayDriver",
     "simulated": "drivers.simulated:SimulatedDriver",
+    "sml": "drivers.sml:SmlDriver",
+    "speedwire": "drivers.speedwire:SpeedwireDriver",
+    "sunspec": "drivers.sunspec:SunspecDriver",
 }
 ENTRY_POINTS: Final = "ocpp_gateway.drivers"
 """Group in which a package of somebody else's names its drivers: `my-meter = "my_package.driver:MyDriver"`."""

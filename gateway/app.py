@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import random
 import signal
 from dataclasses import replace
@@ -16,22 +17,28 @@ from gateway.assembly import Assembly, Seams
 from gateway.config import Config, load
 from gateway.core.authorize import AuthorizationOptions
 from gateway.core.meter_checks import Rules
+from gateway.core.outbox import RetryRule
 from gateway.dialects import quirks
 from gateway.dialects.base import Budget
 from gateway.downlink.admission import ListenerOptions, StationAccess, UnknownStations
 from gateway.downlink.server import DownlinkServer
 from gateway.errors import GatewayError
+from gateway.metering.caps import CapListener
 from gateway.metering.runner import Metering, MeterOptions
 from gateway.model.circuit import Circuit
 from gateway.model.ids import CircuitId, MeterId, StationId
+from gateway.model.reasons import AlarmKind, AuditKind
+from gateway.model.space import StorageLimits
 from gateway.model.token import LateRefusal, OfflineMode
 from gateway.site import Site
 from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions
-from gateway.store import database
+from gateway.store import database, salvage
+from gateway.timekeeper import TimeOptions
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import LinkOptions, WebSocketConnector
 from gateway.uplink.per_station import PerStationOptions
+from gateway.watchdog import ServiceManager
 from gateway.web import routes
 from gateway.web.server import LocalApi
 
@@ -39,25 +46,22 @@ log = logging.getLogger(__name__)
 
 DATABASE = "gateway.db"
 API_SOCKET = "gateway.sock"
+LOOK_FOR_DAMAGE_S = 30.0
 
 
 async def run(config: Config) -> None:
     """Run the gateway until SIGTERM or SIGINT. Raises GatewayError if it can't start."""
     state = config.site.state_dir
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise GatewayError(f"{state}: {error.strerror}") from error
     path = state / DATABASE
-    seams = Seams(
-        clock=clock.system(),
-        source=random.Random(),  # ids need not be unguessable, and SystemRandom is a system call each
-        runner=await database.start(path),
-        reopen=partial(database.reopen, path),
-        connector=WebSocketConnector(_link_options(config)),
-    )
-    assembly = Assembly(_site_options(config), _uplink_options(config), seams)
-    await assembly.load([station.id for station in config.stations])
+    assembly = await _assembled(config, path)
     servers = [_server(assembly, config, index) for index in range(len(config.downlinks))]
-    metering = Metering(meter_options(config), assembly.site.meters, seams.clock, seams.source)
+    metering = Metering(meter_options(config), assembly.site.meters, assembly.site.clock, assembly.site.random)
     api = LocalApi(routes.build(assembly.site), state / API_SOCKET)
+    manager = ServiceManager(os.environ)
     for warning in config.warnings:
         log.warning("%s", warning)
 
@@ -67,7 +71,7 @@ async def run(config: Config) -> None:
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, assembly.site, config.source)
     problem: GatewayError | None = None
-    reading: asyncio.Task[None] | None = None
+    helpers: list[asyncio.Task[None]] = []
     async with asyncio.TaskGroup() as group:
         group.create_task(assembly.run(), name="assembly")
         try:
@@ -76,16 +80,23 @@ async def run(config: Config) -> None:
                 await server.start()
             group.create_task(api.run(), name="local API")
             _spare_the_collector()
-            reading = group.create_task(metering.run(), name="meters")
+            helpers = [
+                group.create_task(metering.run(), name="meters"),
+                group.create_task(CapListener(assembly.site, assembly.site.random).run(), name="caps"),
+                group.create_task(_look_for_damage(assembly.site, path), name="look for damage"),
+                group.create_task(manager.feed(partial(_stuck, assembly.site, manager)), name="watchdog"),
+            ]
             log.info("%s is ready", config.site.name)
+            manager.say("READY=1")
             await stopping.wait()
             log.info("stopping")
+            manager.say("STOPPING=1")
         except GatewayError as error:
             problem = error
         finally:
+            for helper in helpers:
+                helper.cancel()
             api.close()
-            if reading:
-                reading.cancel()
             for server in servers:
                 with contextlib.suppress(Exception):
                     await server.close()
@@ -94,11 +105,52 @@ async def run(config: Config) -> None:
         raise problem
 
 
+async def _assembled(config: Config, path: Path) -> Assembly:
+    """The gateway as the file at `path` left it. Raises StoreError."""
+    connector = WebSocketConnector(_link_options(config))
+    seams = Seams(
+        clock=clock.system(),
+        source=random.Random(),  # ids need not be unguessable, and SystemRandom is a system call each
+        runner=await salvage.start(path),
+        reopen=partial(database.reopen, path),
+        connector=connector,
+        salvage=partial(salvage.save, path),
+        keeps_reserve=True,
+    )
+    assembly = Assembly(_site_options(config), _uplink_options(config), seams)
+    connector.ping_interval_of = assembly.site.columns.ping_interval_s
+    await assembly.load([station.id for station in config.stations])
+    return assembly
+
+
 def _spare_the_collector() -> None:
     """What start-up made is there to stay; looking through it again and again costs more than it could free."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def _stuck(site: Site, manager: ServiceManager) -> str | None:
+    """What is stuck, if anything: the event loop speaks for itself, the disk's thread does not."""
+    since = site.writer.busy_since
+    seconds = 0.0 if since is None else site.clock.monotonic() - since
+    if manager.watchdog_s is not None and seconds > manager.watchdog_s:
+        return f"the disk has been at one piece of work for {seconds:.0f} s"
+    return None
+
+
+async def _look_for_damage(site: Site, path: Path) -> None:
+    """The alarm about a damaged database stays until somebody has taken the damaged file away."""
+    while True:
+        kept = salvage.damaged_files(path)
+        if kept:
+            said = next((one.text for one in reversed(site.upkeep.audit) if one.kind is AuditKind.SALVAGED), None)
+            text = said or f"the database was damaged; the damaged file is {kept[-1].name}"
+            remedy = f"Remedy: check the disk, keep a copy of {kept[-1]}, then take it away"
+            site.upkeep.raise_alarm(AlarmKind.DATABASE_DAMAGED, f"{text}. {remedy}", site.clock.now())
+        else:
+            site.upkeep.clear_alarm(AlarmKind.DATABASE_DAMAGED)
+        await asyncio.sleep(LOOK_FOR_DAMAGE_S)
 
 
 def _site_options(config: Config) -> SiteOptions:
@@ -114,12 +166,19 @@ def _site_options(config: Config) -> SiteOptions:
         },
         suspect_s=budgets.suspect_s,
         call_timeout_s=config.uplink.call_timeout_s,
+        after_boot_s=config.grace.after_boot_s,
+        after_reconnect_s=config.grace.after_reconnect_s,
+        time=TimeOptions(requires_sync=config.time.require_sync, trusts_system=config.time.trust_system_clock),
         stations={
             station.id: StationOptions(
                 station.station_timeout_s, station.min_answer_delay_ms / 1000, quirks.of(station.quirks)
             )
             for station in config.stations
         },
+        retry={name: RetryRule(*rule) for name, rule in config.replay.rules.items()},
+        messages_per_s=config.replay.messages_per_s,
+        limits=StorageLimits(config.storage.budget_mb * 2**20, config.storage.queue_messages),
+        kept_days=config.storage.keep_transactions_days,
         models=[
             ModelOptions(
                 model.vendor, model.model, quirks.of(model.quirks), model.min_answer_delay_ms / 1000, model.ping
@@ -138,6 +197,7 @@ def _site_options(config: Config) -> SiteOptions:
             )
             for circuit in config.circuits
         ],
+        plan=config.plan,
     )
 
 
@@ -197,6 +257,7 @@ def _uplink_options(config: Config) -> PerStationOptions:
         passwords={
             station.id: station.uplink_password.reveal() for station in config.stations if station.uplink_password
         },
+        shows_password=uplink.security_profile > 0,
         backoff=Backoff(uplink.retry_wait_min_s, uplink.retry_random_range_s, uplink.retry_repeat_times),
         grace_s=uplink.grace_s,
     )

@@ -8,13 +8,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.flows import bringup, housekeeping, local_list, replay, verdict
+from gateway.flows import (
+    balance,
+    bringup,
+    housekeeping,
+    install,
+    local_list,
+    pace,
+    pull,
+    replay,
+    storage,
+    tell,
+    timing,
+    verdict,
+)
 from gateway.model.ids import StationId
-from gateway.model.records import Approval, Put
+from gateway.model.records import Approval, Change, Put, Record
 from gateway.site import Site
 from gateway.site_options import SiteOptions
 from gateway.store.database import Runner
-from gateway.store.writer import Reopen, Writer, load
+from gateway.store.writer import Reopen, Salvage, Writer
 from gateway.uplink.link import Connector
 from gateway.uplink.per_station import PerStation, PerStationOptions
 
@@ -23,13 +36,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """What is injected: time, randomness (ids, jitter), the database and the way to the CSMS."""
+    """What is injected: time, randomness (ids, jitter), the database and the way to the CSMS.
+
+    `salvage` and `keeps_reserve` are for a database file on a real disk.
+    """
 
     clock: Clock
     source: random.Random
     runner: Runner
     reopen: Reopen
     connector: Connector
+    salvage: Salvage | None = None
+    keeps_reserve: bool = False
 
 
 class Assembly:
@@ -37,17 +55,19 @@ class Assembly:
 
     def __init__(self, options: SiteOptions, uplink: PerStationOptions, seams: Seams) -> None:
         self.site = Site(options, seams.clock, seams.source)
-        self._seams = seams
         self._uplink = PerStation(self.site, uplink, seams.connector)
         self.site.uplink = self._uplink
-        self.site.writer = Writer(seams.runner, seams.reopen, self.site.load)
+        self.site.writer = Writer(
+            seams.runner, seams.reopen, self._rebuild, seams.salvage, keeps_reserve=seams.keeps_reserve
+        )
         self._flows: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
     async def load(self, configured: Iterable[StationId]) -> None:
         """Rebuild the site from the store and admit the configured stations. Raises StoreError."""
         site = self.site
-        site.load(await load(self._seams.runner))
+        site.load(await site.writer.load())
+        timing.begin(site)
         site.after_restart()
         wanted = set(configured)
         for station_id in wanted:
@@ -62,6 +82,13 @@ class Assembly:
         queued = sum(len(station.queue) for station in site.stations.values())
         log.info("%d stations known, %d messages on their way to the CSMS", len(site.stations), queued)
 
+    def _rebuild(self, records: list[Record], carried: list[Change]) -> None:
+        """After a failed commit. A row may be on disk although its commit failed: nobody has been woken for it."""
+        self.site.load(records, carried)
+        for station in self.site.stations.values():
+            station.wake.set()
+            self._uplink.wake(station.id)
+
     async def run(self) -> None:
         """Run the writer and the flows until `stop`; what is appended by then is committed."""
         async with asyncio.TaskGroup() as group:
@@ -70,8 +97,15 @@ class Assembly:
                 lambda: replay.run(self.site),
                 lambda: verdict.run(self.site),
                 lambda: bringup.run(self.site),
+                lambda: balance.run(self.site),
+                lambda: install.run(self.site),
+                lambda: tell.run(self.site),
+                lambda: pull.run(self.site),
                 lambda: local_list.run(self.site),
                 lambda: housekeeping.run(self.site),
+                lambda: timing.run(self.site),
+                lambda: pace.run(self.site),
+                lambda: storage.run(self.site),
                 self._uplink.run,
             ]
             self._flows = [group.create_task(flow()) for flow in flows]

@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 import gateway
-from gateway import app, log
-from gateway.cli_base import TROUBLE, ask, config_option, fail, json_option, load_config
+from gateway import app, cli_queue, log
+from gateway.cli_balance import cap, circuits, release, show_why
+from gateway.cli_base import CONFIG, REFUSED, TROUBLE, ask, config_option, fail, json_option, load_config
 from gateway.cli_meter import circuit_lines, meter, meter_lines
 from gateway.config import redacted
 from gateway.demo import commands as demo_commands
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, SchemaTooNewError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,6 +38,8 @@ def run(path: Path | None) -> None:
     log.setup(config.log.level, config.log.format)
     try:
         asyncio.run(app.run(config))
+    except SchemaTooNewError as error:
+        fail(CONFIG, f"cannot run: {error}")
     except GatewayError as error:
         fail(TROUBLE, f"cannot run: {error}")
 
@@ -67,11 +70,23 @@ def status(path: Path | None, as_json: bool) -> None:
     else:
         _show_status(found)
     are_read = all(one["freshness"] in ("fresh", "late") for one in found["meters"])
-    if found["store"] != "ok" or found["queue"]["parked"] or found["pending"] or not are_read:
+    is_troubled = found["store"] != "ok" or found["alarms"] or found["queue"]["parked"] or found["pending"]
+    if is_troubled or not are_read:
         sys.exit(TROUBLE)
 
 
-@main.group(invoke_without_command=True)
+class _Stations(click.Group):
+    """`stations NAME` is short for `stations show NAME`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            args = ["show", *args]
+        return super().resolve_command(ctx, args)
+
+
+@main.group(cls=_Stations, invoke_without_command=True)
 @config_option
 @json_option
 @click.pass_context
@@ -84,6 +99,33 @@ def stations(context: click.Context, path: Path | None, as_json: bool) -> None:
             click.echo(json.dumps({"stations": found["stations"], "pending": found["pending"]}))
         else:
             _show_status(found)
+
+
+@stations.command()
+@click.argument("station")
+@click.option("--why", is_flag=True, help="Say what keeps its cars from more current, and who has the rest.")
+@config_option
+@json_option
+@click.pass_obj
+def show(said: Path | None, station: str, path: Path | None, *, why: bool, as_json: bool) -> None:
+    """Show one station; "show" may be left out."""
+    path = path or said
+    if not why:
+        click.echo(json.dumps(_one_station(path, station), indent=None if as_json else 2))
+        return
+    found = ask(path, "GET", f"/v1/stations/{station}/why")
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        show_why(found)
+
+
+def _one_station(path: Path | None, station: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = ask(path, "GET", "/v1/status")["stations"]
+    one = next((one for one in found if one["id"] == station), None)
+    if one is None:
+        fail(REFUSED, f"no station {station} is known")
+    return one
 
 
 @stations.command()
@@ -105,6 +147,9 @@ def reject(path: Path | None, station: str) -> None:
 
 
 main.add_command(meter)
+main.add_command(circuits)
+main.add_command(cap)
+main.add_command(release)
 
 
 @main.command()
@@ -129,6 +174,8 @@ def authorize(*, token: str, station: str, evse: int | None, kind: str, path: Pa
         sys.exit(TROUBLE)
 
 
+main.add_command(cli_queue.queue)
+main.add_command(cli_queue.transactions)
 main.add_command(demo_commands.simulate)
 main.add_command(demo_commands.demo)
 
@@ -179,6 +226,19 @@ def _show_status(found: dict[str, Any]) -> None:
         f"{queue['rows']} messages on their way to the CSMS, {queue['parked']} set aside, "
         f"{queue['unknown_outcomes']} deliveries of unknown outcome; store {found['store']}"
     )
+    clock = found["clock"]
+    waiting = "; stations that boot have to wait for it" if clock["stations_wait"] else ""
+    console.print(f"time {clock['time']}, {clock['trust']}: {clock['reason']}{waiting}")
+    for one in found["stations"]:
+        if one["clock"]["is_skewed"]:
+            console.print(f"{one['id']}: its clock is {one['clock']['skew_s']:+.0f} s off. Remedy: set its time source")
+        if abs(one["clock"]["given_offset_s"]) > 60:
+            offset = f"{one['clock']['given_offset_s']:+.0f} s"
+            console.print(f"{one['id']}: keeps a time {offset} off until its transaction has ended")
+    for alarm in found["alarms"]:
+        console.print(f"ALARM {alarm['kind']} since {alarm['since']}: {alarm['text']}", style="bold red")
+    if queue["parked"]:
+        console.print("Messages are set aside. Remedy: ocpp-gateway queue list --parked says which and why")
     for one in found["pending"]:
         console.print(
             f"waiting for approval: {one['id']} from {one['address']}, {one['waiting_s']} s. "

@@ -5,6 +5,8 @@ Exit status: 0 ok, 1 found trouble, 2 usage, 3 gateway unreachable, 4 refused, 5
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -52,16 +54,50 @@ def load_config(path: Path | None, *, as_json: bool = False) -> Config:
         sys.exit(CONFIG)
 
 
-def ask(path: Path | None, method: str, route: str) -> Any:
-    """Ask the running gateway over its socket."""
+def ask(
+    path: Path | None,
+    method: str,
+    route: str,
+    *,
+    params: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any] | None = None,
+) -> Any:
+    """Ask the running gateway over its socket. A parameter that is None is left out."""
     try:
-        return request(load_config(path), method, route)
+        return request(load_config(path), method, route, params=params, body=body)
     except Unreachable as error:
         fail(UNREACHABLE, str(error))
 
 
-def request(config: Config, method: str, route: str) -> Any:
+def lines(path: Path | None, route: str, *, params: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """A list that may be long, line by line."""
+    try:
+        with _client(load_config(path)) as client, client.stream("GET", route, params=_given(params)) as answer:
+            if answer.is_error:
+                answer.read()
+            _check(answer)
+            yield from answer.iter_lines()
+    except Unreachable as error:
+        fail(UNREACHABLE, str(error))
+
+
+def request(
+    config: Config,
+    method: str,
+    route: str,
+    *,
+    params: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any] | None = None,
+) -> Any:
     """Raises Unreachable. Anything else that goes wrong ends the command."""
+    with _client(config) as client:
+        answer = client.request(method, route, params=_given(params), json=body)
+    _check(answer)
+    return answer.json()
+
+
+@contextmanager
+def _client(config: Config) -> Iterator[httpx.Client]:
     socket = config.site.state_dir / app.API_SOCKET
     remedy = "Remedy: is it running, with this configuration?"
     try:
@@ -69,15 +105,27 @@ def request(config: Config, method: str, route: str) -> Any:
     except OSError as error:
         raise Unreachable(f"no gateway answers on {socket} ({error.strerror}). {remedy}") from error
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=10) as client:
-            answer = client.request(method, f"http://gateway{route}")
+        transport = httpx.HTTPTransport(uds=str(socket))
+        with httpx.Client(transport=transport, timeout=10, base_url="http://gateway") as client:
+            yield client
     except httpx.TimeoutException:
         fail(TIMEOUT, f"the gateway did not answer in 10 s on {socket}")
     except httpx.TransportError as error:
         raise Unreachable(f"no gateway answers on {socket} ({error}). {remedy}") from error
+
+
+def _given(params: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """None without any: an empty table would take away what the route itself asks."""
+    return {name: value for name, value in params.items() if value is not None} if params else None
+
+
+def _check(answer: httpx.Response) -> None:
     if answer.is_error:
-        fail(REFUSED, f"refused: {answer.json().get('detail', answer.text)}")
-    return answer.json()
+        try:
+            detail = answer.json().get("detail", answer.text)
+        except ValueError:
+            detail = answer.text
+        fail(REFUSED, f"refused: {detail}")
 
 
 def fail(code: int, message: str) -> NoReturn:

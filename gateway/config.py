@@ -12,17 +12,49 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from gateway.config_meters import Circuit, Meter, Read, read_circuits, read_meters
+from gateway.config_balance import Balance, External, make
+from gateway.config_meters import Circuit, Meter, Read, read_circuits, read_meters, read_named
 from gateway.config_mistakes import ConfigError, Mistake, dotted, quoted, translated, unknown
-from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Section, Site, Station, Uplink
+from gateway.config_models import (
+    Authorization,
+    Budgets,
+    Downlink,
+    Grace,
+    Log,
+    Model,
+    Site,
+    Station,
+    Time,
+    Uplink,
+)
+from gateway.config_queue import Replay, Storage
+from gateway.config_section import Section
 from gateway.config_values import Address, Context
+from gateway.plan import Plan
 
 __all__ = ["Config", "ConfigError", "Mistake", "load", "redacted"]
 
 _LARGEST_FILE = 4 * 1024**2
-_SECTIONS = ["site", "downlink", "uplink", "authorization", "station", "model", "meter", "circuit", "budgets", "log"]
+_SECTIONS = [
+    "site",
+    "downlink",
+    "uplink",
+    "authorization",
+    "station",
+    "model",
+    "meter",
+    "circuit",
+    "external",
+    "balance",
+    "budgets",
+    "time",
+    "grace",
+    "storage",
+    "replay",
+    "log",
+]
 _REQUIRED = {"site", "uplink"}
 _NOT_YET = {"web": "open a TCP listener for a web page"}
 _STAND_INS = {"name": "-", "identity": "-", "listen": "localhost:0", "url": "wss://localhost", "id": "-", "vendor": "-"}
@@ -42,7 +74,13 @@ class Config(Section):
     models: tuple[Model, ...]
     meters: tuple[Meter, ...]
     circuits: tuple[Circuit, ...]
+    balance: Balance
+    plan: Plan | None = Field(default=None, exclude=True)
     budgets: Budgets
+    time: Time
+    grace: Grace
+    storage: Storage
+    replay: Replay
     log: Log
     source: Path
     warnings: tuple[str, ...] = ()
@@ -133,17 +171,25 @@ class _Draft:
         site, uplink = self._table(Site, raw, "site"), self._table(Uplink, raw, "uplink")
         authorization = self._table(Authorization, raw, "authorization")
         budgets, log = self._table(Budgets, raw, "budgets"), self._table(Log, raw, "log")
+        time, grace = self._table(Time, raw, "time"), self._table(Grace, raw, "grace")
+        storage, replay = self._table(Storage, raw, "storage"), self._table(Replay, raw, "replay")
         downlinks = self._list(Downlink, raw, "downlink")
         stations = self._list(Station, raw, "station")
         models = self._list(Model, raw, "model")
         meters = self._heard(read_meters(raw.get("meter", {}), Context(self.folder)))
-        circuits = self._heard(read_circuits(raw.get("circuit", {}), Context(self.folder), meters.names))
-        if circuits.names:
-            self.warnings.append("circuit: this version measures circuits, and does not share their current yet")
+        circuits = self._heard(read_circuits(raw.get("circuit", {}), Context(self.folder), meters))
+        balance = self._table(Balance, raw, "balance")
+        sources = self._heard(read_named(External, raw.get("external", {}), "external", Context(self.folder)))
         self._check_listeners(downlinks)
         self._check_names(stations)
         self._check_budgets(budgets, uplink)
         self._check_passwords(downlinks, uplink, stations)
+        if self.mistakes or balance.section is None:
+            return None
+        members = [part.section for part in stations if part.section]
+        made = make(list(circuits.sections.values()), members, balance.section, sources.sections)
+        self.warnings += made.warnings
+        self.mistakes += made.mistakes
         if self.mistakes:
             return None
         return Config.model_validate(
@@ -156,7 +202,13 @@ class _Draft:
                 "models": tuple(part.section for part in models),
                 "meters": tuple(meters.sections.values()),
                 "circuits": tuple(circuits.sections.values()),
+                "balance": balance.section,
+                "plan": made.plan,
                 "budgets": budgets.section,
+                "time": time.section,
+                "grace": grace.section,
+                "storage": storage.section,
+                "replay": replay.section,
                 "log": log.section,
                 "source": source,
                 "warnings": tuple(self.warnings),

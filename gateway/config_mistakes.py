@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pydantic_core import ErrorDetails
 
-from gateway.config_models import Section
+from gateway.config_section import Section
 from gateway.errors import GatewayError
 
 
@@ -37,7 +37,8 @@ class ConfigError(GatewayError):
 
 def translated(detail: ErrorDetails, model: type[Section], where: str) -> Mistake:
     """One error of pydantic, found in the section at `where`."""
-    place, key, kind = f"{where}.{dotted(*detail['loc'])}", str(detail["loc"][0]), detail["type"]
+    parts = [part for part in detail["loc"] if part != "[key]"]  # pydantic's way to say that a key itself is wrong
+    place, key, kind = f"{where}.{dotted(*parts)}", str(parts[0]), detail["type"]
     if kind == "extra_forbidden":
         return Mistake(place, *unknown(key, list(model.model_fields), model.not_yet, "key"))
     remedy = model.model_fields[key].description or ""

@@ -7,11 +7,13 @@ import ipaddress
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from gateway.config_connector import Connector
+from gateway.config_section import Clash, Section
 from gateway.config_tags import TagsFileOption
 from gateway.config_values import (
     INSECURE_REMEDY,
@@ -42,30 +44,6 @@ from gateway.config_values import (
     no_repeats,
 )
 from gateway.model.ids import StationId
-
-
-class Clash(NamedTuple):
-    """Keys of one section that do not go together; the first is the one named to the installer."""
-
-    keys: tuple[str, ...]
-    problem: str
-    remedy: str
-
-
-class Section(BaseModel):
-    """A table of the file. `clashes` and `cautions` judge its keys against each other."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
-    )
-    not_yet: ClassVar[dict[str, str]] = {}
-    """Keys of a later version, and what this one does not do without them."""
-
-    def clashes(self) -> Iterator[Clash]:
-        yield from ()
-
-    def cautions(self) -> Iterator[str]:
-        yield from ()
 
 
 def _both(section: Section, name: str) -> Iterator[Clash]:
@@ -248,8 +226,6 @@ class Authorization(Section):
 class Station(Section):
     """What is known of one station beforehand."""
 
-    not_yet: ClassVar[dict[str, str]] = dict.fromkeys(("circuit", "connectors"), "share current between stations")
-
     id: Annotated[StationId, AfterValidator(identity)] = Field(
         description='Give 1 to 48 characters without "/": the last part of the URL the station connects to.'
     )
@@ -266,6 +242,19 @@ class Station(Section):
     ping: bool = Field(default=True, description="Write true or false.")
     ignore_basic_user: bool = Field(default=False, description="Write true or false.")
     quirks: Quirks = ()
+    circuit: str | None = Field(default=None, description="Name the circuit that feeds it; left out: none is shared.")
+    connectors: tuple[Connector, ...] = Field(
+        default=(),
+        strict=False,
+        description='Write a list such as [{ phases = "L1L2L3", max_a = 32 }]; see the reference.',
+    )
+    limit_a: float | None = Field(
+        default=None, gt=0, le=10_000, description="Write amperes a phase: the fuse of the station itself."
+    )
+    family: str | None = Field(default=None, description="Name a family of stations; left out: that of [balance].")
+    proven: bool = Field(
+        default=False, description="Write true only if it was seen to step down by itself at the end of a lease."
+    )
 
     @property
     def password(self) -> Secret | None:
@@ -309,6 +298,20 @@ class Budgets(Section):
     start_s: Seconds = 8.0
     other_s: Seconds = 5.0
     suspect_s: Seconds = 0.5
+
+
+class Time(Section):
+    """What is known of the box's own clock."""
+
+    require_sync: bool = Field(default=False, description="Write true or false.")
+    trust_system_clock: bool = Field(default=False, description="Write true or false.")
+
+
+class Grace(Section):
+    """How long a station that comes up is asked nothing."""
+
+    after_boot_s: SecondsOrZero = 1.0
+    after_reconnect_s: SecondsOrZero = 5.0
 
 
 class Log(Section):

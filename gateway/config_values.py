@@ -251,6 +251,7 @@ _KEY = "Give the path of the PEM file with the certificate's private key, withou
 INSECURE_REMEDY = "Write true only if everybody who reaches this network may be trusted."
 
 Version = Literal["1.6", "2.0.1", "2.1"]
+VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
 Quirk = Literal[
     "empty-values",
     "capitalised-keys",
@@ -309,6 +310,7 @@ Ping = Annotated[float, Field(ge=0, le=3600, description="Write seconds between 
 _SECONDS = Field(gt=0, le=3600, description="Write seconds, more than 0 and at most 3600.")
 Seconds = Annotated[float, _SECONDS]
 OptionalSeconds = Annotated[float | None, _SECONDS]
+Attempts = Annotated[int, Field(ge=1, le=100, description="Write a whole number, 1 to 100.")]
 AnswerDelay = Annotated[int, Field(ge=0, le=10_000, description="Write a whole number, 0 to 10000.")]
 Quirks = Annotated[
     tuple[Quirk, ...],

@@ -13,6 +13,22 @@ class StoreNotReady(StoreError):
     """The store is being recovered: what needs a commit is left unanswered, and asked again by who needs it."""
 
 
+class LeftUnanswered(GatewayError):
+    """The peer gets no answer, as the specification wants it."""
+
+
+class DamagedError(StoreError):
+    """The database file is damaged: retrying is no use, it has to be set aside."""
+
+
+class SchemaTooNewError(StoreError):
+    """The database was written by a newer version: starting this one again is no use."""
+
+
+class RefusedError(GatewayError):
+    """What an operator asked for can't be done; the text says why."""
+
+
 class SocketClosed(GatewayError):
     """The peer is gone, or the socket was closed."""
 

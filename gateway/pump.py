@@ -163,7 +163,7 @@ class Pump:
                     self._is_paused = True
                     socket.pause()
                 return
-            socket.send(outgoing.popleft())
+            socket.send(outgoing.pop(0))
 
     def _arm(self) -> None:
         """Keep one timer, not later than the deadline; an early one looks again."""

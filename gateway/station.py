@@ -1,21 +1,22 @@
 """What is known of one station: its durable part, and what is true only now."""
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Protocol
 
+from gateway.core import registration
 from gateway.dialects import quirks
 from gateway.dialects.quirks import Quirks
 from gateway.log import Throttle
-from gateway.model.events import RegistrationStatus, StatusReport
+from gateway.model.events import StatusReport
 from gateway.model.ids import RowId, StationId
 from gateway.model.records import LatestMessage, OutboxRow, StationRecord
 from gateway.ports import LinkPort, StationPort
 from gateway.rpc.frame import Send
 from gateway.rpc.session import Outcome
+from gateway.wake import Wake
 
 _RECENT_ANSWERS = 32
 
@@ -90,19 +91,18 @@ class Station:
         """Of what it sends that can't be used, over all its connections."""
         self.connectors: dict[tuple[int, int], StatusReport] = {}
         self.has_booted = False
-        self.settled_at = float("inf")
-        """From when on (monotonic) it may be asked of our own accord: a moment after it came, or its boot's answer."""
-        self.list_wake = asyncio.Event()
         self.conflicts: set[str] = set()
         """Tokens of which the CSMS was told that it contradicts its own list."""
         self.metered: dict[str, int | None] = {}
         """Refused transactions that may still take some energy, with the register they last told, in Wh."""
-        self.registration: RegistrationStatus | None = None
         self.boot_waiter: asyncio.Future[bytes | None] | None = None
-        self.boot_retry_at = 0.0
+        self.boot_retry_at, self.settled_at = 0.0, float("inf")
+        """From when on (monotonic) the station may be asked something; infinity while its boot waits for an answer."""
+        self.called_for: set[str] = set()
+        """Messages the CSMS called for while it holds the station as Pending."""
         self.beat_due = False
         self.in_flight: RowId | None = None
-        self.outcomes: deque[tuple[OutboxRow, Outcome]] = deque()
+        self.outcomes: list[tuple[OutboxRow, Outcome]] = []
         """Outcomes nobody waits for any more: the replay settles them."""
         self.sent: set[RowId] = set()
         """Rows that were, or after a restart may have been, sent without an answer."""
@@ -118,10 +118,11 @@ class Station:
         """Rows refused too often, to be judged: is it the row, or the CSMS?"""
         self.second_chance: set[RowId] = set()
         """Rows set aside before, sent again since: one more refusal is enough."""
-        self.hold_until = 0.0
-        self.failures = 0
+        self.hold_until, self.failures = 0.0, 0
+        self.turn_at: float | None = None
+        """When it may send the next message of its backlog; the site gives the turns."""
         self.first_row_of_link = RowId(0)
-        self.wake, self.attached = asyncio.Event(), asyncio.Event()
+        self.wake, self.attached, self.calls_wake, self.list_wake = (Wake() for _ in range(4))
 
     @property
     def id(self) -> StationId:
@@ -134,8 +135,11 @@ class Station:
 
     @property
     def is_held(self) -> bool:
-        """The CSMS has not accepted the station's boot: nothing queued may go up."""
-        return self.registration in (RegistrationStatus.PENDING, RegistrationStatus.REJECTED)
+        return registration.is_held(self.record)
+
+    def is_called_for(self, action: str) -> bool:
+        """Whether the CSMS, which holds the station as Pending, asked for such messages."""
+        return action in self.called_for and registration.may_be_asked_for(self.record)
 
     def link_failed(self) -> None:
         """An attempt failed: nobody need wait for the CSMS's own answer to the boot."""

@@ -8,8 +8,11 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from gateway.config import Config, ConfigError, Mistake, load
+from gateway.config_balance import Balance, External
 from gateway.config_meters import CircuitKeys
-from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Section, Site, Station, Uplink
+from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Site, Station, Uplink
+from gateway.config_queue import Replay, Storage
+from gateway.config_section import Section
 
 SECTIONS: dict[str, type[Section]] = {
     "site": Site,
@@ -19,7 +22,11 @@ SECTIONS: dict[str, type[Section]] = {
     "station": Station,
     "model": Model,
     "circuit": CircuitKeys,
+    "balance": Balance,
+    "external": External,
     "budgets": Budgets,
+    "storage": Storage,
+    "replay": Replay,
     "log": Log,
 }
 

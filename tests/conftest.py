@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+import signal
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,10 @@ import pytest
 OURS = ("gateway", "drivers")
 PATIENCE_S = 5.0
 """How long what is ending anyway may take to end. A leak costs this much, a clean test nothing."""
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell without job control starts its background jobs deaf to Ctrl-C; processes the tests start would be, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SEED = int(os.environ["SEED"]) if os.environ.get("SEED") else random.SystemRandom().randrange(1_000_000)
 

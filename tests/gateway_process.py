@@ -34,6 +34,9 @@ retry_random_range_s = 1
 
 [authorization]
 offline = "allow-unknown"
+
+[time]
+trust_system_clock = true
 """
 
 
@@ -55,6 +58,8 @@ class GatewayProcess:
         self.config_file = directory / "gateway.toml"
         self.state_dir = directory / "state"
         self.log_file = directory / "gateway.log"
+        self.environment: dict[str, str] = {}
+        """More variables for the process."""
         self._process: asyncio.subprocess.Process | None = None
         self.write_config(CONFIGURATION.format(port=self.port, uplink_url=uplink_url) + extra)
 
@@ -87,11 +92,11 @@ class GatewayProcess:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.config_file.write_text(text)
 
-    async def start(self, timeout_s: float = 30.0) -> None:
+    async def start(self, timeout_s: float = 120.0) -> None:
         """Start and wait until it is ready. Raises GatewayError if it ends or is not ready in time."""
         assert self.pid is None, "the gateway is running"
         self.socket_path.unlink(missing_ok=True)  # one left by kill -9 would pass for a ready gateway
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", **self.environment}
         with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "gateway", "run", "--config", str(self.config_file)),
@@ -125,7 +130,7 @@ class GatewayProcess:
             self._process.kill()
         await self._process.wait()
 
-    async def restart(self, *, kill: bool = False, timeout_s: float = 30.0) -> None:
+    async def restart(self, *, kill: bool = False, timeout_s: float = 120.0) -> None:
         """Stop (or `kill -9`) and start again, with the same state and port."""
         if kill:
             await self.kill()

@@ -53,7 +53,7 @@ class Talk:
 
     def __init__(self, folder: Path, version: str) -> None:
         self.runner = asyncio.Runner(loop_factory=VirtualLoop, debug=False)
-        self.rig = Rig(folder, version, SiteOptions(offline=OfflineMode.ALLOW_UNKNOWN))
+        self.rig = Rig(folder, version, SiteOptions(offline=OfflineMode.ALLOW_UNKNOWN, after_boot_s=0))
         self._ids = itertools.count(1)
 
     def run(self, talk: Coroutine[Any, Any, T]) -> T:

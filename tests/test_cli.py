@@ -183,7 +183,19 @@ async def _reload(gateway: GatewayProcess, until: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "check-config", "status", "stations", "authorize", "demo", "simulate station", "simulate csms"],
+    [
+        "run",
+        "check-config",
+        "status",
+        "stations",
+        "queue",
+        "queue drop",
+        "transactions",
+        "authorize",
+        "demo",
+        "simulate station",
+        "simulate csms",
+    ],
 )
 async def test_every_command_explains_itself(command: str) -> None:
     status, out, _ = await _cli(*command.split(), "--help")

@@ -146,8 +146,15 @@ def test_the_known_meters_are_listed_with_the_installers_own(tmp_path: Path) -> 
     sdm = models["modbus", "eastron-sdm630"]
     assert (sdm["key"], sdm["line"], sdm["protocol"], sdm["verified"]) == ("model", "9600 8N1", "Modbus", True)
     assert len(sdm["sources"]) >= 2
+    lines = {models["modbus", name]["line"] for name in ("siemens-pac2200", "shelly-pro-3em", "victron-vm-3p75ct")}
+    assert lines == {"19200 8N1 or TCP", "TCP", "UDP"}
+    assert models["modbus", "acrel-adw300"]["verified"] is False
+    assert "no phase currents" in models["modbus", "eastron-sdm72d-m"]["refused"]
+    assert ("sunspec", None) in models
     assert ("mqtt", "shelly-em") in models
     assert models["p1", "v5"]["key"] == "spec"
+    assert "no currents" in models["p1", "v3"]["notes"]
+    assert [models[name, None]["line"] for name in ("sml", "han", "speedwire")] == ["9600 8N1", "2400 8N1", None]
     assert ("simulated", None) in models
 
     (tmp_path / "meter-models").mkdir()
@@ -156,4 +163,5 @@ def test_the_known_meters_are_listed_with_the_installers_own(tmp_path: Path) -> 
     assert found.exit_code == 1
     assert "my-own" in found.stdout
     assert "my-own.toml cannot be used: " in found.stdout.replace("\n", "")
+    assert "eastron-sdm72d-m: cannot be used: it has no phase currents" in found.stdout.replace("\n", " ")
     assert "eastron-sdm630" in found.stdout

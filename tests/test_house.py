@@ -177,7 +177,7 @@ def _sleeps(paths: Iterable[Path]) -> Iterator[str]:
 
 def _knows_virtual_time(tree: ast.Module) -> bool:
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    on_virtual_time = ("tests.sim", "tests.uplink.link_world", "tests.transcript")
+    on_virtual_time = ("tests.sim", "tests.uplink.link_world", "tests.transcript", "tests.store.test_writer")
     return any(f"{node.module}.{one.name}".startswith(on_virtual_time) for node in imports for one in node.names)
 
 

@@ -41,9 +41,11 @@ def table(dialect: Dialect) -> list[str]:
 
 
 def _route(rule: UpRule | DownRule) -> str:
-    """Beside the route: when a durable message is committed, and whether a relayed command is looked into."""
+    """Beside the route: when a durable message is committed, and whether a command is looked into."""
     if isinstance(rule, UpRule):
         return rule.route if rule.commit is Commit.NONE else f"{rule.route}, {rule.commit}"
+    if rule.keeps:
+        return f"{rule.route}, two columns"
     return f"{rule.route}, guarded" if rule.guard and rule.route is Route.RELAY else rule.route
 
 

@@ -28,7 +28,8 @@ class AuthorizationOptions:
     """What the configuration says beside the mode.
 
     `master_group`: its tokens may stop every transaction and start none. `cache_lifetime`: how long a remembered token
-    counts after its last use, None = for ever. `tags`: the installer's own, by key.
+    counts after its last use, None = for ever. `tags`: the installer's own, by key. `is_off`, `uses_cache`,
+    `uses_lists`: what the CSMS has switched off at a station.
     """
 
     pre_authorize: bool = False
@@ -39,6 +40,9 @@ class AuthorizationOptions:
     cache_entries: int = 10_000
     cache_lifetime: timedelta | None = timedelta(days=30)
     tags: Mapping[str, Tag] = field(default_factory=dict)
+    is_off: bool = False
+    uses_cache: bool = True
+    uses_lists: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ def authorize(
         return Decision(AuthorizationStatus.ACCEPTED, Reason.TAGS_FILE, group)
     if mode is OfflineMode.DENY:
         return Decision(AuthorizationStatus.INVALID, Reason.OFFLINE_DENIED, group)
+    if options.is_off:
+        return Decision(AuthorizationStatus.INVALID, Reason.OFFLINE_OFF, group)
     decision = _by_knowledge(token, facts, mode, options, now)
     return _by_circumstances(token, facts, options, decision) if decision.is_accepted else decision
 

@@ -64,6 +64,7 @@ def accept(state: MeterState, reading: MeterReading) -> MeterState:
         energy_export_kwh=_held(state.energy_export_kwh, reading.energy_export_kwh, at),
         quality=reading.quality,
         interval_s=reading.interval_s,
+        resolution_a=reading.resolution_a,
         bad_in_a_row=0,
     )
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from gateway.model.events import EventKind, TransactionMessage
+from gateway.model.events import ENDED, STARTED, EventKind, TransactionMessage
 from gateway.model.ids import RowId, StationId, TransactionKey
 from gateway.model.records import Change, OutboxRow, Put
 from gateway.model.transaction import Transaction, TransactionState
@@ -133,14 +133,14 @@ class Ledger:
         self, station: StationId, boot: int, message: TransactionMessage, received: datetime
     ) -> tuple[Transaction | None, list[Change]]:
         """What a new message does to the ledger: the transaction it belongs to, and the changes."""
-        if message.kind is EventKind.STARTED:
+        if message.kind is STARTED:
             return self._begin(station, boot, message, received)
         known = self.by_station_id(station, message.station_tx_id) if message.station_tx_id else None
         if known is None:
             known = self._unheard_of(station, boot, message, received)
             if known is None:
                 return None, []
-        changed = self._ended(known, message) if message.kind is EventKind.ENDED else known
+        changed = self._ended(known, message) if message.kind is ENDED else known
         if message.token and changed.token is None:
             changed = replace(changed, token=message.token.value, token_fingerprint=_asking(message))
         is_new = known.key not in self.transactions

@@ -4,19 +4,38 @@ Rows go strictly in order. A row is released (its id, bytes and bound ids frozen
 that a repeat after a crash is identical. Being offline is no failed attempt; only a CALLERROR counts against a row.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
-from gateway.model.ids import RowId
-from gateway.model.records import OutboxRow, RowState
+from msgspec.structs import replace as replaced
+
+from gateway.model.events import EventKind
+from gateway.model.ids import RowId, TransactionKey
+from gateway.model.reasons import ParkReason
+from gateway.model.records import Change, OutboxRow, Put, RowState
+from gateway.model.transaction import Transaction
 
 WINDOW = 16
 """Rows released by one commit during replay."""
 
-ERRORS_TO_POISON = 3
-ERROR_INTERVAL_S = 60.0
 TOKEN_WAIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """How often a message may be refused before it is judged, and the seconds between attempts.
+
+    What a version calls it: 1.6 TransactionMessageAttempts and TransactionMessageRetryInterval, 2.x MessageAttempts and
+    MessageAttemptInterval of a TransactionEvent. The wait is interval x number of earlier sends in both.
+    """
+
+    attempts: int = 3
+    interval_s: float = 60.0
+
+    def delay_s(self, errors: int) -> float:
+        """Wait before the next send; it does not grow any more when the attempts are used up."""
+        return self.interval_s * min(errors, self.attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +88,7 @@ def next_step(
     if head is None or head.id in uncommitted:
         return Wait()
     if head.id in accused:
-        probe = next((row for row in rows if row.transaction != head.transaction), None)
+        probe = next((row for row in rows if row.transaction not in (head.transaction, None)), None)
         return Judge(head, probe if probe and probe.id not in uncommitted else None)
     due = max(retry_at.get(head.id, 0.0), waits_for_token(head) or 0.0)
     if now < due:
@@ -92,19 +111,9 @@ def _releasable(
     )
 
 
-def retry_delay_s(errors: int) -> float:
-    """Wait before the next send: interval x number of earlier sends (OCPP 1.6 ed. 2, 3.7.1)."""
-    return ERROR_INTERVAL_S * errors
-
-
 def is_poison(first_error_at: float, last_success_at: float | None) -> bool:
     """Other transaction messages went through since the row was first refused: the row is the trouble, not the CSMS."""
     return last_success_at is not None and last_success_at > first_error_at
-
-
-def before_parking(row: OutboxRow) -> RowState:
-    """A row that was refused has been sent: it stays as it was frozen."""
-    return RowState.RELEASED if row.errors else RowState.QUEUED
 
 
 def parked_with(row: OutboxRow, queue: Iterable[OutboxRow], is_start: bool) -> list[OutboxRow]:
@@ -112,3 +121,35 @@ def parked_with(row: OutboxRow, queue: Iterable[OutboxRow], is_start: bool) -> l
     if not is_start or row.transaction is None:
         return [row]
     return [other for other in queue if other.transaction == row.transaction]
+
+
+def parked_behind(transaction: TransactionKey, parked: Iterable[OutboxRow]) -> ParkReason:
+    """Why a further message of a transaction whose Start is set aside, or was, is set aside too."""
+    has_start = any(row.kind is EventKind.STARTED and row.transaction == transaction for row in parked)
+    return ParkReason.START_REFUSED if has_start else ParkReason.START_DROPPED
+
+
+def to_try_again(parked: Iterable[OutboxRow], dialect: str) -> list[OutboxRow]:
+    """Of the rows set aside, those that may go again by themselves on a link of this version."""
+    return [row for row in parked if row.dialect == dialect and row.parked is not ParkReason.START_DROPPED]
+
+
+def unpark(
+    chosen: Collection[OutboxRow],
+    parked: Iterable[OutboxRow],
+    transactions: Mapping[TransactionKey, Transaction],
+    unknown: Container[RowId],
+) -> list[Change]:
+    """Rows set aside go again, each with the rest of its transaction: a Stop without its Start would hold the queue.
+
+    A row that has been sent, or may have been (`unknown`), stays as it was frozen.
+    """
+    keys = {row.transaction for row in chosen if row.transaction is not None}
+    ids = {row.id for row in chosen}
+    changes: list[Change] = []
+    for row in parked:
+        if row.id in ids or row.transaction in keys:
+            state = RowState.RELEASED if row.errors or row.id in unknown else RowState.QUEUED
+            changes.append(Put(replaced(row, state=state, parked=None)))
+    begun = [transactions[key] for key in sorted(keys) if key in transactions]
+    return [*changes, *(Put(replace(own, parked=False)) for own in begun if own.parked)]

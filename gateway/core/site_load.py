@@ -1,7 +1,8 @@
 """The load of each circuit, from the meters there are: a circuit's own meter, else the sum of the circuits below it.
 
 Where a part is missing there is no number, and it is said which part and why. A circuit that has a meter is never
-summed up instead: its own load beside the circuits below it would be left out.
+summed up instead: its own load beside the circuits below it would be left out. What a meter rounds to whole amperes
+counts as one step more: so much may flow beside what it says.
 """
 
 from collections import defaultdict
@@ -23,6 +24,8 @@ from gateway.model.metering import (
 )
 
 _USABLE = (Freshness.FRESH, Freshness.LATE)
+COARSE_A = 0.5
+"""A meter whose currents have a step from here on is taken at its word plus one step."""
 
 
 def site_load(
@@ -60,7 +63,7 @@ def _measured(circuit: Circuit, state: MeterState, now: float) -> CircuitLoad:
         if held is None or reason is not None:
             missing[reason or MissingReason.NOT_MEASURED].append(phase)
         else:
-            values[phase - 1] = held.value
+            values[phase - 1] = held.value + _margin_a(state)
     power = state.power_w
     return CircuitLoad(
         circuit=circuit.id,
@@ -74,10 +77,14 @@ def _measured(circuit: Circuit, state: MeterState, now: float) -> CircuitLoad:
     )
 
 
+def _margin_a(state: MeterState) -> float:
+    return state.resolution_a if state.resolution_a >= COARSE_A else 0.0
+
+
 def _why_not(state: MeterState, held: Held | None, now: float) -> MissingReason | None:
     """Why a phase's value can't be used; None if it can."""
     if held is None:
-        known = any(state.current_a)
+        known = any(state.current_a) or state.interval_s is not None  # there was a reading that could be believed
         return MissingReason.NOT_MEASURED if known else MissingReason.NO_READING
     age = freshness.of(state, held, now)
     return None if age in _USABLE else MissingReason(age.value)

@@ -1,10 +1,9 @@
 """What is known of tokens at the site: cache, local lists, reservations, remote starts; together a fold of changes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gateway.core.authorize import Facts
+from gateway.core.authorize import AuthorizationOptions, Facts
 from gateway.core.ledger import Ledger
 from gateway.core.local_list import Lists
 from gateway.core.reservations import Reservations
@@ -20,7 +19,7 @@ from gateway.model.records import (
     StationAuthorization,
     TokenRecord,
 )
-from gateway.model.token import AuthorizationStatus, IdToken, Reason, Tag, Verdict
+from gateway.model.token import AuthorizationStatus, IdToken, Reason, Verdict
 from gateway.model.transaction import Transaction
 
 PRE_AUTHORIZING = frozenset({Reason.LOCAL_LIST, Reason.KNOWN})
@@ -70,7 +69,7 @@ class Tokens:
                 else:
                     self.remote_starts.pop((record.station, record.token), None)
 
-    def facts(self, shown: Shown, ledger: Ledger, tags: Mapping[str, Tag], now: datetime) -> Facts:
+    def facts(self, shown: Shown, ledger: Ledger, options: AuthorizationOptions, now: datetime) -> Facts:
         """What a verdict on the token rests on."""
         token, station, own_key = shown.token, shown.station, shown.own.key if shown.own else None
         running = [one for one in ledger.running(station) if one.key != own_key]
@@ -84,9 +83,9 @@ class Tokens:
             running=[self._with_group(one) for one in running],
             is_charging=any(_charges(one, token) and one.key != own_key for one in ledger.all_running()),
             remote_start=self.remote_starts.get((station, token.folded)),
-            tag=tags.get(token.key),
-            listed=self.lists.find(station, token),
-            cached=self.cache.find(token, self.lists.of(station).cache_cleared),
+            tag=options.tags.get(token.key),
+            listed=self.lists.find(station, token) if options.uses_lists else None,
+            cached=self.cache.find(token, self.lists.of(station).cache_cleared) if options.uses_cache else None,
         )
         free = shown.evses - beside
         reservation = self.reservations.in_the_way(station, shown.evse, token, facts.group, free=free, now=now)

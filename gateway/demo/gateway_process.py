@@ -31,6 +31,9 @@ retry_repeat_times = 1
 
 [authorization]
 offline = "allow-unknown"
+
+[time]
+trust_system_clock = true
 """
 
 

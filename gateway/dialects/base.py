@@ -10,6 +10,7 @@ from gateway.model.events import BootAnswer, StatusReport, TransactionAnswer, Tr
 from gateway.model.ids import StationId
 from gateway.model.local_list import InvalidIdSettings, ListEntry, ListLimits, ListUpdate, UpdateStatus
 from gateway.model.records import Reservation
+from gateway.model.settings import Columns, Learned
 from gateway.model.token import Decision, IdToken, Verdict
 from gateway.rpc.codes import ErrorCode, Framing
 from gateway.rpc.splice import Path
@@ -87,11 +88,14 @@ class Guarded:
     """A command after its guard: what goes down (None: nothing), and how the answer is made of the station's.
 
     If nothing goes down, `finish(None)` is the whole answer. Otherwise `finish` gets the station's CALLRESULT; its
-    CALLERROR, or its silence, is passed on without `finish`.
+    CALLERROR, or its silence, is passed on without `finish`. `learn` gets what `finish` gets, and says what is to be
+    kept of it. `why`: for the log, where the answer has no room for it.
     """
 
     forward: bytes | None
     finish: Callable[[bytes | None], bytes]
+    learn: Callable[[bytes | None], Learned] | None = None
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ class UpRule:
     offline: bytes | ErrorCode | None = b"{}"
     role: Role | None = None
     slot: Callable[[Json], str] | None = None
-    clean: Callable[[bytes], bytes] | None = None
+    clean: Callable[[bytes, Columns], tuple[bytes, Learned]] | None = None
     is_send: bool = False
 
 
@@ -124,6 +128,7 @@ class DownRule:
     refusing status, and a CALLERROR is sent. `tx_ids`: members that hold a transaction id (upstream -> station's).
     `guard` (routes relay and intercept) keeps credentials, URLs and roots on the leg they belong to; it raises
     CallError for a command it can't read without doubt. Route intercept: answered with `rejected`, nothing goes down.
+    `keeps`: a guard of settings, which knows their two columns.
     """
 
     action: str
@@ -134,6 +139,7 @@ class DownRule:
     role: Role | None = None
     tx_ids: tuple[Path, ...] = ()
     guard: Callable[[bytes], Guarded] | None = None
+    keeps: Callable[[bytes, Columns], Guarded] | None = None
 
 
 class Codec(Protocol):
@@ -163,6 +169,12 @@ class Codec(Protocol):
     def transaction_answer(self, action: str, payload: bytes) -> TransactionAnswer:
         """Read the CSMS's answer to a transaction message."""
 
+    def current_time(self, payload: bytes) -> str | None:
+        """The time an answer of the CSMS (to a boot, a heartbeat) tells, as it spells it."""
+
+    def with_time(self, payload: bytes, moment: datetime) -> bytes:
+        """The same answer with another time in it."""
+
     def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes: ...
 
     def answer_heartbeat(self, now: datetime) -> bytes: ...
@@ -191,11 +203,17 @@ class Codec(Protocol):
     def trigger_status(self) -> tuple[str, bytes]:
         """Action and payload that ask a station for the status of its connectors."""
 
+    def trigger_boot(self) -> tuple[str, bytes]:
+        """Action and payload that ask a station for its BootNotification."""
+
     def transaction_asked(self, payload: bytes) -> str | None:
         """The transaction a status question is about; None if it is about all."""
 
     def queue_status(self, payload: bytes, in_queue: bool) -> bytes:
         """A transaction status answer that also tells of messages in the gateway's queue (2.x E14)."""
+
+    def answer_queue_status(self, is_running: bool | None, in_queue: bool) -> bytes:
+        """The gateway's own answer; `is_running` None: no transaction was asked about (2.x E14)."""
 
 
 class TokenCodec(Protocol):
@@ -258,6 +276,8 @@ class Dialect:
     """One OCPP version. `name` is what is stored and shown; `subprotocol` is what the handshake says.
 
     `csms_gives_tx_ids`: the id of a transaction is the CSMS's to give (1.6), and messages must carry it.
+    `speaks_early`: many stations of this version don't wait for the answer to their boot.
+    `silent_if_rejected`: a rejected station answers no command (1.6, 4.2); else with SecurityError (2.x, B03).
     """
 
     name: str
@@ -268,3 +288,5 @@ class Dialect:
     up: Mapping[str, UpRule] = field(repr=False)
     down: Mapping[str, DownRule] = field(repr=False)
     csms_gives_tx_ids: bool = False
+    speaks_early: bool = False
+    silent_if_rejected: bool = False

@@ -12,6 +12,7 @@ from gateway.dialects.base import Json
 from gateway.model.events import BootAnswer, RegistrationStatus
 from gateway.model.token import AuthorizationStatus
 from gateway.rpc.codes import CallError, ErrorCode
+from gateway.rpc.splice import SpliceError, splice
 
 _DIGITS = re.compile(r"\s*[+-]?[0-9]{1,40}\s*", re.ASCII)
 CENTRAL = "Central"
@@ -174,6 +175,9 @@ def by_request(name: str) -> Callable[[Json], str]:
     return lambda found: f"{name}:{text(found.get('requestId')) or ''}"
 
 
+TRIGGER_BOOT = ("TriggerMessage", b'{"requestedMessage":"BootNotification"}')
+
+
 def boot_answer(payload: bytes) -> BootAnswer | None:
     """Read the answer to a boot, which is spelled alike in all versions; 0 s means "as you like"."""
     found = read_answer(payload)
@@ -181,6 +185,18 @@ def boot_answer(payload: bytes) -> BootAnswer | None:
     known = _REGISTRATIONS.get(status.casefold()) if isinstance(status, str) else None
     interval = min(max(integer(found.get("interval")) or 0, 0), _LONGEST_INTERVAL_S)
     return BootAnswer(known, interval) if known else None
+
+
+def current_time(payload: bytes) -> str | None:
+    return text(read_answer(payload).get("currentTime"))
+
+
+def with_time(payload: bytes, moment: datetime) -> bytes:
+    """The answer with this time instead of its own; what can't be read stays as it is."""
+    try:
+        return splice(payload, ("currentTime",), encode(wire_time(moment)))
+    except SpliceError:
+        return payload
 
 
 def answer_boot(answer: BootAnswer, now: datetime) -> bytes:

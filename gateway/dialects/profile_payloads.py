@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from gateway.dialects.base import Json
-from gateway.dialects.payloads import integer, text, tx_id
+from gateway.dialects.payloads import integer, member, text, tx_id
 from gateway.model.profile import (
     ChargingProfile,
     CompositeSchedule,
@@ -190,6 +190,15 @@ def plain(value: float) -> float | int:
 
 def present(written: Json) -> Json:
     return {name: value for name, value in written.items() if value is not None}
+
+
+def read_limit(found: Json) -> tuple[int, str, Schedule | None]:
+    """EVSE, source and schedule of a NotifyChargingLimit or ClearedChargingLimit. Raises CallError."""
+    said = member(found, "chargingLimit")
+    source = text(said.get("chargingLimitSource")) or text(found.get("chargingLimitSource")) or ""
+    listed = found.get("chargingSchedule")
+    schedules = _schedules(listed, "chargingSchedule") if listed else ()
+    return integer(found.get("evseId")) or 0, source, schedules[0] if schedules else None
 
 
 def _schedules(value: Any, where: str) -> tuple[Schedule, ...]:

@@ -18,6 +18,7 @@ from gateway.dialects.profile_payloads import (
     plain,
     present,
     purpose,
+    read_limit,
     read_profile,
     read_told,
     the_object,
@@ -238,6 +239,10 @@ class Profiles20x:
             for one in objects(found, "chargingProfile")
         )
         return integer(found.get("requestId")), reported, flag(found.get("tbc"))
+
+    def read_limit(self, payload: bytes) -> tuple[int, str, Schedule | None]:
+        """EVSE, source and schedule of a limit that a station has from elsewhere, or has no more."""
+        return read_limit(read(payload))
 
     def read_notify_priority(self, payload: bytes) -> tuple[str, bool]:
         """Transaction id and state, as a station tells them (2.1)."""

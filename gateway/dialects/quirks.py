@@ -17,6 +17,8 @@ HISTORY_S = 600.0
 _ELSEWHERE = frozenset({"empty_values", "history_at_first_connect"})
 _VENDOR = ("chargepointvendor", "vendorname")
 _MODEL = ("chargepointmodel", "model")
+_FIRMWARE = ("firmwareversion",)
+_SERIAL = ("chargepointserialnumber", "serialnumber", "chargeboxserialnumber")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,21 @@ def of(names: Iterable[str]) -> Quirks:
 
 def model_of(boot: bytes | None) -> tuple[str, str] | None:
     """Vendor and model of a BootNotification of any version, as lenient as can be; None without one."""
+    flat = _flat(boot)
+    return None if flat is None else (_first(flat, _VENDOR), _first(flat, _MODEL))
+
+
+def serial_of(boot: bytes | None) -> str:
+    """The serial number of a BootNotification of any version; empty if it says none."""
+    return _first(_flat(boot) or {}, _SERIAL)
+
+
+def firmware_of(boot: bytes | None) -> str:
+    """The firmware of a BootNotification of any version; empty if it says none."""
+    return _first(_flat(boot) or {}, _FIRMWARE)
+
+
+def _flat(boot: bytes | None) -> Json | None:
     try:
         found = json.loads(boot) if boot is not None else None
     except (ValueError, RecursionError):
@@ -135,14 +152,14 @@ def model_of(boot: bytes | None) -> tuple[str, str] | None:
     inner = flat.get("chargingstation")
     if isinstance(inner, dict):
         flat |= {name.casefold(): value for name, value in inner.items()}
-    return _first(flat, _VENDOR), _first(flat, _MODEL)
+    return flat
 
 
 def _first(found: Json, names: Iterable[str]) -> str:
     return next((value for name in names if isinstance(value := found.get(name), str)), "")
 
 
-def _said_at(payload: bytes) -> datetime | None:
+def said_at(payload: bytes) -> datetime | None:
     """The time a message says it is from; None if it names none, or one without a zone."""
     try:
         found: Any = json.loads(payload)
@@ -154,11 +171,11 @@ def _said_at(payload: bytes) -> datetime | None:
 
 def is_history(payload: bytes, now: datetime) -> bool:
     """Whether a message is about the past. Without a readable time it counts as being of now."""
-    moment = _said_at(payload)
+    moment = said_at(payload)
     return moment is not None and (now - moment).total_seconds() > HISTORY_S
 
 
 def is_not_newer(before: bytes, after: bytes) -> bool:
     """Whether the first of two messages is surely not from a later time than the second."""
-    first, second = _said_at(before), _said_at(after)
+    first, second = said_at(before), said_at(after)
     return first is not None and second is not None and first <= second

@@ -6,14 +6,11 @@ of the CSMS's leg, written into a station, would cut the station off from the ga
 
 import re
 from collections.abc import Callable
-from typing import Any
 
-import msgspec
-
-from gateway.dialects.base import DownRule, Guarded, Json, Route
+from gateway.dialects.base import DownRule, Guarded, Route
 from gateway.dialects.payloads import read_answer, read_once, text
-from gateway.rpc.codes import CallError, ErrorCode
-from gateway.rpc.splice import REMOVE, Path, splice
+from gateway.dialects.pieces import entries, remove
+from gateway.rpc.splice import REMOVE, splice
 
 REJECTED = b'{"status":"Rejected"}'
 NOT_FOUND = b'{"status":"NotFound"}'
@@ -60,106 +57,23 @@ _KEPT_VARIABLES = frozenset({("securityctrlr", "organizationname")})
 _KEPT_COMPONENTS = frozenset({"networkconfiguration"})
 
 
+def is_kept_key(key: str) -> bool:
+    """Whether a key of 1.6 names the CSMS's leg, or its owner, without looking like it."""
+    return key.strip().casefold() in _KEPT_KEYS
+
+
+def is_kept_variable(component: str, variable: str) -> bool:
+    """The same of a variable of 2.x."""
+    folded = component.strip().casefold(), variable.strip().casefold()
+    return folded in _KEPT_VARIABLES or folded[0] in _KEPT_COMPONENTS
+
+
 def _relay(payload: bytes, finish: Callable[[bytes], bytes] = lambda answer: answer) -> Guarded:
     return Guarded(payload, lambda answer: b"{}" if answer is None else finish(answer))
 
 
 def _refuse(answer: bytes) -> Guarded:
     return Guarded(None, lambda _: answer)
-
-
-def change_configuration(payload: bytes) -> Guarded:
-    """Refuse keys of the leg. Raises CallError, as all guards do, if the command can't be read without doubt."""
-    key = text(read_once(payload).get("key")) or ""
-    if key.strip().casefold() in _KEPT_KEYS or is_of_the_leg(key):
-        return _refuse(REJECTED)
-    return _relay(payload)
-
-
-def get_configuration(payload: bytes) -> Guarded:
-    """Let it through; take the values of secret keys out of the answer."""
-    return _relay(payload, _hide_keys)
-
-
-def _hide_keys(answer: bytes) -> bytes:
-    paths: list[Path] = [
-        ("configurationKey", index, "value")
-        for index, entry in _entries(read_answer(answer), "configurationKey")
-        if is_secret(text(entry.get("key")) or "")
-    ]
-    return _remove(answer, paths)
-
-
-def set_variables(payload: bytes) -> Guarded:
-    """Answer the entries of the leg here, send the others down, and put the answers together in request order."""
-    kept = [index for index, entry in _entries(read_once(payload), "setVariableData") if _is_kept(entry)]
-    if not kept:
-        return _relay(payload)
-    asked = _elements(payload, "setVariableData")
-    if asked is None:
-        raise CallError(ErrorCode.FORMAT_VIOLATION, "setVariableData can't be taken apart")
-    refused = {index: _refused_entry(asked[index]) for index in kept}
-    if len(refused) == len(asked):
-        return _refuse(b'{"setVariableResult":[%b]}' % b",".join(refused.values()))
-    forward = _remove(payload, [("setVariableData", index) for index in reversed(kept)])
-    return _relay(forward, lambda answer: _put_together(answer, refused))
-
-
-def _is_kept(entry: Json) -> bool:
-    component, variable = _name(entry, "component"), _name(entry, "variable")
-    folded = component.strip().casefold(), variable.strip().casefold()
-    return folded in _KEPT_VARIABLES or folded[0] in _KEPT_COMPONENTS or is_of_the_leg(variable)
-
-
-def _name(entry: Json, of: str) -> str:
-    found = entry.get(of)
-    return (text(found.get("name")) or "") if isinstance(found, dict) else ""
-
-
-def _refused_entry(asked: bytes) -> bytes:
-    """The result of one entry, which repeats what was asked for, byte for byte."""
-    said = msgspec.json.decode(asked, type=dict[str, msgspec.Raw])
-    repeated = b"".join(
-        b',"%b":%b' % (name.encode(), bytes(said[name]))
-        for name in ("attributeType", "component", "variable")
-        if name in said
-    )
-    return b'{"attributeStatus":"Rejected"%b}' % repeated
-
-
-def _put_together(answer: bytes, refused: dict[int, bytes]) -> bytes:
-    """The station's results, each as it came, with ours at their places. A malformed answer stays as it is."""
-    results = _elements(answer, "setVariableResult")
-    if results is None:
-        return answer
-    for index in sorted(refused):
-        results.insert(index, refused[index])
-    return splice(answer, ("setVariableResult",), b"[%b]" % b",".join(results))
-
-
-def get_variables(payload: bytes) -> Guarded:
-    """Let it through; a secret in the answer becomes Rejected without a value, as for one that is write-only."""
-    return _relay(payload, _hide_variables)
-
-
-def _hide_variables(answer: bytes) -> bytes:
-    for index, entry in _entries(read_answer(answer), "getVariableResult"):
-        if "attributeValue" in entry and is_secret(_name(entry, "variable")):
-            at = ("getVariableResult", index)
-            answer = splice(answer, (*at, "attributeValue"), REMOVE)
-            answer = splice(answer, (*at, "attributeStatus"), b'"Rejected"')
-    return answer
-
-
-def clean_report(payload: bytes) -> bytes:
-    """A NotifyReport without the values of secrets."""
-    paths: list[Path] = [
-        ("reportData", index, "variableAttribute", attribute, "value")
-        for index, entry in _entries(read_answer(payload), "reportData")
-        if is_secret(_name(entry, "variable"))
-        for attribute, _ in _entries(entry, "variableAttribute")
-    ]
-    return _remove(payload, paths)
 
 
 def intercepted(action: str, rejected: bytes) -> DownRule:
@@ -201,7 +115,7 @@ def get_roots(payload: bytes) -> Guarded:
     ours = [index for index, type_ in enumerate(asked) if type_ == _CSMS_ROOT]
     if ours and len(ours) == len(asked):
         return _refuse(NOT_FOUND)
-    return _relay(_remove(payload, [("certificateType", index) for index in reversed(ours)]), _hide_roots)
+    return _relay(remove(payload, [("certificateType", index) for index in reversed(ours)]), _hide_roots)
 
 
 _CSMS_ROOT = "CSMSRootCertificate"
@@ -209,34 +123,8 @@ _CSMS_ROOT = "CSMSRootCertificate"
 
 def _hide_roots(answer: bytes) -> bytes:
     name = "certificateHashDataChain"
-    found = list(_entries(read_answer(answer), name))
+    found = list(entries(read_answer(answer), name))
     ours = [index for index, entry in found if entry.get("certificateType") == _CSMS_ROOT]
     if ours and len(ours) == len(found):
         return splice(splice(answer, (name,), REMOVE), ("status",), b'"NotFound"')
-    return _remove(answer, [(name, index) for index in reversed(ours)])
-
-
-def _entries(found: Json, name: str) -> list[tuple[int, dict[str, Any]]]:
-    """The objects of an array with their places in it."""
-    value = found.get(name)
-    return (
-        [(index, entry) for index, entry in enumerate(value) if isinstance(entry, dict)]
-        if isinstance(value, list)
-        else []
-    )
-
-
-def _elements(payload: bytes, name: str) -> list[bytes] | None:
-    """The elements of an array as they stand in the text; None if there is no such array."""
-    try:
-        array = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])[name]
-        return [bytes(element) for element in msgspec.json.decode(array, type=list[msgspec.Raw])]
-    except (KeyError, ValueError, RecursionError):
-        return None
-
-
-def _remove(payload: bytes, paths: list[Path]) -> bytes:
-    """Remove members; elements of one array last first, so that the places of the others stay."""
-    for path in paths:
-        payload = splice(payload, path, REMOVE)
-    return payload
+    return remove(answer, [(name, index) for index in reversed(ours)])

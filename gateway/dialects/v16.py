@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from gateway.dialects import settings, v16_codec, v16_tokens
+from gateway.dialects import columns, settings, v16_codec, v16_tokens
 from gateway.dialects.base import Budget, Commit, Dialect, DownRule, Role, Route, Treatment, UpRule
 from gateway.dialects.payloads import by_request
 from gateway.dialects.settings import intercepted
@@ -61,7 +61,7 @@ _DOWN = (
     DownRule("CancelReservation", Route.RELAY, Route.RELAY, rejected=_REJECTED, role=Role.CANCEL_RESERVATION),
     intercepted("CertificateSigned", _REJECTED),
     DownRule("ChangeAvailability", Route.RELAY, Route.RELAY, rejected=_REJECTED),
-    DownRule("ChangeConfiguration", Route.RELAY, Route.RELAY, rejected=_REJECTED, guard=settings.change_configuration),
+    DownRule("ChangeConfiguration", Route.RELAY, Route.RELAY, rejected=_REJECTED, keeps=columns.change_configuration),
     DownRule("ClearCache", Route.ANSWER, Route.ANSWER, rejected=_REJECTED, role=Role.CLEAR_CACHE),
     DownRule("ClearChargingProfile", Route.MERGE, Route.MERGE),
     DownRule("DataTransfer", Route.RELAY, Route.REFUSE, rejected=_REJECTED),
@@ -75,7 +75,7 @@ _DOWN = (
         guard=settings.all_but("requestedMessage", frozenset({"SignChargePointCertificate"})),
     ),
     DownRule("GetCompositeSchedule", Route.MERGE, Route.MERGE, rejected=_REJECTED),
-    DownRule("GetConfiguration", Route.RELAY, Route.ANSWER, Treatment.SPLICE, guard=settings.get_configuration),
+    DownRule("GetConfiguration", Route.RELAY, Route.ANSWER, Treatment.SPLICE, keeps=columns.get_configuration),
     DownRule("GetDiagnostics", Route.RELAY, Route.RELAY),
     DownRule("GetInstalledCertificateIds", Route.RELAY, Route.INTERCEPT, guard=settings.get_roots_16),
     DownRule("GetLocalListVersion", Route.ANSWER, Route.ANSWER, role=Role.LIST_VERSION),
@@ -123,4 +123,6 @@ V16 = Dialect(
     up=MappingProxyType({rule.action: rule for rule in _UP}),
     down=MappingProxyType({rule.action: rule for rule in _DOWN}),
     csms_gives_tx_ids=True,
+    speaks_early=True,
+    silent_if_rejected=True,
 )

@@ -11,6 +11,7 @@ from gateway.dialects.base import Json
 from gateway.dialects.payloads import encode, integer, member, read, read_answer, text
 from gateway.model.events import (
     SAYS_NOTHING,
+    UPDATED,
     BootAnswer,
     EventKind,
     StatusReport,
@@ -92,6 +93,12 @@ class Codec16:
         upstream_tx_id = integer(found.get("transactionId")) if action == "StartTransaction" else None
         return TransactionAnswer(upstream_tx_id, read_verdict(found))
 
+    def current_time(self, payload: bytes) -> str | None:
+        return payloads.current_time(payload)
+
+    def with_time(self, payload: bytes, moment: datetime) -> bytes:
+        return payloads.with_time(payload, moment)
+
     def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes:
         return payloads.answer_boot(answer, now)
 
@@ -143,6 +150,9 @@ class Codec16:
     def trigger_status(self) -> tuple[str, bytes]:
         return "TriggerMessage", b'{"requestedMessage":"StatusNotification"}'
 
+    def trigger_boot(self) -> tuple[str, bytes]:
+        return payloads.TRIGGER_BOOT
+
     def transaction_asked(self, payload: bytes) -> str | None:
         """1.6 can't ask."""
         return None
@@ -150,6 +160,10 @@ class Codec16:
     def queue_status(self, payload: bytes, in_queue: bool) -> bytes:
         """1.6 can't ask for it."""
         return payload
+
+    def answer_queue_status(self, is_running: bool | None, in_queue: bool) -> bytes:
+        """1.6 can't ask for it."""
+        return b"{}"
 
 
 def meter_slot(found: Json) -> str:
@@ -215,7 +229,7 @@ def _meter_values(payload: bytes) -> TransactionMessage | None:
     if station_tx_id is None:
         return None
     return TransactionMessage(
-        EventKind.UPDATED,
+        UPDATED,
         _hash(payload),
         station_tx_id=station_tx_id,
         evse=evse,

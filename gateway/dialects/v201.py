@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from gateway.dialects import settings, v201_codec, v201_tokens
+from gateway.dialects import columns_v2, settings, v201_codec, v201_tokens
 from gateway.dialects.base import Budget, Commit, Dialect, DownRule, Json, Role, Route, Treatment, UpRule
 from gateway.dialects.payloads import by_request, integer, member, text
 from gateway.dialects.settings import intercepted
@@ -50,7 +50,7 @@ _UP = (
     _up("NotifyEVChargingSchedule", b'{"status":"Accepted"}'),
     UpRule("NotifyEvent", Route.DURABLE, Route.DURABLE, commit=Commit.LAZY),
     _up("NotifyMonitoringReport"),
-    UpRule("NotifyReport", Route.RELAY, Route.RELAY, Treatment.SPLICE, clean=settings.clean_report),
+    UpRule("NotifyReport", Route.RELAY, Route.RELAY, Treatment.SPLICE, clean=columns_v2.clean_report),
     # In aggregate the gateway tells of its own publishing only.
     UpRule("PublishFirmwareStatusNotification", Route.RELAY, Route.ANSWER),
     _up("ReportChargingProfiles"),
@@ -102,7 +102,7 @@ _DOWN = (
     _down("GetMonitoringReport"),
     _down("GetReport"),
     DownRule("GetTransactionStatus", Route.RELAY, Route.RELAY, Treatment.SPLICE, role=Role.QUEUE_STATUS),
-    DownRule("GetVariables", Route.RELAY, Route.RELAY, Treatment.SPLICE, guard=settings.get_variables),
+    DownRule("GetVariables", Route.RELAY, Route.RELAY, Treatment.SPLICE, keeps=columns_v2.get_variables),
     DownRule(
         "InstallCertificate",
         Route.RELAY,
@@ -125,7 +125,7 @@ _DOWN = (
     intercepted("SetNetworkProfile", _REJECTED),
     _down("SetVariableMonitoring", None),
     # A status per entry and none for the whole.
-    DownRule("SetVariables", Route.RELAY, Route.RELAY, Treatment.SPLICE, guard=settings.set_variables),
+    DownRule("SetVariables", Route.RELAY, Route.RELAY, Treatment.SPLICE, keeps=columns_v2.set_variables),
     DownRule(
         "TriggerMessage",
         Route.RELAY,

@@ -1,5 +1,6 @@
 """Payloads of OCPP 2.0.1 to the model and back."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -56,7 +57,7 @@ class Codec201:
         timestamp = text(found.get("timestamp")) or ""
         return TransactionMessage(
             kind,
-            f"{station_tx_id}|{text(found.get('seqNo')) or ''}|{kind.value}|{timestamp}",
+            _hash(f"{station_tx_id}|{text(found.get('seqNo')) or ''}|{kind.value}|{timestamp}"),
             station_tx_id=station_tx_id,
             evse=integer(member(found, "evse").get("id")),
             token=_driver(found),
@@ -97,6 +98,12 @@ class Codec201:
         if payload == b"{}":
             return SAYS_NOTHING
         return TransactionAnswer(verdict=read_verdict(read_answer(payload)))
+
+    def current_time(self, payload: bytes) -> str | None:
+        return payloads.current_time(payload)
+
+    def with_time(self, payload: bytes, moment: datetime) -> bytes:
+        return payloads.with_time(payload, moment)
 
     def answer_boot(self, answer: BootAnswer, now: datetime) -> bytes:
         return payloads.answer_boot(answer, now)
@@ -147,6 +154,9 @@ class Codec201:
         """Asks for the first connector only: 2.0.1 reports one connector a trigger, and refuses one that names none."""
         return "TriggerMessage", b'{"requestedMessage":"StatusNotification","evse":{"id":1,"connectorId":1}}'
 
+    def trigger_boot(self) -> tuple[str, bytes]:
+        return payloads.TRIGGER_BOOT
+
     def transaction_asked(self, payload: bytes) -> str | None:
         """Of a GetTransactionStatus; without an id it asks about the whole queue."""
         asked = read(payload).get("transactionId")
@@ -161,6 +171,10 @@ class Codec201:
         except SpliceError:
             return payload
 
+    def answer_queue_status(self, is_running: bool | None, in_queue: bool) -> bytes:
+        status = {} if is_running is None else {"ongoingIndicator": is_running}
+        return encode({**status, "messagesInQueue": in_queue})
+
     def _id_token_info(self, decision: Decision) -> dict[str, Any]:
         return id_token_info(decision, self._longest_token)
 
@@ -174,6 +188,11 @@ def id_token_info(decision: Decision, longest_token: int) -> dict[str, Any]:
     if value and len(value) <= longest_token:
         info["groupIdToken"] = {"idToken": value, "type": type_}
     return info
+
+
+def _hash(said: str) -> str:
+    """Half the size of what it stands for: the outbox keeps one for each message."""
+    return hashlib.sha256(said.encode(errors="replace")).hexdigest()[:32]
 
 
 def status_slot(found: Json) -> str:

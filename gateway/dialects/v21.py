@@ -1,8 +1,9 @@
 """OCPP 2.1: the 64 actions of 2.0.1, with what 2.1 changes in them, and 27 of its own."""
 
+from dataclasses import replace
 from types import MappingProxyType
 
-from gateway.dialects import settings, v201_codec, v201_tokens
+from gateway.dialects import columns_v2, settings, v201_codec, v201_tokens
 from gateway.dialects.base import Commit, Dialect, DownRule, Json, Route, UpRule
 from gateway.dialects.payloads import text
 from gateway.dialects.v201 import V201
@@ -38,7 +39,7 @@ _UP = (
     UpRule("NotifyPriorityCharging", Route.LATEST, Route.LATEST, slot=_priority_slot),
     UpRule("NotifySettlement", Route.DURABLE, Route.DURABLE, commit=Commit.EAGER),
     UpRule("OpenPeriodicEventStream", Route.RELAY, Route.ANSWER, offline=_REJECTED),
-    # An answer that changes a charging profile: for `merge` to look at once there is load balancing.
+    # A station whose current is shared holds no dynamic profile: the gateway asks for it.
     UpRule("PullDynamicScheduleUpdate", Route.RELAY, Route.RELAY, offline=_REJECTED),
     UpRule("ReportDERControl", Route.RELAY, Route.ANSWER),
     UpRule("VatNumberValidation", Route.RELAY, Route.RELAY, offline=ErrorCode.GENERIC_ERROR),
@@ -78,6 +79,8 @@ _DOWN = (
     DownRule("RequestBatterySwap", Route.RELAY, Route.RELAY, rejected=_REJECTED),
     _site_lacks("SetDefaultTariff"),
     _site_lacks("SetDERControl"),
+    # Passwords may be longer now.
+    replace(V201.down["SetVariables"], keeps=columns_v2.longest(64)),
 )
 
 V21 = Dialect(

@@ -34,6 +34,7 @@ CLOSE_S = 3.0
 """For a closing handshake. With pings every 20 s, answered within 20 s, a dead station is noticed in 43 s."""
 BACKLOG = 1024
 MAX_QUEUED_FRAMES = 4
+_OPEN = State.OPEN
 
 
 class ListenError(GatewayError):
@@ -42,6 +43,18 @@ class ListenError(GatewayError):
 
 class _Connection(PushingServer):
     """One TCP connection, and what its handshake came to."""
+
+    __slots__ = (
+        "_began",
+        "_everyone",
+        "_hanging_up",
+        "address",
+        "admission",
+        "has_seat",
+        "named",
+        "refusal",
+        "refusals",
+    )
 
     def __init__(self, everyone: "set[_Connection]", refusals: Throttle, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -68,9 +81,10 @@ class _Connection(PushingServer):
         return self._began.startswith(b"\x16\x03")
 
     def data_received(self, data: bytes) -> None:
-        if self.admission is not None and self.protocol.state is State.OPEN:
+        protocol = self.protocol
+        if self.admission is not None and protocol.state is _OPEN:
             super().data_received(data)
-            if self.protocol.state is State.OPEN:
+            if protocol.state is _OPEN:
                 return
         else:
             if len(self._began) < 2:
@@ -78,10 +92,10 @@ class _Connection(PushingServer):
             super().data_received(data)
         if self.request is None and self.speaks_tls:
             self.transport.close()
-        elif self.protocol.state is State.CLOSING and self._hanging_up is None:
+        elif protocol.state is State.CLOSING and self._hanging_up is None:
             # The library waits for the other side without a limit here, unless something is to be sent.
             self._hanging_up = asyncio.get_running_loop().call_later(CLOSE_S, self.transport.abort)
-        if self.request is None and self.protocol.handshake_exc is not None:
+        if self.request is None and protocol.handshake_exc is not None:
             self.transport.close()  # The library would wait for the other side, or for the time to be over.
 
     def connection_lost(self, exc: Exception | None) -> None:

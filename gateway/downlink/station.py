@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -19,6 +18,7 @@ from gateway.rpc.session import Outcome, Priority, RefusedResult, Session
 from gateway.site import Site
 from gateway.station import Pending, Station
 from gateway.transport import Socket
+from gateway.wake import Wake
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +51,11 @@ class StationConnection:
         self._socket = socket
         self._dialect = dialect
         self._answer = answer
-        self._calls: deque[tuple[Call, Rest]] = deque()
+        self._calls: list[tuple[Call, Rest]] = []
         self._is_working = False
         self.lane: Lane | None = None
         """A shorter way for messages that nothing speaks against; None for a station whose CALLs must be mended."""
-        self._came = asyncio.Event()
+        self._came = Wake()
         self._closing: asyncio.Task[None] | None = None
         self._pump = Pump(
             name,
@@ -134,7 +134,7 @@ class StationConnection:
 
     def walk(self, call: Call, rest: Rest) -> None:
         """The lane's message needs more: before all that came behind it."""
-        self._calls.appendleft((call, rest))
+        self._calls.insert(0, (call, rest))
         self._came.set()
 
     async def _work(self) -> None:
@@ -142,7 +142,7 @@ class StationConnection:
             while not self._calls or (self.lane is not None and self.lane.is_taken):
                 self._came.clear()
                 await self._came.wait()
-            call, rest = self._calls.popleft()
+            call, rest = self._calls.pop(0)
             self._is_working = True
             await self._handle(call, rest)
             self._is_working = False

@@ -7,18 +7,20 @@ from hashlib import sha256
 
 from msgspec.structs import replace as replaced
 
-from gateway.core import idmap
+from gateway.core import idmap, outbox
 from gateway.core.ledger import Seen
+from gateway.core.space import Level
 from gateway.core.tokens import Shown
 from gateway.dialects.base import Budget, Commit
 from gateway.errors import StoreError
-from gateway.flows import delivery
+from gateway.flows import delivery, timing
 from gateway.flows.incoming import Incoming, wait
 from gateway.model.events import EventKind, TransactionMessage
 from gateway.model.ids import RowId, StationId
-from gateway.model.records import Change, OutboxRow, Put, RowState
+from gateway.model.records import RELEASED, Change, OutboxRow, Put, RowState
 from gateway.model.token import AuthorizationStatus, Decision, Reason
 from gateway.model.transaction import Transaction
+from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call
 from gateway.rpc.session import Answered, Outcome
 from gateway.site import Site
@@ -26,6 +28,8 @@ from gateway.station import Station
 
 MAX_AHEAD = 16
 """With more rows than this ahead of it, the CSMS's answer to a message is not worth waiting for."""
+
+_NO_ROOM = "there is no room to keep this message: send it again later"
 
 
 async def transaction(incoming: Incoming, message: TransactionMessage) -> bytes:
@@ -38,8 +42,12 @@ async def transaction(incoming: Incoming, message: TransactionMessage) -> bytes:
     elif message.samples_only and message.fingerprint in station.answers:
         return station.answers[message.fingerprint]
     else:
-        booked, changes = site.ledger.book(station.id, station.record.boots, message, site.clock.now())
-        row = _row(incoming, message.fingerprint, booked, message.kind)
+        timing.hear_message(site, station, message.timestamp)
+        booked, changes = _book(site, station, message)
+        row = _row(incoming, message.fingerprint, booked, message.kind, is_samples=message.samples_only)
+        if row.samples and not changes and row.state is not RowState.RELEASED and is_full(site):
+            site.upkeep.not_kept += 1
+            return incoming.dialect.codec.answer_transaction(incoming.call.action, message, None, None)
         payload = await _forward(incoming, row, changes, is_lazy=message.samples_only and not changes)
         seen = Seen(row.id, booked.key if booked else None)
     if payload is None:
@@ -49,8 +57,18 @@ async def transaction(incoming: Incoming, message: TransactionMessage) -> bytes:
     return incoming.dialect.codec.rebind_answer(incoming.call.action, payload, own.station_tx_id if own else None)
 
 
+def _book(site: Site, station: Station, message: TransactionMessage) -> tuple[Transaction | None, list[Change]]:
+    """Into the ledger; a transaction first heard of on estimated time is dated later."""
+    booked, changes = site.ledger.book(station.id, station.record.boots, message, site.clock.now())
+    stamp = site.time.stamp()
+    if booked is None or stamp is None or booked.key in site.ledger.transactions:
+        return booked, changes
+    dated = replace(booked, stamp=stamp)
+    return dated, [Put(dated) if change.record is booked else change for change in changes]
+
+
 async def message(incoming: Incoming) -> bytes:
-    """Book a message that belongs to no transaction, and answer it. Raises StoreError."""
+    """Book a message that belongs to no transaction, and answer it. Raises StoreError, CallError."""
     site, station, call = incoming.site, incoming.station, incoming.call
     site.writer.check()
     fingerprint = sha256(call.action.encode() + call.payload).hexdigest()[:32]
@@ -61,10 +79,17 @@ async def message(incoming: Incoming) -> bytes:
         return station.answers[fingerprint]
     else:
         row = _row(incoming, fingerprint, None, None)
-        row_id, payload = row.id, await _forward(incoming, row, [], is_lazy=incoming.rule.commit is Commit.LAZY)
+        is_lazy = incoming.rule.commit is Commit.LAZY
+        if is_lazy and row.state is not RowState.RELEASED and is_full(site):
+            raise CallError(ErrorCode.GENERIC_ERROR, _NO_ROOM)
+        row_id, payload = row.id, await _forward(incoming, row, [], is_lazy=is_lazy)
     if payload is not None:
         return payload
-    await site.commit(_write_lazy(station, row_id))
+    changes = _write_lazy(station, row_id)
+    if changes and is_full(site):
+        orphan(site, station, row_id)
+        raise CallError(ErrorCode.GENERIC_ERROR, _NO_ROOM)
+    await site.commit(changes)
     return incoming.offline_answer()
 
 
@@ -78,19 +103,40 @@ async def _answer_of_first(incoming: Incoming, fingerprint: str, row_id: RowId, 
     return station.answers.get(fingerprint)
 
 
-def _row(incoming: Incoming, fingerprint: str, booked: Transaction | None, kind: EventKind | None) -> OutboxRow:
+def is_full(site: Site) -> bool:
+    """No room but for begins and ends of transactions."""
+    return site.level() is Level.FULL
+
+
+def _row(
+    incoming: Incoming,
+    fingerprint: str,
+    booked: Transaction | None,
+    kind: EventKind | None,
+    *,
+    is_samples: bool = False,
+) -> OutboxRow:
     """The message's row as things are: queued, unless its link is up and nothing is ahead of it."""
     site, station = incoming.site, incoming.station
     dialect, call = incoming.dialect.name, incoming.call
     row = new_row(
-        site, dialect, station.id, call, fingerprint=fingerprint, kind=kind, booked=booked, now=site.clock.now()
+        site,
+        dialect,
+        station.id,
+        call,
+        fingerprint=fingerprint,
+        kind=kind,
+        booked=booked,
+        now=site.clock.now(),
+        is_samples=is_samples,
     )
     is_parked = booked is not None and booked.parked
     is_next = site.can_deliver(station) and not station.queue
     if is_next and not is_parked:
         return row
     state = RowState.PARKED if is_parked else RowState.QUEUED
-    return replaced(row, state=state, offline=not site.is_linked(station))
+    parked = outbox.parked_behind(booked.key, station.parked.values()) if booked and booked.parked else None
+    return replaced(row, state=state, offline=not site.is_linked(station), parked=parked)
 
 
 def new_row(
@@ -103,6 +149,7 @@ def new_row(
     kind: EventKind | None,
     booked: Transaction | None,
     now: datetime,
+    is_samples: bool = False,
 ) -> OutboxRow:
     """A row under a new id, released from the moment it is committed."""
     return OutboxRow(
@@ -117,8 +164,10 @@ def new_row(
         kind,
         booked.key if booked else None,
         booked.token if booked else None,
-        RowState.RELEASED,
+        RELEASED,
         bound_tx_id=booked.upstream_tx_id if booked else None,
+        stamp=site.time.stamp(),
+        samples=is_samples,
     )
 
 
@@ -195,6 +244,11 @@ async def answer_locally(incoming: Incoming, message: TransactionMessage, seen: 
     own = site.ledger.transactions.get(seen.transaction) if seen.transaction is not None else None
     decision = _decide(site, station, message, own)
     changes = _write_lazy(station, seen.row)
+    if changes and message.samples_only and is_full(site):
+        site.upkeep.not_kept += 1
+        orphan(site, station, seen.row)
+        return codec.answer_transaction(incoming.call.action, message, decision, own.station_tx_id if own else None)
+    is_first = seen.row not in station.answered_here
     station.answered_here.add(seen.row)
     if own and _asks(own, message):
         own, given = _give_answer(site, own, decision)
@@ -202,7 +256,8 @@ async def answer_locally(incoming: Incoming, message: TransactionMessage, seen: 
     try:
         await site.commit(changes)
     except StoreError:
-        station.answered_here.discard(seen.row)  # It was not: the CSMS's own answer will do, if it comes.
+        if is_first:  # the station got no answer: it asks again, and then the CSMS's own may be there
+            station.answered_here.discard(seen.row)
         raise
     _use_up(site, station, message)
     return codec.answer_transaction(incoming.call.action, message, decision, own.station_tx_id if own else None)

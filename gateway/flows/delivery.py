@@ -10,8 +10,9 @@ from gateway.core import idmap, outbox
 from gateway.core.late_verdict import ends_session, is_deauthorized
 from gateway.dialects import registry
 from gateway.errors import StoreError
-from gateway.model.events import SAYS_NOTHING, EventKind, TransactionAnswer
+from gateway.model.events import ENDED, SAYS_NOTHING, STARTED, EventKind, TransactionAnswer
 from gateway.model.records import Change, Delivered, OutboxRow, Put, UnknownOutcome
+from gateway.model.settings import Key
 from gateway.model.token import AuthorizationStatus, LateRefusal, Reason
 from gateway.model.transaction import Transaction, TransactionState
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, Silence, Unanswered
@@ -20,6 +21,8 @@ from gateway.station import Station
 
 log = logging.getLogger(__name__)
 
+_MOST_ATTEMPTS = 100
+_LONGEST_INTERVAL_S = 3600.0
 _SICK_FIRST_S = 5.0
 _SICK_MOST_S = 300.0
 
@@ -47,7 +50,7 @@ def send(site: Site, station: Station, row: OutboxRow, on_done: Callable[[Outcom
 
 def bound_payload(row: OutboxRow, transaction: Transaction | None) -> bytes:
     """The row's payload as it goes up: with the CSMS's id, the offline flag, and our own reason of a stop."""
-    is_ours = transaction is not None and row.kind is EventKind.ENDED and is_deauthorized(transaction)
+    is_ours = transaction is not None and row.kind is ENDED and is_deauthorized(transaction)
     is_same_id = row.bound_tx_id is None or (transaction and transaction.station_tx_id == str(row.bound_tx_id))
     if not (is_ours or row.offline) and is_same_id:
         return row.payload
@@ -121,7 +124,7 @@ def _finish(site: Site, station: Station, row: OutboxRow, payload: bytes) -> Non
         site.last_success_at = site.clock.monotonic()
     station.failures = 0
     station.sent.discard(row.id)
-    if row.errors or row.kind is EventKind.STARTED:
+    if row.errors or row.kind is STARTED:
         station.forget_troubles(row.id)
     if row.id in station.answered_here:
         station.answered_here.remove(row.id)
@@ -207,8 +210,9 @@ def _refused(site: Site, station: Station, row: OutboxRow, outcome: Refused) -> 
     now = site.clock.monotonic()
     errors = row.errors + 1
     station.first_error_at.setdefault(row.id, now)
-    station.retry_at[row.id] = now + outbox.retry_delay_s(min(errors, outbox.ERRORS_TO_POISON))
-    if errors >= outbox.ERRORS_TO_POISON:
+    rule = _retry_rule(site, row)
+    station.retry_at[row.id] = now + rule.delay_s(errors)
+    if errors >= rule.attempts or row.id in station.second_chance:
         station.accused.add(row.id)
     station.sent.discard(row.id)
     refused = replaced(row, errors=errors, last_error=f"{outcome.code}: {outcome.description}"[:300])
@@ -219,6 +223,17 @@ def _refused(site: Site, station: Station, row: OutboxRow, outcome: Refused) -> 
     else:
         site.note([Put(refused)])
     log.warning("%s: the CSMS refused %s (%d): %s", station.id, row.action, errors, refused.last_error)
+
+
+def _retry_rule(site: Site, row: OutboxRow) -> outbox.RetryRule:
+    """As the CSMS has set it at the station, else as configured for the version."""
+    rule = site.options.retry.get(row.dialect, outbox.RetryRule())
+    attempts = site.columns.believed_number(row.station, Key.MESSAGE_ATTEMPTS)
+    interval_s = site.columns.believed_number(row.station, Key.MESSAGE_RETRY_INTERVAL)
+    return outbox.RetryRule(
+        rule.attempts if attempts is None else min(max(attempts, 1), _MOST_ATTEMPTS),
+        rule.interval_s if interval_s is None else min(interval_s, _LONGEST_INTERVAL_S),
+    )
 
 
 def _unanswered(site: Site, station: Station, row: OutboxRow, outcome: Unanswered) -> None:

@@ -11,14 +11,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from gateway.core.local_list import is_conflict
-from gateway.core.registration import PENDING_APPROVAL, local_boot_answer
+from gateway.core.registration import PENDING_APPROVAL, is_heard, local_boot_answer
 from gateway.core.tokens import PRE_AUTHORIZING, Shown
 from gateway.dialects import quirks
 from gateway.dialects.base import Dialect, Role, Route, UpRule
-from gateway.flows import booking
+from gateway.flows import booking, grace, hearing, timing
 from gateway.flows.incoming import Incoming, ask, wait
-from gateway.model.events import RegistrationStatus, TransactionMessage
+from gateway.model.events import TransactionMessage
 from gateway.model.records import Change, Drop, LatestMessage, Put
+from gateway.model.settings import Key
 from gateway.model.token import IdToken, Verdict
 from gateway.ports import LinkState
 from gateway.rpc.codes import CallError, ErrorCode
@@ -34,6 +35,8 @@ MAX_CONNECTORS = 256
 """Of one station, whose status is remembered or kept for a CSMS that is away: nobody has more."""
 
 MAX_KEPT_BYTES = 256 * 1024
+MAX_PLACES = 256
+"""Connectors, and messages of route latest, that are remembered of one station; the oldest give way."""
 _UNKNOWN = UpRule("", Route.RELAY, Route.RELAY, offline=ErrorCode.NOT_IMPLEMENTED)
 """An action no table knows (a vendor's, a signed one) is relayed as it is."""
 
@@ -44,8 +47,22 @@ async def handle(site: Site, station: Station, dialect: Dialect, call: Call, rec
     `received` is monotonic. Raises CallError for a CALLERROR, StoreError if nothing may be answered.
     """
     rule = dialect.up.get(call.action, _UNKNOWN)
+    if rule.role is not Role.BOOT and not _is_heard(site, station, dialect, rule):
+        raise CallError(ErrorCode.SECURITY_ERROR, "the station's boot has not been accepted")
+    if site.balancer.tree is not None and (answer := hearing.hear(site, station, dialect, call)) is not None:
+        return answer
     handler = _BY_ROLE.get(rule.role) if rule.role else None
     return await (handler or _BY_ROUTE[rule.route])(Incoming(site, station, dialect, rule, call, received))
+
+
+def _is_heard(site: Site, station: Station, dialect: Dialect, rule: UpRule) -> bool:
+    return is_heard(
+        station.record,
+        is_called_for=station.is_called_for(rule.action),
+        is_booking=rule.route is Route.DURABLE or rule.role is Role.AUTHORIZE,
+        csms_is_there=site.is_linked(station),
+        speaks_early=dialect.speaks_early,
+    )
 
 
 def handle_unapproved(site: Site, dialect: Dialect, call: Call) -> bytes:
@@ -102,34 +119,47 @@ async def _boot(incoming: Incoming) -> bytes:
     """A boot goes up before anything else of its station: the replay sends it, we wait for the CSMS's own words."""
     site, station, codec = incoming.site, incoming.station, incoming.dialect.codec
     boots = station.record.boots + 1
+    _tell_of_another_serial(station, incoming.call.payload)
     record = replace(
         station.record, boot=incoming.call.payload, boot_due=True, boots=boots, dialect=incoming.dialect.name
     )
     site.note([Put(record)])
     station.has_booted = True
-    station.registration = None
+    grace.open_after(site, station, float("inf"))
     station.boot_retry_at = 0.0
-    station.settled_at = float("inf")
     station.boot_waiter = asyncio.get_running_loop().create_future()
     station.wake.set()
     site.uplink.wake(station.id)
     deadline = site.clock.monotonic() if site.uplink.state(station.id) is LinkState.DOWN else incoming.deadline()
     answer = await wait(station.boot_waiter, deadline)
     if answer is None:
-        await site.commit([Put(station.record)])
-        answer = codec.answer_boot(local_boot_answer(station.record), site.clock.now())
-    said = codec.boot_answer(answer)
-    if said and said.status is RegistrationStatus.ACCEPTED:
-        site.settle(station)
+        told = timing.unless_time_is_unsure(site, local_boot_answer(station.record))
+        await site.commit([Put(replace(station.record, told=told.status))])
+        answer = codec.answer_boot(told, timing.time_for(site, station))
+    else:
+        if (station.record.registration, station.record.told) != (record.registration, record.told):
+            await site.commit([Put(station.record)])
+        answer = timing.fitted(site, station, codec, answer)
+    grace.open_after(site, station, station.options.min_answer_delay_s + site.options.after_boot_s)
     return answer
 
 
+def _tell_of_another_serial(station: Station, boot: bytes) -> None:
+    """A charger put in another's place begins anew: what the old one left unclosed stays as it was."""
+    before, now = quirks.serial_of(station.record.boot), quirks.serial_of(boot)
+    if before and now and before != now:
+        log.warning("%s: has another serial number, %s instead of %s: replaced?", station.id, now, before)
+
+
 async def _heartbeat(incoming: Incoming) -> bytes:
-    """Answered here, always, with good time; the CSMS gets its heartbeat at the station's own pace."""
-    pass_kept_sends(incoming.site, incoming.station)
-    incoming.station.beat_due = True
-    incoming.station.wake.set()
-    return incoming.dialect.codec.answer_heartbeat(incoming.site.clock.now())
+    """Answered here, always, with good time; the CSMS gets its heartbeat at the station's own pace, or at the one it
+    has set (`flows.pace`)."""
+    site, station = incoming.site, incoming.station
+    pass_kept_sends(site, station)
+    if not site.columns.believed_number(station.id, Key.HEARTBEAT_INTERVAL):
+        station.beat_due = True
+        station.wake.set()
+    return incoming.dialect.codec.answer_heartbeat(timing.time_for(site, station))
 
 
 async def _authorize(incoming: Incoming) -> bytes:
@@ -141,7 +171,7 @@ async def _authorize(incoming: Incoming) -> bytes:
         if token and verdict:
             site.note([*site.learn(station, token, verdict), *_conflict(incoming, token, verdict)])
 
-    if token and site.options.authorization.pre_authorize and site.can_ask(station):
+    if token and site.policy(station.id).options.pre_authorize and site.can_ask(station):
         decision = site.authorize(Shown(station.id, token, evses=station.evses))
         if decision.is_accepted and decision.reason in PRE_AUTHORIZING:
             await _ask_aside(incoming, learn)
@@ -205,6 +235,12 @@ async def _latest(incoming: Incoming) -> bytes:
     return incoming.offline_answer()
 
 
+def _keep(station: Station, kept: LatestMessage) -> list[Change]:
+    """A station that makes up a new connector for every message does not fill the memory."""
+    is_one_more = kept.slot not in station.latest and len(station.latest) >= MAX_PLACES
+    return [Put(kept), *([Drop(next(iter(station.latest.values())))] if is_one_more else [])]
+
+
 def _slot(incoming: Incoming) -> str:
     slot, call = incoming.rule.slot, incoming.call
     try:
@@ -217,6 +253,7 @@ async def _status(incoming: Incoming) -> bytes:
     """A connector that became free has no transaction any more, even if its Stop never came."""
     site, station = incoming.site, incoming.station
     report = incoming.dialect.codec.status(incoming.call.payload)
+    timing.hear_status(site, station, incoming.call.payload)
     if report:
         place = (report.evse, report.connector)
         tells_its_past = station.options.quirks.history_at_first_connect
@@ -240,7 +277,7 @@ def _past(incoming: Incoming, *, is_known: bool) -> bytes:
     kept = LatestMessage(station.id, _slot(incoming), incoming.dialect.name, call.action, call.payload)
     waiting = station.latest.get(kept.slot)
     if not is_known and (waiting is None or quirks.is_not_newer(waiting.payload, kept.payload)):
-        site.note([Put(kept)])
+        site.note(_keep(station, kept))
         station.wake.set()
     return incoming.offline_answer()
 

@@ -55,7 +55,7 @@ def _give_up(waiter: asyncio.Future[Any]) -> None:
 async def ask(incoming: Incoming, late: Callable[[Outcome], None] | None = None) -> Outcome | None:
     """Ask the CSMS within the action's budget. None: no answer in time; one that comes later goes to `late`."""
     site, station, rule, call = incoming.site, incoming.station, incoming.rule, incoming.call
-    if not site.can_ask(station):
+    if not site.can_ask(station) and not (station.is_called_for(call.action) and site.is_linked(station)):
         return None
     deadline = incoming.deadline()
     waiter: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
@@ -70,7 +70,7 @@ async def ask(incoming: Incoming, late: Callable[[Outcome], None] | None = None)
         station.id,
         site.message_id(),
         call.action,
-        rule.clean(call.payload) if rule.clean else call.payload,
+        _cleaned(incoming),
         priority=Priority.COMMAND if rule.role is Role.AUTHORIZE else Priority.STATUS,
         send_by=deadline,
         on_done=heard,
@@ -79,3 +79,13 @@ async def ask(incoming: Incoming, late: Callable[[Outcome], None] | None = None)
     if outcome is None:
         site.uplink.suspect(station.id)
     return outcome
+
+
+def _cleaned(incoming: Incoming) -> bytes:
+    """What goes up: without secrets, and with the CSMS's own settings; what the station told of its own is kept."""
+    site, station, payload = incoming.site, incoming.station, incoming.call.payload
+    if incoming.rule.clean is None:
+        return payload
+    payload, learned = incoming.rule.clean(payload, site.columns.of(station.id))
+    site.note(site.columns.changes(station.id, learned))
+    return payload

@@ -13,12 +13,11 @@ from dataclasses import replace
 from msgspec.structs import replace as replaced
 
 from gateway.core import outbox
-from gateway.core.ledger import Ledger
-from gateway.dialects import registry
 from gateway.dialects.base import Dialect, Role
 from gateway.errors import StoreError
-from gateway.flows import delivery
+from gateway.flows import delivery, timing, waiting
 from gateway.model.events import BootAnswer, EventKind, RegistrationStatus
+from gateway.model.reasons import ParkReason
 from gateway.model.records import Change, Drop, LatestMessage, OutboxRow, Put, RowState
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, Unanswered
 from gateway.site import Site
@@ -28,7 +27,6 @@ log = logging.getLogger(__name__)
 
 BOOT_RETRY_S = 60.0
 AFTER_FAILURE_S = 5.0
-_TOKEN_POLL_S = 0.5
 
 
 async def run(site: Site) -> None:
@@ -66,7 +64,7 @@ async def _serve(site: Site, station: Station) -> None:
 async def _step(site: Site, station: Station) -> float | None:
     """Do the next thing. Returns until when (monotonic) there is nothing to do; None: look again at once."""
     while station.outcomes:
-        await delivery.settle(site, station, *station.outcomes.popleft())
+        await delivery.settle(site, station, *station.outcomes.pop(0))
     now = site.clock.monotonic()
     dialect = site.uplink.dialect(station.id)
     if dialect is None:
@@ -74,7 +72,7 @@ async def _step(site: Site, station: Station) -> float | None:
     record = station.record
     head = next(iter(station.queue.values()), None)
     drains_old_version = head is not None and head.dialect == dialect.name != record.dialect
-    if record.boot_due and record.boot is not None and not drains_old_version:
+    if _is_boot_due(station) and record.boot is not None and not drains_old_version:
         if record.dialect != dialect.name:
             site.uplink.wake(station.id)
             return float("inf")
@@ -82,19 +80,30 @@ async def _step(site: Site, station: Station) -> float | None:
             return station.boot_retry_at
         await _send_boot(site, station, dialect, record.boot)
         return None
-    if station.beat_due:
+    if station.beat_due and (not station.is_held or station.is_called_for(_action(dialect, Role.HEARTBEAT))):
         station.beat_due = False
         await _send_beat(site, station, dialect)
         return None
+    if station.is_held:
+        return max(station.boot_retry_at, now + BOOT_RETRY_S)
     for latest in station.latest.values():
         if latest.dialect == dialect.name:
             await _send_latest(site, station, latest)
             return None
-    if station.is_held or station.in_flight is not None:
+    if station.in_flight is not None:
         return float("inf")
     if now < station.hold_until:
         return station.hold_until
     return await _step_outbox(site, station, dialect, now)
+
+
+def _is_boot_due(station: Station) -> bool:
+    """A station that was refused boots again by itself, unless it is gone: then its queue needs a boot."""
+    return station.record.boot_due or (station.is_held and station.port is None and bool(station.queue))
+
+
+def _action(dialect: Dialect, role: Role) -> str:
+    return next(rule.action for rule in dialect.up.values() if rule.role is role)
 
 
 async def _step_outbox(site: Site, station: Station, dialect: Dialect, now: float) -> float | None:
@@ -103,8 +112,8 @@ async def _step_outbox(site: Site, station: Station, dialect: Dialect, now: floa
         now=now,
         uncommitted=station.uncommitted,
         lazy=station.lazy,
-        is_bindable=lambda row: _is_bindable(site.ledger, station, row),
-        waits_for_token=lambda row: _waits_for_token(site, row, now),
+        is_bindable=lambda row: waiting.is_bindable(site.ledger, station, row),
+        waits_for_token=lambda row: waiting.for_token(site, row, now),
         retry_at=station.retry_at,
         accused=station.accused,
     )
@@ -117,6 +126,9 @@ async def _step_outbox(site: Site, station: Station, dialect: Dialect, now: floa
             if row.dialect != dialect.name:
                 site.uplink.wake(station.id)
                 return float("inf")
+            moment = _turn(site, station, row, now)
+            if now < moment:
+                return moment
             outcome = await _send_row(site, station, row)
             await delivery.settle(site, station, row, outcome)
         case outbox.Judge(row, probe):
@@ -124,16 +136,31 @@ async def _step_outbox(site: Site, station: Station, dialect: Dialect, now: floa
     return None
 
 
+def _turn(site: Site, station: Station, row: OutboxRow, now: float) -> float:
+    """When the row may go: what was queued before the link came up waits for the station's turn, the rest does not."""
+    if row.id >= station.first_row_of_link:
+        station.turn_at = None
+        return now
+    if station.turn_at is None:
+        station.turn_at = site.upkeep.pace.take(now)
+    moment = station.turn_at
+    if moment <= now:
+        station.turn_at = None
+    return moment
+
+
 # -- what has no place in the outbox --------------------------------------------------------------------------------
 
 
 async def _send_boot(site: Site, station: Station, dialect: Dialect, payload: bytes) -> None:
-    action = next(rule.action for rule in dialect.up.values() if rule.role is Role.BOOT)
+    action = _action(dialect, Role.BOOT)
     outcome = await site.uplink.call(station.id, site.message_id(), action, payload, priority=Priority.BOOT)
     if station.record.boot != payload:
         return
     waiter, station.boot_waiter = station.boot_waiter, None
     answer = dialect.codec.boot_answer(outcome.payload) if isinstance(outcome, Answered) else None
+    if isinstance(outcome, Answered):
+        timing.hear_csms(site, dialect.codec.current_time(outcome.payload))
     is_told = waiter is not None and not waiter.done()
     if waiter is not None and not waiter.done():
         waiter.set_result(outcome.payload if isinstance(outcome, Answered) else None)
@@ -147,7 +174,7 @@ async def _send_boot(site: Site, station: Station, dialect: Dialect, payload: by
 
 def _register(site: Site, station: Station, answer: BootAnswer, is_told: bool) -> None:
     """A station that heard Pending or Rejected boots again by itself; one we accepted does not: we ask again for it."""
-    station.registration = answer.status
+    station.called_for.clear()
     is_accepted = answer.status is RegistrationStatus.ACCEPTED
     if not is_accepted:
         station.boot_retry_at = site.clock.monotonic() + (answer.interval_s or BOOT_RETRY_S)
@@ -155,6 +182,9 @@ def _register(site: Site, station: Station, answer: BootAnswer, is_told: bool) -
     record = replace(
         station.record,
         boot_due=not is_accepted and not is_told,
+        registration=answer.status,
+        told=answer.status if is_told else station.record.told,
+        wait_s=0 if is_accepted else answer.interval_s,
         was_accepted=station.record.was_accepted or is_accepted,
         interval_s=answer.interval_s if is_accepted and answer.interval_s > 0 else station.record.interval_s,
     )
@@ -163,8 +193,10 @@ def _register(site: Site, station: Station, answer: BootAnswer, is_told: bool) -
 
 
 async def _send_beat(site: Site, station: Station, dialect: Dialect) -> None:
-    action = next(rule.action for rule in dialect.up.values() if rule.role is Role.HEARTBEAT)
-    await site.uplink.call(station.id, site.message_id(), action, b"{}", priority=Priority.STATUS)
+    action = _action(dialect, Role.HEARTBEAT)
+    outcome = await site.uplink.call(station.id, site.message_id(), action, b"{}", priority=Priority.STATUS)
+    if isinstance(outcome, Answered):
+        timing.hear_csms(site, dialect.codec.current_time(outcome.payload))
 
 
 async def _send_latest(site: Site, station: Station, latest: LatestMessage) -> None:
@@ -176,30 +208,6 @@ async def _send_latest(site: Site, station: Station, latest: LatestMessage) -> N
 
 
 # -- rows -----------------------------------------------------------------------------------------------------------
-
-
-def _is_bindable(ledger: Ledger, station: Station, row: OutboxRow) -> bool:
-    """A message of a 1.6 transaction waits for the answer to its Start; without one on its way, it goes as it is."""
-    transaction = ledger.transactions.get(row.transaction) if row.transaction is not None else None
-    if row.kind is EventKind.STARTED or transaction is None or transaction.upstream_tx_id is not None:
-        return True
-    if not registry.by_name(row.dialect).csms_gives_tx_ids:
-        return True
-    waiting = (*station.queue.values(), *station.parked.values())
-    return not any(other.kind is EventKind.STARTED and other.transaction == row.transaction for other in waiting)
-
-
-def _waits_for_token(site: Site, row: OutboxRow, now: float) -> float | None:
-    """During replay a Start lets earlier messages of its token at other, reachable stations go first, for a while."""
-    if row.kind is not EventKind.STARTED or row.state is not RowState.QUEUED or not row.token:
-        return None
-    station = site.stations[row.station]
-    limit = station.token_wait.setdefault(row.id, now + outbox.TOKEN_WAIT_S)
-    for other_id, other_station in site.rows_of_token.get(row.token.casefold(), {}).items():
-        is_earlier = other_id < row.id and other_station != row.station
-        if is_earlier and now < limit and site.can_deliver(site.stations[other_station]):
-            return min(limit, now + _TOKEN_POLL_S)
-    return None
 
 
 def _frozen(site: Site, station: Station, row: OutboxRow) -> OutboxRow:
@@ -238,7 +246,7 @@ async def _judge(site: Site, station: Station, row: OutboxRow, probe: OutboxRow 
         await _park(site, station, row)
         return
     if not outbox.is_poison(first_error_at, site.last_success_at) and probe is not None:
-        if probe.state is RowState.QUEUED and _is_bindable(site.ledger, station, probe):
+        if probe.state is RowState.QUEUED and waiting.is_bindable(site.ledger, station, probe):
             probe = _frozen(site, station, probe)
             await site.commit([Put(probe)])
         if probe.state is RowState.RELEASED:
@@ -253,11 +261,16 @@ async def _judge(site: Site, station: Station, row: OutboxRow, probe: OutboxRow 
 async def _park(site: Site, station: Station, row: OutboxRow) -> None:
     is_start = row.kind is EventKind.STARTED
     rows = outbox.parked_with(row, station.queue.values(), is_start)
-    changes: list[Change] = [Put(replaced(parked, state=RowState.PARKED)) for parked in rows]
-    if is_start and row.transaction is not None:
-        changes.append(Put(replace(site.ledger.transactions[row.transaction], parked=True)))
+    changes: list[Change] = [Put(replaced(parked, state=RowState.PARKED, parked=_why(parked, row))) for parked in rows]
+    own = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
+    if is_start and own is not None:
+        changes.append(Put(replace(own, parked=True)))
     await site.commit(changes)
     for parked in rows:
         station.forget_troubles(parked.id)
     log.error("%s: %s was refused %d times (%s): set aside with %d more", station.id, row.action, row.errors,
               row.last_error, len(rows) - 1)  # fmt: skip
+
+
+def _why(parked: OutboxRow, poison: OutboxRow) -> ParkReason:
+    return ParkReason.REFUSED if parked.id == poison.id else ParkReason.START_REFUSED

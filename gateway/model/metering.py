@@ -142,6 +142,8 @@ class TroubleKind(StrEnum):
     SILENT = "silent"
     GARBLED = "garbled"
     REFUSED = "refused"
+    NO_CURRENTS = "no-currents"
+    """It reads, but nothing can be balanced by it."""
     WRONG_METER = "wrong-meter"
     NOT_INSTALLED = "not-installed"
     MISCONFIGURED = "misconfigured"
@@ -186,8 +188,8 @@ HeldPhases = tuple[Held | None, Held | None, Held | None]
 class MeterState:
     """One meter now. `latest` is what it said last, believed or not.
 
-    `current_a`, `power_w` (of all phases) and the rest: the last believed value of each, with its own age. `quality`:
-    of the last reading that was believed. `bad_in_a_row`: readings since then that were not.
+    `current_a`, `power_w` (of all phases) and the rest: the last believed value of each, with its own age. `quality`,
+    `resolution_a`: of the last reading that was believed. `bad_in_a_row`: readings since then that were not.
     """
 
     meter: MeterId
@@ -200,6 +202,7 @@ class MeterState:
     energy_export_kwh: Held | None = None
     quality: Quality = Quality.GOOD
     interval_s: float | None = None
+    resolution_a: float = 0.01
     bad_in_a_row: int = 0
     health: MeterHealth = MeterHealth()
 

@@ -8,8 +8,10 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace as replaced
 
-from gateway.model.events import EventKind
+from gateway.model.events import EventKind, RegistrationStatus
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
+from gateway.model.reasons import AuditKind, ParkReason
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
 
 
@@ -22,11 +24,17 @@ class RowState(StrEnum):
     PARKED = "parked"
 
 
+RELEASED = RowState.RELEASED
+"""For what every message passes, as `events.STARTED`."""
+
+
 class OutboxRow(Struct, frozen=True, gc=False):
     """One message on its way to the CSMS, payload as received.
 
     `bound_tx_id` and `offline` are frozen at release. `errors` counts CALLERRORs, not silence.
+    `stamp` (`core.timebase`) is set where `received` is an estimate.
     `fingerprint` recognises the station's retry, also after delivery (the payload of a delivered row is dropped).
+    `samples`: nothing but meter samples, which may be thinned. `parked`: why, while the state is parked.
     """
 
     id: RowId
@@ -45,6 +53,9 @@ class OutboxRow(Struct, frozen=True, gc=False):
     bound_tx_id: int | None = None
     errors: int = 0
     last_error: str | None = None
+    stamp: str | None = None
+    samples: bool = False
+    parked: ParkReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,8 @@ class StationRecord:
     """What is remembered of a station.
 
     `boot`: the last BootNotification's payload; `boot_due`: it has not reached the CSMS yet.
-    `was_accepted`: a CSMS has accepted it at least once. `boots` counts boots.
+    `was_accepted`: a CSMS has accepted it at least once. `boots` counts boots. `registration`: the CSMS's last word on
+    a boot of it, `wait_s` the interval that came with Pending or Rejected; `told`: what the station itself last heard.
     `upstream_dialect`: the version the CSMS picked. `credential`: salted hash pinned at approval.
     """
 
@@ -88,6 +100,9 @@ class StationRecord:
     boots: int = 0
     was_accepted: bool = False
     interval_s: int = 300
+    registration: RegistrationStatus | None = None
+    told: RegistrationStatus | None = None
+    wait_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +188,91 @@ class Counter:
     value: int
 
 
+@dataclass(frozen=True, slots=True)
+class ClockBase:
+    """The time under one boot of the box: epoch seconds at monotonic 0, its trust, and the latest time seen."""
+
+    boot: str
+    anchor_s: float
+    trust: str
+    last_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StationClock:
+    """The time a station was told last, as an anchor under that boot; `skew_s`: how far its own clock was ahead."""
+
+    station: StationId
+    boot: str
+    anchor_s: float | None = None
+    skew_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """What was done to the queue or the database. `detail` is JSON: a dropped message is kept here."""
+
+    id: int
+    at: datetime
+    kind: AuditKind
+    station: StationId | None
+    text: str
+    detail: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """A charging profile that the CSMS gave the virtual station; `key` tells it from the station's others."""
+
+    station: StationId
+    key: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityRow:
+    """A transaction that charges with priority (2.1)."""
+
+    station: StationId
+    transaction: TransactionKey
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorRow:
+    """What a connector holds by itself. `ceiling_a`: the most that an unproven one may hold, None while it was never
+    given more than its fallback. `fallback_a`: the fallback installed in it, `checked`: the hardware and firmware that
+    was seen to hold it; None: not managed yet.
+    """
+
+    station: StationId
+    evse: int
+    ceiling_a: float | None = None
+    fallback_a: float | None = None
+    checked: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundRow:
+    """How a circuit's background has moved so far, as JSON: within a lease, and from reading to reading."""
+
+    circuit: str
+    rises: bytes
+    steps: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CapRow:
+    """The cap a source outside has set on a circuit, and until when it holds. No limit at all: it was heard, and caps
+    nothing."""
+
+    source: str
+    circuit: str
+    limit_w: float | None
+    limit_a: tuple[float, ...] | None
+    received: datetime
+    until: datetime
+
+
 Record = (
     Transaction
     | OutboxRow
@@ -185,18 +285,26 @@ Record = (
     | LocalList
     | StationAuthorization
     | Reservation
+    | ClockBase
+    | StationClock
+    | Setting
+    | UplinkSecret
+    | AuditEntry
+    | ProfileRow
+    | PriorityRow
+    | ConnectorRow
+    | BackgroundRow
+    | CapRow
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True, gc=False):
     """Insert the record, or replace the one with the same key."""
 
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True, gc=False):
     """Remove the record with this one's key."""
 
     record: Record

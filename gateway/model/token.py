@@ -84,6 +84,7 @@ class Reason(StrEnum):
     REFUSED_BY_LIST = "refused_by_list"
     EXPIRED = "expired"
     OFFLINE_DENIED = "offline_denied"
+    OFFLINE_OFF = "offline_off"
     CONCURRENT = "concurrent"
     RESERVED = "reserved"
     OTHER_EVSE = "other_evse"

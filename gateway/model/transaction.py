@@ -24,7 +24,9 @@ class Transaction:
     Start, listed and never used.
     `token_fingerprint`: the message that brought the token, and asks for a verdict on it.
     `status`, `status_reason`, `status_expiry`: the verdict the station was given; `late_status`: one that came later.
+    `received` is the gateway's time beside the station's own; where that was an estimate, `stamp` corrects it later.
     `deauthorized`: the gateway stops it on the CSMS's late verdict, and reports it so.
+    `parked`: its Start is set aside. `thinned`: meter values dropped from the queue to save room.
     """
 
     key: TransactionKey
@@ -51,3 +53,5 @@ class Transaction:
     stopped_reason: str | None = None
     received: datetime | None = None
     parked: bool = False
+    stamp: str | None = None
+    thinned: int = 0

@@ -8,7 +8,6 @@ handed in as monotonic seconds; `deadline` says when `expire` has something to d
 """
 
 import heapq
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -109,8 +108,8 @@ class Session:
         self._handling: dict[str, frame.Call] = {}
         self._same_ids: list[frame.Call] = []
         """CALLs under way whose id another one had first."""
-        self.outgoing: deque[bytes] = deque()
-        """Frames to send, oldest first; the shell takes them out."""
+        self.outgoing: list[bytes] = []
+        """Frames to send, oldest first; the shell takes them out. Few: an empty deque takes 0.8 kB."""
         self._closed = False
         self.strays = 0
         """Answers that no question of ours is waiting for: late, repeated or unknown."""

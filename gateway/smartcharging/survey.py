@@ -153,6 +153,9 @@ def _carried(
         if book is not memory.book:
             is_lower = most_a(book) < most_a(memory.book)
             memory = memory._replace(book=book, lowered_at=now if is_lower else memory.lowered_at)
+    if memory.book and memory.transaction is None and fact.transaction is None and fact.reachable and fact.managed:
+        # It was not there at the start; now it is, its fallback holds, and no transaction could hold anything else.
+        memory = memory._replace(book=(), lowered_at=now)
     if outcomes:
         memory = _answered(memory, outcomes, now)
     if not memory.heard and fact.reachable and fact.managed and fact.transaction is None:

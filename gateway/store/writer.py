@@ -4,26 +4,35 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from typing import Any, TypeVar
 
-from gateway.errors import StoreError, StoreNotReady
+from msgspec import Struct
+
+from gateway.errors import DamagedError, StoreError, StoreNotReady
 from gateway.model.records import Change, Delivered, Put, Record
-from gateway.store import tables
+from gateway.model.space import Space
+from gateway.store import database, tables
 from gateway.store.database import Runner
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Reopen = Callable[[], Awaitable[Runner]]
 Settle = Callable[[StoreError | None], None]
 """Hears of a turn once: None when it is on disk, else why it failed."""
+Salvage = Callable[[], Awaitable[None]]
+"""Sets a damaged file aside and puts what could be saved in its place. Raises sqlite3.Error, OSError or StoreError."""
 NOTE_DELAY_S = 1.0
 PROBE_S = 5.0
+_NOT_YET = (sqlite3.Error, OSError, StoreError, TimeoutError)
+"""What may be over at the next attempt."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     """A turn, or a note (nobody waits for it)."""
 
     changes: Sequence[Change]
@@ -37,16 +46,28 @@ class Writer:
     `append` is for turns: its future resolves when the turn is on disk, or fails with StoreError. `note` is for what
     may ride along: it is committed with the next turn, at most a second later, and never fails.
     After a failed commit nothing is accepted until the file has been opened again and `on_reloaded` has rebuilt memory
-    from it; notes not yet committed are then written again.
+    from it; notes not yet committed are then written again. A damaged file is given to `salvage` first.
     """
 
     def __init__(
-        self, runner: Runner, reopen: Reopen, on_reloaded: Callable[[list[Record], list[Change]], None]
+        self,
+        runner: Runner,
+        reopen: Reopen,
+        on_reloaded: Callable[[list[Record], list[Change]], None],
+        salvage: Salvage | None = None,
+        *,
+        keeps_reserve: bool = False,
     ) -> None:
         self._runner = runner
         self._reopen = reopen
         self._on_reloaded = on_reloaded
+        self._salvage = salvage
+        self._keeps_reserve = keeps_reserve
         self._entries: list[_Entry] = []
+        self._kept: dict[Any, Change] = {}
+        """Notes while the store is bad: the latest of each record, so that they don't grow with time."""
+        self._work: deque[tuple[Callable[[sqlite3.Connection], int], asyncio.Future[int]]] = deque()
+        """To be done between two commits; a failure of it harms no turn."""
         self._failures = 0
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -56,6 +77,12 @@ class Writer:
         self.ready.set()
         self.commits = 0
         """Transactions committed since start."""
+        self.rider: Callable[[], Sequence[Change]] = lambda: ()
+        """Asked before each commit for what may ride along and is worth no commit of its own."""
+        self.space: Space | None = None
+        """Room at the last commit."""
+        self.busy_since: float | None = None
+        """Since when (monotonic) the disk has been at one piece of work; None while it has none."""
 
     @property
     def is_ready(self) -> bool:
@@ -82,9 +109,34 @@ class Writer:
         """Queue what may ride along with the next commit."""
         if not changes:
             return
+        if not self.is_ready:
+            for change in changes:
+                key = tables.key_of(change)
+                self._kept.pop(key, None)
+                # Of a failed turn's row nothing is on disk.
+                self._kept[key] = Put(change.outcome) if isinstance(change, Delivered) else change
+            return
         self._entries.append(_Entry(changes, tables.statements(changes)))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._wake.set)
+
+    async def forget_transactions(self, before: datetime) -> int:
+        """Delete transactions that are over, delivered, and older; returns how many. Raises StoreError."""
+        self.check()
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._work.append((lambda connection: tables.forget_transactions(connection, before), future))
+        self._wake.set()
+        return await future
+
+    async def load(self) -> list[Record]:
+        """Everything durable, in an order that can be applied. Call it before `run`. Raises StoreError."""
+        try:
+            return await self._read()
+        except DamagedError as problem:
+            if self._salvage is None:
+                raise
+            await self._save(problem)
+            return await self._read()
 
     async def run(self) -> None:
         """Commit until `close`; the connection is closed in any case, for its thread would keep the process alive."""
@@ -92,10 +144,15 @@ class Writer:
             while not (self._closing and not self._entries):
                 await self._wake.wait()
                 self._wake.clear()
+                await asyncio.sleep(0)  # what has come by now is read first: one commit for all of it
                 if self._entries and not await self._commit():
                     log.error("stopping with a bad store: what was not acknowledged will be asked again")
                     break
+                while self._work:
+                    await self._maintain(*self._work.popleft())
         finally:
+            for _, future in self._work:
+                future.cancel()
             await self._runner.close()
 
     def close(self) -> None:
@@ -106,12 +163,14 @@ class Writer:
     async def _commit(self) -> bool:
         """Commit what is queued. False: the store is bad, and there is no time left to wait for a good one."""
         entries, self._entries = self._entries, []
+        if riding := self.rider():
+            entries.append(_Entry(riding, tables.statements(riding)))
         if self._timer:
             self._timer.cancel()
             self._timer = None
         statements = [statement for entry in entries for statement in entry.statements]
         try:
-            await self._runner.run(lambda connection: _transact(connection, statements))
+            self.space = await self._run(lambda connection: _transact(connection, statements)) or self.space
         except (sqlite3.Error, OSError) as error:
             return await self._recover(entries, error)
         self._failures = 0
@@ -119,9 +178,37 @@ class Writer:
         for entry in entries:
             if entry.settle:
                 entry.settle(None)
+        await self._keep_reserve()
         if self._closing:
             self._wake.set()
         return True
+
+    async def _keep_reserve(self) -> None:
+        """Begins and ends must find a place in the file also when the disk is full: make room while there is some."""
+        space, reserve = self.space, database.RESERVE_BYTES
+        if self._keeps_reserve and space and space.free < reserve // 2 and space.disk_free > 2 * reserve:
+            with contextlib.suppress(sqlite3.Error, OSError):  # if it matters, the next commit fails by it
+                await self._run(database.grow)
+
+    async def _maintain(self, work: Callable[[sqlite3.Connection], int], future: asyncio.Future[int]) -> None:
+        try:
+            done = await self._run(work)
+        except (sqlite3.Error, OSError) as error:
+            if not future.done():
+                future.set_exception(StoreError(str(error)))
+        else:
+            if not future.done():
+                future.set_result(done)
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self.busy_since = asyncio.get_running_loop().time()
+        try:
+            return await self._runner.run(work)
+        finally:
+            self.busy_since = None
+
+    async def _read(self) -> list[Record]:
+        return await self._run(tables.read)
 
     async def _recover(self, entries: list[_Entry], error: Exception) -> bool:
         """This group and every turn applied after it fail; then wait for a good store and rebuild memory from it."""
@@ -132,20 +219,27 @@ class Writer:
         for entry in entries:
             if entry.settle:
                 entry.settle(StoreError(f"commit failed: {error}"))
-        records = await self._reload()
+            else:
+                self.note(entry.changes)
+        self._refuse_work(error)
+        records = await self._reload(error)
         if records is None:
             return False
-        noted = [change for entry in entries + self._entries if not entry.settle for change in entry.changes]
-        # Of a failed turn's row nothing is on disk.
-        carried: list[Change] = [Put(change.outcome) if isinstance(change, Delivered) else change for change in noted]
-        self._entries = []
+        carried = list(self._kept.values())
+        self._kept.clear()
         self._on_reloaded(records, carried)
         self.ready.set()
         self.note(carried)
         log.warning("the store works again; memory was rebuilt from it")
         return True
 
-    async def _reload(self) -> list[Record] | None:
+    def _refuse_work(self, error: Exception) -> None:
+        while self._work:
+            _, future = self._work.popleft()
+            if not future.done():
+                future.set_exception(StoreError(f"the store is bad: {error}"))
+
+    async def _reload(self, problem: Exception) -> list[Record] | None:
         """Open the file again and read it, probing until that works; None if `close` came first."""
         self._failures += 1
         while not self._closing:
@@ -154,12 +248,25 @@ class Writer:
             with contextlib.suppress(sqlite3.Error, OSError):
                 await self._runner.close()
             try:
-                self._runner = await self._reopen()
-                return await self._runner.run(tables.read)
-            except (sqlite3.Error, OSError, StoreError, TimeoutError) as problem:
-                log.error("the store is still bad, trying again in %.0f s: %s", PROBE_S, problem)
+                if isinstance(problem, DamagedError):
+                    await self._save(problem)
+                else:
+                    self._runner = await self._reopen()
+                return await self._read()
+            except _NOT_YET as found:
+                log.error("the store is still bad, trying again in %.0f s: %s", PROBE_S, found)
+                problem = found
                 self._failures += 1
         return None
+
+    async def _save(self, problem: Exception) -> None:
+        """Save what can be read of a damaged file, and open what has taken its place."""
+        with contextlib.suppress(sqlite3.Error, OSError):
+            await self._runner.close()
+        if self._salvage is None:
+            raise StoreError(str(problem)) from problem
+        await self._salvage()
+        self._runner = await self._reopen()
 
 
 def _settle(future: asyncio.Future[None], error: StoreError | None) -> None:
@@ -171,7 +278,7 @@ def _settle(future: asyncio.Future[None], error: StoreError | None) -> None:
         future.set_exception(error)
 
 
-def _transact(connection: sqlite3.Connection, statements: Sequence[tables.Statement]) -> None:
+def _transact(connection: sqlite3.Connection, statements: Sequence[tables.Statement]) -> Space | None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         for sql, parameters in tables.batches(statements):
@@ -181,6 +288,9 @@ def _transact(connection: sqlite3.Connection, statements: Sequence[tables.Statem
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
+    with contextlib.suppress(sqlite3.Error, OSError):  # what is committed stays committed
+        return database.measure(connection)
+    return None
 
 
 async def load(runner: Runner) -> list[Record]:

@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol
 
 from gateway.clock import Clock
 from gateway.dialects.base import Dialect
-from gateway.errors import ConnectError
+from gateway.errors import ConnectError, LeftUnanswered
 from gateway.pump import Pump
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 Answer = Callable[[Call, float], Awaitable[bytes]]
 MAX_COMMANDS = 64
+QUIET_STEP_S = 0.2
 
 
 class Connector(Protocol):
@@ -53,11 +54,14 @@ class WebSocketConnector:
     def __init__(self, options: LinkOptions) -> None:
         self._options = options
         self._ssl = _client_context(options.ca_file) if options.url.startswith("wss:") else None
+        self.ping_interval_of: Callable[[str], float | None] = lambda _: None
+        """What the CSMS has set for a station's link, in seconds, 0 = off; None: the options count."""
 
     async def connect(self, identity: str, subprotocols: Sequence[str], password: bytes | None) -> Socket:
         options = self._options
         headers = {} if password is None else {"Authorization": basic_auth(identity, password)}
-        interval = options.ping_interval_s or None
+        own = self.ping_interval_of(identity)
+        interval = (options.ping_interval_s if own is None else own) or None
         try:
             connection = await connect(
                 f"{options.url.rstrip('/')}/{quote(identity, safe='')}",
@@ -151,6 +155,13 @@ class Link:
         """Ask the CSMS. The request's `on_done` hears of the outcome."""
         self.pump.post(request)
 
+    async def quiet(self, seconds: float) -> None:
+        """Return when no CALL is under way in either direction, or after that time."""
+        for _ in range(round(seconds / QUIET_STEP_S)):
+            if not self._commands and self.pump.session.is_idle:
+                return
+            await asyncio.sleep(QUIET_STEP_S)
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         await self._socket.close(code, reason)
 
@@ -175,6 +186,8 @@ class Link:
             payload = await self._answer(call, received)
         except CallError as error:
             self.pump.refuse(call, error.code, error.description, error.details)
+        except LeftUnanswered:
+            self.pump.forget(call)
         except Exception:
             log.exception("%s: %s of the CSMS failed", self.name, call.action)
             self.pump.refuse(call, ErrorCode.INTERNAL_ERROR, "the gateway failed to handle this")

@@ -18,6 +18,7 @@ from gateway.dialects.base import Dialect
 from gateway.errors import ConnectError
 from gateway.flows import command, inbound
 from gateway.model.ids import StationId
+from gateway.model.reasons import ParkReason
 from gateway.model.records import Put, RowState
 from gateway.ports import LinkState
 from gateway.rpc.frame import Call
@@ -27,6 +28,8 @@ from gateway.station import Station
 from gateway.transport import Socket
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import Connector, Link
+from gateway.uplink.passwords import Passwords
+from gateway.wake import Wake
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +39,13 @@ CLOSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class PerStationOptions:
-    """`versions`: dialect names the CSMS speaks, empty = learned. `passwords` by station, else `password`. Seconds."""
+    """`versions`: dialect names the CSMS speaks, empty = learned. `passwords` by station, else `password`: the first
+    ones, until the CSMS sets others; shown if `shows_password`. Seconds."""
 
     versions: tuple[str, ...] = ()
     password: bytes | None = None
     passwords: Mapping[str, bytes] = field(default_factory=dict)
+    shows_password: bool = True
     backoff: Backoff = field(default_factory=Backoff)
     grace_s: float = 15.0
 
@@ -57,6 +62,7 @@ class PerStation:
         self._connector = connector
         self._keepers: dict[StationId, _Keeper] = {}
         self._wake = asyncio.Event()
+        site.columns.configured_password = options.password_of
 
     async def run(self) -> None:
         """Keep the link of every station; ends by cancellation, and then closes them all."""
@@ -155,13 +161,14 @@ class _Keeper:
     def __init__(self, site: Site, station: Station, options: PerStationOptions, connector: Connector) -> None:
         self.link: Link | None = None
         self.offers: list[Dialect] = []
-        self.wake = asyncio.Event()
+        self.wake = Wake()
         self._site = site
         self._station = station
         self._options = options
         self._connector = connector
+        self._passwords = Passwords(site, station.id, is_shown=options.shows_password)
         self._state = LinkState.IDLE
-        self._tried = asyncio.Event()
+        self._tried = Wake()
         self._negotiating = 0
         self._refused: str | None = None
         self._was_ours = False
@@ -211,15 +218,17 @@ class _Keeper:
                 failures += 1
             if self._is_wanted() and not self._was_ours:
                 self._state = LinkState.DOWN
-                await asyncio.sleep(self._options.backoff.delay_s(failures, self._site.random))
+                backoff = self._options.backoff.as_set(self._site.columns, self._station.id)
+                await asyncio.sleep(backoff.delay_s(failures, self._site.random))
 
     async def _open(self) -> tuple[Socket, Dialect] | None:
         station, offers = self._station, self._choose_offers()
         names = [dialect.subprotocol for dialect in offers]
         try:
-            socket = await self._connector.connect(station.id, names, self._options.password_of(station.id))
+            socket = await self._connector.connect(station.id, names, self._passwords.choose())
         except ConnectError as error:
             log.warning("%s: no link to the CSMS: %s", station.id, error)
+            self._passwords.refused(error.status)
             if error.status == 400:
                 self._version_refused(offers)
             return None
@@ -231,6 +240,7 @@ class _Keeper:
             await socket.close(1002, "no common subprotocol")
             self._version_refused(offers)
             return None
+        self._passwords.proven()
         return socket, dialect
 
     def _choose_offers(self) -> list[Dialect]:
@@ -246,10 +256,8 @@ class _Keeper:
         return self.offers or [registry.by_name(name) for name in names]
 
     def _version_refused(self, offers: list[Dialect]) -> None:
-        """Messages of a version the CSMS no longer takes are set aside if the station itself speaks another one.
-
-        If it is the version of the station, its other offers are tried next.
-        """
+        """Messages of a version the CSMS no longer takes are set aside if the station itself speaks another one; if it
+        is the version of the station, its other offers are tried next."""
         station, refused = self._station, offers[0].name
         if len(offers) > 1 or station.port is None:
             return
@@ -257,7 +265,8 @@ class _Keeper:
             self._refused = refused
             return
         rows = [row for row in station.queue.values() if row.dialect == refused]
-        self._site.note([Put(replaced(row, state=RowState.PARKED)) for row in rows])
+        reason = ParkReason.VERSION_REFUSED
+        self._site.note([Put(replaced(row, state=RowState.PARKED, parked=reason)) for row in rows])
         log.error("%s: %d messages of a version the CSMS refuses are set aside", station.id, len(rows))
 
     async def _hold(self, socket: Socket, dialect: Dialect) -> None:
@@ -306,6 +315,11 @@ class _Keeper:
             if self._needs_other_version(link):
                 self._was_ours = True
                 await link.close(1000, "another version is needed")
+                return
+            if self._passwords.is_outdated:
+                await link.quiet(self._site.options.call_timeout_s)
+                self._was_ours = True
+                await link.close(1000, "a new password")
                 return
             if self._is_wanted():
                 await self.wake.wait()

@@ -24,6 +24,7 @@ BECAUSE = {
     Reason.REFUSED_BY_LIST: "the local list refuses it",
     Reason.EXPIRED: "it is known, but has expired",
     Reason.OFFLINE_DENIED: "nobody is accepted without the CSMS here (deny)",
+    Reason.OFFLINE_OFF: "the CSMS has switched offline authorization off here (LocalAuthorizeOffline)",
     Reason.CONCURRENT: "it charges already at this site",
     Reason.RESERVED: "the place is reserved for somebody else",
     Reason.OTHER_EVSE: "it is good for other EVSEs of this station only",
@@ -37,7 +38,8 @@ def explain(site: Site, station: Station, token: IdToken, evse: int | None) -> d
     """The gateway's verdicts on a card that is shown and on a start, and what they rest on."""
     shown, facts = site.judge(Shown(station.id, token, evse=evse, evses=station.evses))
     started, _ = site.judge(Shown(station.id, token, is_start=True, evse=evse, evses=station.evses))
-    is_before = site.options.authorization.pre_authorize and shown.is_accepted and shown.reason in PRE_AUTHORIZING
+    policy = site.policy(station.id)
+    is_before = policy.options.pre_authorize and shown.is_accepted and shown.reason in PRE_AUTHORIZING
     return {
         "station": station.id,
         "token": token.value,
@@ -49,7 +51,7 @@ def explain(site: Site, station: Station, token: IdToken, evse: int | None) -> d
             "waits_s": site.options.budgets[Budget.AUTHORIZE],
             "answers_before": is_before,
         },
-        "offline": {"mode": site.options.offline.value, "authorize": _decision(shown), "start": _decision(started)},
+        "offline": {"mode": policy.mode.value, "authorize": _decision(shown), "start": _decision(started)},
         "known": _known(site, station, facts),
     }
 

@@ -1,11 +1,13 @@
 """The site as plain data, for the API. Reads, never changes."""
 
+from datetime import datetime
 from typing import Any
 
+from gateway.core.timebase import is_skewed
 from gateway.model.token import AuthorizationStatus
 from gateway.site import Site
 from gateway.station import Station
-from gateway.web import meter_snapshot
+from gateway.web import meter_snapshot, queue_view
 
 
 def status(site: Site) -> dict[str, Any]:
@@ -14,6 +16,9 @@ def status(site: Site) -> dict[str, Any]:
     return {
         "site": site.options.name,
         "store": "ok" if site.writer.is_ready else "recovering",
+        "clock": _clock(site),
+        "storage": storage(site),
+        "alarms": queue_view.alarms(site),
         "authorization": {"offline": site.options.offline.value},
         "queue": {
             "rows": sum(len(station.queue) for station in stations),
@@ -24,6 +29,34 @@ def status(site: Site) -> dict[str, Any]:
         "pending": pending(site),
         "meters": meter_snapshot.meters(site),
         "circuits": meter_snapshot.circuits(site),
+    }
+
+
+def _clock(site: Site) -> dict[str, Any]:
+    base = site.time.base
+    return {
+        "time": site.clock.now().isoformat(timespec="seconds"),
+        "trust": base.trust.value,
+        "reason": base.reason.value,
+        "floor": site.time.floor.isoformat(timespec="seconds"),
+        "stations_wait": site.time.waits(),
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="seconds") if moment else None
+
+
+def storage(site: Site) -> dict[str, Any]:
+    """How full the database and the queue are. Bytes; None before the first commit."""
+    space, limits = site.writer.space, site.options.limits
+    return {
+        "level": site.level().name.lower(),
+        "used": space.used if space else None,
+        "budget": limits.budget_bytes,
+        "disk_free": space.disk_free if space else None,
+        "queue_rows": sum(len(station.queue) + len(station.parked) for station in site.stations.values()),
+        "queue_rows_budget": limits.queue_rows,
     }
 
 
@@ -46,6 +79,8 @@ def _station(site: Site, station: Station) -> dict[str, Any]:
         "uplink": site.uplink.state(station.id).value,
         "held": station.is_held,
         "boot_due": station.record.boot_due,
+        "registration": station.record.registration,
+        "clock": _station_clock(site, station),
         "queue": len(station.queue),
         "parked": len(station.parked),
         "connectors": {
@@ -63,6 +98,8 @@ def _station(site: Site, station: Station) -> dict[str, Any]:
                 "reason": one.status_reason,
                 "late_status": one.late_status,
                 "started": one.started,
+                "received": _iso(one.received),
+                "received_corrected": _iso(site.time.corrected(one.stamp)),
             }
             for one in running
         ],
@@ -76,3 +113,14 @@ def _local_list(site: Site, station: Station) -> dict[str, Any] | None:
         return None
     entries = len(site.tokens.lists.entries(state.digest))
     return {"version": state.version, "entries": entries, "in_station": state.held_digest == state.digest}
+
+
+def _station_clock(site: Site, station: Station) -> dict[str, Any]:
+    """`skew_s`: ahead of the time it was given; `given_offset_s`: that time ahead of what is held for true now."""
+    known = site.time.stations.get(station.id)
+    skew = known.skew_s if known else None
+    return {
+        "skew_s": skew,
+        "is_skewed": is_skewed(skew),
+        "given_offset_s": round(site.time.offset_s(station.id), 1),
+    }

@@ -1,9 +1,11 @@
 """A gateway that on SIGUSR1 writes what it holds: `python -m tests.bad_input.counted CONFIG FILE`; and its process."""
 
 import asyncio
+import ctypes
 import gc
 import json
 import os
+import platform
 import signal
 import sqlite3
 import sys
@@ -23,9 +25,11 @@ LIMIT_S = 30.0
 
 @dataclass
 class Held:
-    """What the gateway holds. `rows`: in its database, by table: booked state, which may grow."""
+    """What the gateway holds. `rss_kib`: as the system sees it; `live_kib`: what of it remains once its garbage is gone
+    and the C library has given back what is free. `rows`: in its database, by table: booked state, which may grow."""
 
     rss_kib: int
+    live_kib: int
     descriptors: int
     tasks: int
     objects: int
@@ -67,6 +71,7 @@ class CountedGateway(GatewayProcess):
     async def held(self) -> Held:
         """What it holds once its garbage is gone. Raises GatewayError or TimeoutError."""
         assert self._process is not None
+        rss = self._rss_kib()
         self._answer.unlink(missing_ok=True)
         self._process.send_signal(signal.SIGUSR1)
         async with asyncio.timeout(LIMIT_S):
@@ -75,7 +80,11 @@ class CountedGateway(GatewayProcess):
                 if self.pid is None:
                     raise GatewayError(f"it is gone\n{self.log_tail()}")
         found = json.loads(self._answer.read_text())
-        return Held(proc.rss_bytes(self._process.pid) // 1024, self.descriptors(), rows=self._rows(), **found)
+        return Held(rss, self._rss_kib(), self.descriptors(), rows=self._rows(), **found)
+
+    def _rss_kib(self) -> int:
+        assert self._process is not None
+        return proc.rss_bytes(self._process.pid) // 1024
 
     def descriptors(self) -> int:
         assert self._process is not None
@@ -93,6 +102,8 @@ class CountedGateway(GatewayProcess):
 def write(file: Path) -> None:
     """Tasks and objects, once what is garbage is gone."""
     gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
     new = file.with_suffix(".new")
     new.write_text(json.dumps({"tasks": len(asyncio.all_tasks()), "objects": len(gc.get_objects())}))
     new.replace(file)

@@ -3,8 +3,9 @@
 One real gateway; the offenders in a process of their own, healthy stations in another, the CSMS in this one. First so
 many mutated frames as fast as they are taken, and then as many again, by which nothing may grow any more. Then, by
 turns, mutated frames and as many well-formed ones of the same sizes, at the same rate: malformed input may cost the
-others no more than ordinary traffic does. The last line is one JSON object; exit 1 if the gateway died, leaked or
-showed a traceback, or if the healthy stations noticed more than they may.
+others no more than ordinary traffic does. At last one station sends tiny frames without waiting for anything. The last
+line is one JSON object; exit 1 if the gateway died, leaked or showed a traceback, or if the healthy stations noticed
+more than they may.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from tests.bad_input.flood_report import (
     AFTER,
     AGAIN,
     BEFORE,
+    BURST,
     FIRST,
     MUTATED,
     ORDINARY,
@@ -41,6 +43,8 @@ from tests.bad_input.rig import LIMIT_S, Kit, RawCsms, RawStation
 from tests.gateway_process import REPOSITORY
 
 WATCHERS, ASKS_PER_S = 20, 50.0
+BOOT = '{"reason":"PowerUp","chargingStation":{"vendorName":"kit","model":"kit"}}'
+BOOTS = {"1.6": '{"chargePointVendor":"kit","chargePointModel":"kit"}'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Options:
     frames: int
     pairs: int = 20
     pair_frames: int = 2000
+    burst_frames: int = 300_000
     rate: float = 400.0
     quiet_s: float = 5.0
     judges_speed: bool = True
@@ -108,6 +113,7 @@ class Flood:
                 seed = self._seeds.randrange(1_000_000)
                 for kind in both:
                     await self._slice(gateway, Slice(kind, seed, options.pair_frames, options.rate))
+            await self._slice(gateway, Slice(BURST, self._options.seed, options.burst_frames))
             report.held[AFTER] = await calm(AFTER)
             self._sort(await watch.end())
         report.log_lines, report.log_kib = len(gateway.log().splitlines()), len(gateway.log()) // 1024
@@ -123,6 +129,7 @@ class Flood:
 
     async def _serves_newcomers(self, gateway: CountedGateway, csms: RawCsms) -> None:
         async with await RawStation.connect(gateway.port, "LATER", "1.6") as later:
+            await later.ask("BootNotification", BOOTS["1.6"])
             await Kit(gateway, csms, later).linked("LATER")
             await later.is_served()
         log = gateway.log()
@@ -160,7 +167,7 @@ class Slice:
     rate: float = 0.0
 
     async def play(self, gateway: CountedGateway) -> Offence:
-        mode = "good" if self.kind == ORDINARY else "bad"
+        mode = {ORDINARY: "good", BURST: "burst"}.get(self.kind, "bad")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.bad_input.offend"),
             *(str(gateway.port), str(self.seed), str(self.frames), str(self.rate), mode),
@@ -178,7 +185,9 @@ class Slice:
 
 
 async def _comes_once(gateway: CountedGateway, name: str, version: str) -> None:
+    boot = BOOTS.get(version, BOOT)
     async with await RawStation.connect(gateway.port, name, version) as station:
+        await station.ask("BootNotification", boot)
         await station.ask("Heartbeat")
 
 

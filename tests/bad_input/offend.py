@@ -1,7 +1,8 @@
-"""The offenders, in a process of their own: `python -m tests.bad_input.offend PORT SEED FRAMES RATE bad|good`.
+"""The offenders, in a process of their own: `python -m tests.bad_input.offend PORT SEED FRAMES RATE bad|good|burst`.
 
 Many connections of a few stations send mutated frames, or (`good`) well-formed ones of the same number and sizes over
-connections that end as often. `RATE`: frames a second, 0 = as fast as they are taken. Prints one JSON object.
+connections that end as often. `RATE`: frames a second, 0 = as fast as they are taken. `burst`: one station sends the
+tiniest frames there are, answers to nothing, and waits for nothing. Prints one JSON object.
 """
 
 import asyncio
@@ -11,11 +12,12 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
-from tests.bad_input.mutator import WORKERS, Batch, Mutator
+from tests.bad_input.mutator import EVERYONE, WORKERS, Batch, Mutator
 from tests.bad_input.pace import pause
 from tests.bad_input.rig import TEXT, Gone, RawStation, WsFrame
 
 BATCH = 25
+TINY = WsFrame(TEXT, b'[3,"x",{}]')
 
 
 @dataclass
@@ -52,6 +54,21 @@ class Offenders:
         self.done.ended = time.perf_counter()
         self.done.closed, self.done.kinds = dict(sorted(self._closed.items())), len(self._mutator.made)
         return self.done
+
+    async def burst(self) -> Offence:
+        """One station, all at once; over when the gateway has come to the end of it."""
+        blob, done = TINY.encode(masks=True) * BATCH, self.done
+        done.began, done.connections = time.perf_counter(), 1
+        async with await RawStation.connect(self._port, *EVERYONE[0]) as station:
+            while self._left > 0:
+                station.write(blob * 200)
+                await station.drain()
+                done.frames += 200 * BATCH
+                self._left -= 200 * BATCH
+            await station.ask("Heartbeat")
+        done.ended = time.perf_counter()
+        done.kib = done.frames * len(TINY.payload) / 1024
+        return done
 
     async def _offend(self, worker: int) -> None:
         while self._left > 0:
@@ -91,7 +108,7 @@ class Offenders:
 def main() -> None:
     port, seed, frames, rate, mode = sys.argv[1:]
     offenders = Offenders(int(port), int(seed), int(frames), float(rate), orderly=mode == "good")
-    print(json.dumps(asdict(asyncio.run(offenders.play()))))
+    print(json.dumps(asdict(asyncio.run(offenders.burst() if mode == "burst" else offenders.play()))))
 
 
 if __name__ == "__main__":

@@ -158,7 +158,11 @@ class RawStation:
                     raise Gone(struct.unpack("!H", payload[:2])[0] if payload else 1005)
                 elif opcode != PONG:
                     assert opcode == TEXT, f"opcode {opcode}"
-                    return parse(payload)
+                    came = parse(payload)
+                    if came[0] != 2 or came[2] != "TriggerMessage":
+                        return came
+                    # Who has not booted is asked for its boot; these stations don't know how.
+                    self.send(WsFrame(TEXT, b'[3,"%b",{"status":"NotImplemented"}]' % came[1].encode()))
 
     async def _frame(self) -> tuple[int, bytes]:
         try:
@@ -205,9 +209,11 @@ class RawStation:
         return came[2]
 
     async def is_served(self) -> None:
-        """Answered by the gateway, and by the CSMS through it."""
+        """Answered by the gateway, and by the CSMS through it, however slow the machine makes that."""
         assert "currentTime" in await self.ask("Heartbeat")
-        assert await self.ask("DataTransfer", '{"vendorId":"kit"}') == {"status": "Accepted"}
+        async with asyncio.timeout(LIMIT_S):
+            while await self.ask("DataTransfer", '{"vendorId":"kit"}') != {"status": "Accepted"}:
+                pass  # the CSMS took longer than the gateway waits
 
 
 CsmsAnswer = Callable[[str, str, ServerConnection], Awaitable[str | None]]

@@ -94,12 +94,15 @@ async def asked(kit: Kit, name: str, version: str, action: str, answer: str) -> 
     return came, station
 
 
-async def still_served(station: RawStation, action: str) -> None:
-    """Before its boot is answered, nothing of a station goes up."""
-    if action == "BootNotification":
+async def still_served(station: RawStation, version: str, action: str) -> None:
+    """Before its boot is accepted, nothing of a station goes up; 1.6 may ask for the time, 2.x is refused."""
+    if action != "BootNotification":
+        await station.is_served()
+    elif version == "1.6":
         assert "currentTime" in await station.ask("Heartbeat")
     else:
-        await station.is_served()
+        station.send(WsFrame(TEXT, b'[2,"early","Heartbeat",{}]'))
+        assert (await station.message())[:3] == [4, "early", "SecurityError"]
 
 
 @pytest.mark.parametrize(("version", "action"), CASES)
@@ -111,7 +114,7 @@ async def test_unreadable(kit: Kit, answer: str, version: str, action: str) -> N
     async with station:
         assert came[:2] == [3, "a"], came
         assert not schema.validate(version, action, "response", json.dumps(came[2]).encode()), came
-        await still_served(station, action)
+        await still_served(station, version, action)
     await kit.healthy.is_served()
 
 
@@ -123,7 +126,7 @@ async def test_odd(kit: Kit, answer: str, version: str, action: str) -> None:
     came, station = await asked(kit, name, version, action, f'[3,"ID",{ODD[answer]}]')
     async with station:
         assert came[:2] == [3, "a"], came
-        await still_served(station, action)
+        await still_served(station, version, action)
     await kit.healthy.is_served()
 
 

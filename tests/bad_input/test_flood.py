@@ -13,6 +13,7 @@ from tests.bad_input.flood_report import (
     AFTER,
     AGAIN,
     BEFORE,
+    BURST,
     FIRST,
     MUTATED,
     ORDINARY,
@@ -37,7 +38,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_flood_of_malformed_frames(directory: Path, seed: int) -> None:
     """As long as it takes; how fast, and how much memory, is for the long one."""
     report = await flood(
-        Options(seed, 700, pairs=1, pair_frames=700, rate=2000, quiet_s=0.2, judges_speed=False), directory
+        Options(seed, 700, pairs=1, pair_frames=700, burst_frames=5000, rate=2000, quiet_s=0.2, judges_speed=False),
+        directory,
     )
     assert not report.problems
     mutated, ordinary, again = (report.loads[kind] for kind in (MUTATED, ORDINARY, AGAIN))
@@ -47,12 +49,13 @@ async def test_flood_of_malformed_frames(directory: Path, seed: int) -> None:
     assert mutated.kib == ordinary.kib
     assert set(ordinary.closed) <= {"1000"}
     assert again.closed
+    assert report.loads[BURST].frames == 5000
     for phases in report.latency.values():
         assert all(phases[phase].count > 0 for phase in (MUTATED, ORDINARY, AGAIN))
 
 
 def _report() -> Report:
-    held = {phase: Held(50_000, 20, 100, 70_000, {}) for phase in (BEFORE, FIRST, AGAIN, AFTER)}
+    held = {phase: Held(50_000, 45_000, 20, 100, 70_000, {}) for phase in (BEFORE, FIRST, AGAIN, AFTER)}
     latency = {"Heartbeat": {phase: Latency(100, 5.0, 50.0, 80.0) for phase in PHASES}}
     loads = {kind: Load(1000, cpu_ms=0.3) for kind in (MUTATED, ORDINARY, AGAIN)}
     pairs = {"Heartbeat": [(Latency(50, 5.0, 50.0, 80.0), Latency(50, 5.0, 50.0, 80.0)) for _ in range(5)]}
@@ -68,8 +71,8 @@ def _slower(report: Report, pairs: int, p50: float, p99: float) -> None:
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
-        (lambda report: setattr(report.held[AGAIN], "rss_kib", 70_000), "memory grew"),
-        (lambda report: setattr(report.held[AGAIN], "rss_kib", 51_100), "as much again made memory grow"),
+        (lambda report: setattr(report.held[AGAIN], "rss_kib", 80_000), "memory grew"),
+        (lambda report: setattr(report.held[AGAIN], "live_kib", 46_100), "as much again made memory grow"),
         (lambda report: setattr(report.held[AGAIN], "descriptors", 21), "descriptors were left open"),
         (lambda report: setattr(report.held[AFTER], "tasks", 101), "tasks were left behind"),
         (lambda report: setattr(report.held[AGAIN], "objects", 70_100), "objects pile up"),
@@ -77,6 +80,7 @@ def _slower(report: Report, pairs: int, p50: float, p99: float) -> None:
         (lambda report: _slower(report, 3, 9.0, 50.0), "wait longer"),
         (lambda report: _slower(report, 3, 5.0, 120.0), "wait longer"),
         (lambda report: report.latency["Heartbeat"].update({AGAIN: Latency(5)}), "thrown out"),
+        (lambda report: setattr(report.latency["Heartbeat"][BURST], "p99", 600.0), "takes the turns"),
     ],
 )
 def test_what_a_flood_may_not_do_is_said(spoil: Callable[[Report], None], problem: str) -> None:

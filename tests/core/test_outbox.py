@@ -1,25 +1,30 @@
 """The outbox: what is sent next. Rows are named by number; `1s` is a Start of transaction 1 that is queued."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace as replaced
 
 from gateway.core.outbox import (
-    ERRORS_TO_POISON,
     WINDOW,
     Judge,
     Release,
+    RetryRule,
     Send,
     Wait,
     is_poison,
     next_step,
+    parked_behind,
     parked_with,
-    retry_delay_s,
+    to_try_again,
+    unpark,
 )
 from gateway.model.events import EventKind
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
-from gateway.model.records import OutboxRow, RowState
+from gateway.model.reasons import ParkReason
+from gateway.model.records import OutboxRow, Put, RowState
+from gateway.model.transaction import Transaction
 
 NOW = 1000.0
 Q, R = RowState.QUEUED, RowState.RELEASED
@@ -146,13 +151,13 @@ def test_a_window_ends_before_a_start_that_waits_for_its_token() -> None:
 
 
 def test_an_accused_row_is_judged_at_once() -> None:
-    head = row(1, R, errors=ERRORS_TO_POISON)
+    head = row(1, R, errors=RetryRule().attempts)
     assert step(head, accused={1}) == Judge(head, None)
     assert step(head, accused={1}, retry_at={1: NOW + 180}, token={1: NOW + 9}) == Judge(head, None)
     assert step(head, accused={1}, uncommitted={1}) == Wait(None)
 
 
-@pytest.mark.parametrize("errors", [1, ERRORS_TO_POISON - 1, ERRORS_TO_POISON, 50])
+@pytest.mark.parametrize("errors", [1, RetryRule().attempts - 1, RetryRule().attempts, 50])
 def test_a_row_that_is_not_accused_is_sent_however_often_it_was_refused(errors: int) -> None:
     """The CSMS may be well again, or the operator may have mended it: without a send nobody finds out."""
     assert step(row(1, R, errors=errors)) == Send(row(1, R, errors=errors))
@@ -174,20 +179,25 @@ def test_a_probe_that_is_not_on_disk_is_none() -> None:
     assert step(head, *rows, accused={1}, uncommitted={2}) == Judge(head, None)
 
 
-def test_messages_of_no_transaction_probe_and_are_probed() -> None:
+def test_messages_of_no_transaction_are_probed_and_do_not_probe() -> None:
+    """Only transaction messages tell a CSMS that is sick from one that is not."""
     alone = row(1, R, transaction=None, errors=3)
     rows = [row(2, transaction=None), row(3, transaction=4)]
     assert step(alone, *rows, accused={1}) == Judge(alone, row(3, transaction=4))
     head = row(1, R, errors=3)
-    assert step(head, row(2, transaction=None), accused={1}) == Judge(head, row(2, transaction=None))
+    assert step(head, row(2, transaction=None), accused={1}) == Judge(head, None)
 
 
 # -- poison ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("errors", "seconds"), [(1, 60), (2, 120), (3, 180)])
-def test_the_pause_grows_with_the_sends(errors: int, seconds: float) -> None:
-    assert retry_delay_s(errors) == seconds
+@pytest.mark.parametrize(("errors", "seconds"), [(1, 60), (2, 120), (3, 180), (4, 180), (50, 180)])
+def test_the_pause_grows_with_the_sends_until_the_attempts_are_used_up(errors: int, seconds: float) -> None:
+    assert RetryRule().delay_s(errors) == seconds
+
+
+def test_a_version_may_have_attempts_and_an_interval_of_its_own() -> None:
+    assert [RetryRule(attempts=2, interval_s=5).delay_s(errors) for errors in (1, 2, 3)] == [5, 10, 10]
 
 
 @pytest.mark.parametrize(
@@ -206,3 +216,37 @@ def test_a_start_takes_its_transaction_along_and_anything_else_goes_alone() -> N
     assert parked_with(rows[0], rows, is_start=False) == [rows[0]]
     alone = replaced(rows[3], kind=None)
     assert parked_with(alone, rows, is_start=True) == [alone]
+
+
+# -- set aside and tried again --------------------------------------------------------------------------------------
+
+
+def parked(
+    number: int, transaction: int | None = 1, errors: int = 0, why: ParkReason = ParkReason.REFUSED
+) -> OutboxRow:
+    return replaced(row(number, RowState.PARKED, transaction, errors), parked=why)
+
+
+def test_a_row_goes_again_with_all_of_its_transaction_and_with_nothing_else() -> None:
+    rows = [parked(1, errors=3), parked(2), parked(3, transaction=2), parked(4, transaction=None)]
+    begun = {TransactionKey(1): Transaction(TransactionKey(1), StationId("CP"), 1, 1, "s", parked=True)}
+    changes = unpark([rows[1]], rows, begun, unknown=set())
+    assert changes == [
+        Put(row(1, R, errors=3)),
+        Put(row(2, Q)),
+        Put(replace(begun[TransactionKey(1)], parked=False)),
+    ]
+    assert unpark([rows[3]], rows, begun, unknown=set()) == [Put(row(4, Q, transaction=None))]
+
+
+def test_what_may_have_been_sent_stays_frozen() -> None:
+    rows = [parked(1), parked(2)]
+    assert unpark(rows, rows, {}, unknown={RowId(2)}) == [Put(row(1, Q)), Put(row(2, R))]
+
+
+def test_what_follows_a_dropped_start_waits_for_the_operator() -> None:
+    start = replaced(parked(1), kind=EventKind.STARTED)
+    assert parked_behind(TransactionKey(1), [start]) is ParkReason.START_REFUSED
+    assert parked_behind(TransactionKey(2), [start]) is ParkReason.START_DROPPED
+    rows = [start, parked(2, why=ParkReason.START_DROPPED), replaced(parked(3), dialect="2.0.1")]
+    assert to_try_again(rows, "1.6") == [start]

@@ -45,6 +45,20 @@ def test_a_circuit_has_what_its_own_meter_says() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("step_a", "margin_a"), [(0.001, 0.0), (0.1, 0.0), (1.0, 1.0), (40.0, 40.0)])
+def test_a_meter_that_rounds_is_taken_at_its_word_plus_a_step(step_a: float, margin_a: float) -> None:
+    """One step towards import, on each phase, and not where a phase is not measured."""
+    one = reading(meter=MeterId("grid"), current_a=(10.0, -4.0, None), measured_at=NOW, resolution_a=step_a)
+    found = loads([circuit(MAIN, meter="grid")], accept(MeterState(meter=MeterId("grid")), one))[MAIN]
+    assert found.current_a == (10.0 + margin_a, -4.0 + margin_a, None)
+
+
+def test_a_meter_that_reads_without_currents_does_not_measure_them() -> None:
+    found = loads([circuit(MAIN, meter="grid")], state("grid", (None, None, None), quality=Quality.PARTIAL))[MAIN]
+    assert found.current_a == (None, None, None)
+    assert found.missing == (Missing(MAIN, MeterId("grid"), (1, 2, 3), MissingReason.NOT_MEASURED),)
+
+
 def test_without_a_meter_it_is_the_sum_of_the_circuits_below() -> None:
     tree = [circuit(SUB, ROW_A, "sub"), circuit(ROW_A, MAIN), circuit(MAIN), circuit(ROW_B, MAIN, "b")]
     found = loads(

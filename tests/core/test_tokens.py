@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from gateway.core.authorize import AuthorizationOptions
 from gateway.core.ledger import Ledger
 from gateway.core.tokens import Shown, Tokens
 from gateway.model.events import EventKind, TransactionMessage
@@ -14,6 +15,7 @@ from gateway.model.transaction import Transaction, TransactionState
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 CP, OTHER = StationId("CP"), StationId("CP-2")
 TAG = IdToken("Tag")
+OPTIONS = AuthorizationOptions()
 
 
 def running(
@@ -30,7 +32,7 @@ class _Book:
             self.ledger.put_transaction(transaction)
 
     def is_charging(self, shown: Shown) -> bool:
-        return self.tokens.facts(shown, self.ledger, {}, NOW).is_charging
+        return self.tokens.facts(shown, self.ledger, OPTIONS, NOW).is_charging
 
 
 def test_a_token_charges_wherever_at_the_site_it_does() -> None:
@@ -52,21 +54,21 @@ def test_a_session_that_was_refused_or_is_over_is_none() -> None:
 def test_a_transaction_that_has_just_ended_is_one_the_token_may_have_stopped() -> None:
     ended = Transaction(TransactionKey(1), CP, 1, 1, "s", token="else", state=TransactionState.ENDED)
     book = _Book(ended)
-    assert list(book.tokens.facts(Shown(CP, TAG, own=ended), book.ledger, {}, NOW).running) == [ended]
-    assert list(book.tokens.facts(Shown(CP, TAG), book.ledger, {}, NOW).running) == []
+    assert list(book.tokens.facts(Shown(CP, TAG, own=ended), book.ledger, OPTIONS, NOW).running) == [ended]
+    assert list(book.tokens.facts(Shown(CP, TAG), book.ledger, OPTIONS, NOW).running) == []
 
 
 def test_the_group_of_a_transaction_is_that_of_its_token() -> None:
     """The CSMS accepted it itself, so the ledger has no verdict of ours."""
     book = _Book(running(1, token="Card"))
     book.tokens.apply(TokenRecord("card", "Accepted", "FLEET", None, NOW, NOW), True)
-    (found,) = book.tokens.facts(Shown(CP, TAG), book.ledger, {}, NOW).running
+    (found,) = book.tokens.facts(Shown(CP, TAG), book.ledger, OPTIONS, NOW).running
     assert found.group == "FLEET"
     entry = ListEntry(IdToken("CARD"), Verdict(AuthorizationStatus.ACCEPTED, "STAFF"))
     for change in book.tokens.lists.give(CP, ListUpdate(1, True, (entry,)), NOW)[1]:
         assert not isinstance(change.record, Transaction)
         book.tokens.apply(change.record, True)  # type: ignore[arg-type]  # a list and its station's state
-    (found,) = book.tokens.facts(Shown(CP, TAG), book.ledger, {}, NOW).running
+    (found,) = book.tokens.facts(Shown(CP, TAG), book.ledger, OPTIONS, NOW).running
     assert found.group == "STAFF"
 
 
@@ -77,11 +79,13 @@ def test_all_that_is_known_comes_together() -> None:
     for known in (start, record, kept):
         book.tokens.apply(known, True)
     own = {"tag": Tag(TAG)}
-    facts = book.tokens.facts(Shown(CP, TAG, evse=2, evses=frozenset({1, 2})), book.ledger, own, NOW)
+    facts = book.tokens.facts(
+        Shown(CP, TAG, evse=2, evses=frozenset({1, 2})), book.ledger, AuthorizationOptions(tags=own), NOW
+    )
     assert (facts.tag, facts.cached, facts.remote_start, facts.reservation) == (Tag(TAG), record, start, kept)
     for known in (start, record, kept):
         book.tokens.apply(known, False)
-    facts = book.tokens.facts(Shown(CP, TAG, evse=2), book.ledger, {}, NOW)
+    facts = book.tokens.facts(Shown(CP, TAG, evse=2), book.ledger, OPTIONS, NOW)
     assert (facts.tag, facts.cached, facts.remote_start, facts.reservation) == (None, None, None, None)
 
 

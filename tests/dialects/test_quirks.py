@@ -60,6 +60,12 @@ def test_vendor_and_model(boot: bytes | None, said: tuple[str, str] | None) -> N
     assert quirks.model_of(boot) == said
 
 
+def test_a_serial_number_is_found_in_every_version() -> None:
+    assert quirks.serial_of(b'{"chargeBoxSerialNumber":"B","chargePointSerialNumber":"A"}') == "A"
+    assert quirks.serial_of(b'{"chargingStation":{"serialNumber":"A"}}') == "A"
+    assert quirks.serial_of(b'{"chargingStation":{"serialNumber":5}}') == quirks.serial_of(None) == ""
+
+
 @pytest.mark.parametrize(
     ("timestamp", "is_history"),
     [

@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from gateway.dialects import schema, settings
+from gateway.dialects import columns, columns_v2, schema, settings
 from gateway.dialects.base import Commit, Dialect, DownRule, Role, Route, Treatment, UpRule
 from gateway.dialects.registry import ALL, by_name, by_subprotocol
 from gateway.rpc.codes import ErrorCode
@@ -29,7 +29,7 @@ UPWARD["2.1"] = (
 
 MADE_BY_CODEC = {Role.BOOT, Role.HEARTBEAT, Role.AUTHORIZE, Role.TRANSACTION}
 
-CHANGING = {settings.get_configuration, settings.get_variables, settings.set_variables, settings.get_roots}
+CHANGING = {columns.get_configuration, columns_v2.get_variables, settings.get_roots}
 """Guards that change the command or its answer; the others only let pass or refuse."""
 
 UP_ROWS = [(dialect, rule) for dialect in ALL for rule in dialect.up.values()]
@@ -104,12 +104,19 @@ def test_refusal_is_valid(dialect: Dialect, rule: DownRule) -> None:
 @down_rows
 def test_down_row_is_consistent(dialect: Dialect, rule: DownRule) -> None:
     assert rule.guard is None or rule.route in {Route.RELAY, Route.INTERCEPT}
+    assert rule.keeps is None or (rule.guard is None and rule.route is Route.RELAY)
     if rule.route is Route.INTERCEPT and rule.role is not Role.SEND_LIST:
         assert rule.guard is not None
         guarded = rule.guard(b"{}")
         assert guarded.forward is None
         assert guarded.finish(None) == rule.rejected
-    spliced = bool(rule.tx_ids) or rule.role is Role.QUEUE_STATUS or rule.guard in CHANGING
+    spliced = (
+        bool(rule.tx_ids)
+        or rule.role is Role.QUEUE_STATUS
+        or rule.guard in CHANGING
+        or rule.keeps in CHANGING
+        or rule.action == "SetVariables"
+    )
     assert (rule.treatment is Treatment.SPLICE) == spliced
 
 

@@ -55,7 +55,7 @@ def test_what_belongs_to_the_leg_never_goes_down() -> None:
     for action in ("CertificateSigned", "DeleteCertificate"):
         assert V16.down[action].route is Route.INTERCEPT
     assert V16.up["SignCertificate"].route is Route.ANSWER
-    guarded = {rule.action for rule in V16.down.values() if rule.guard and rule.route is Route.RELAY}
+    guarded = {rule.action for rule in V16.down.values() if (rule.guard or rule.keeps) and rule.route is Route.RELAY}
     assert guarded == {
         "ChangeConfiguration",
         "ExtendedTriggerMessage",

@@ -48,7 +48,7 @@ def test_what_belongs_to_the_leg_never_goes_down() -> None:
     }
     assert V201.up["SignCertificate"].route is Route.ANSWER
     assert V201.up["NotifyReport"].clean is not None
-    guarded = {rule.action for rule in V201.down.values() if rule.guard and rule.route is Route.RELAY}
+    guarded = {rule.action for rule in V201.down.values() if (rule.guard or rule.keeps) and rule.route is Route.RELAY}
     assert guarded == {
         "CertificateSigned",
         "GetInstalledCertificateIds",

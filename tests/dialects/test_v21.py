@@ -59,7 +59,7 @@ def test_what_2_1_says_again_it_changes() -> None:
     tables: list[tuple[dict[str, UpRule | DownRule], dict[str, UpRule | DownRule]]]
     tables = [(dict(V21.up), dict(V201.up)), (dict(V21.down), dict(V201.down))]
     changed = {action for new, old in tables for action in old if new[action] is not old[action]}
-    assert changed == {"CertificateSigned", "ClearDisplayMessage", "InstallCertificate"}
+    assert changed == {"CertificateSigned", "ClearDisplayMessage", "InstallCertificate", "SetVariables"}
     assert V21.down["ClearDisplayMessage"].rejected == b'{"status":"Rejected"}'
 
 

@@ -49,11 +49,17 @@ def _padded(values: Any) -> object:
 
 
 def load(model: str) -> Fixture:
+    """With `like`, the registers and the reading of that fixture, but for what is said here."""
     table = tomllib.loads((FOLDER / f"{model}.toml").read_text("utf-8"))
-    registers = {name: _registers(blocks) for name, blocks in table["registers"].items()}
+    registers = {name: _registers(blocks) for name, blocks in table.get("registers", {}).items()}
     alone = {int(at, 16): content for at, content in table.get("alone", {}).get("input", {}).items()}
-    unit = Unit(registers.get("holding", {}), registers.get("input", {}), alone)
-    return Fixture(table["model"], unit, table["reading"])
+    unit = Unit(registers.get("holding", {}), registers.get("input", {}), alone, tuple(table.get("borders", ())))
+    reading = table.get("reading", {})
+    if "like" in table:
+        base = load(table["like"])
+        parts = ({**base.unit.holding, **unit.holding}, {**base.unit.input, **unit.input}, {**base.unit.alone, **alone})
+        unit, reading = Unit(*parts, unit.borders or base.unit.borders), {**base.expected, **reading}
+    return Fixture(table["model"], unit, reading)
 
 
 def _registers(blocks: Mapping[str, list[int]]) -> dict[int, int]:

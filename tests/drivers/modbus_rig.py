@@ -18,10 +18,11 @@ from typing import Any, Self
 from pymodbus import FramerType
 from pymodbus.constants import ExcCodes
 from pymodbus.framer import FramerRTU
-from pymodbus.server import ModbusSerialServer, ModbusTcpServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusUdpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.api import Seams
+from drivers.late_replies import FUNCTIONS
 from drivers.modbus_options import ModbusOptions
 from drivers.options import Places
 from drivers.registry import checked
@@ -194,20 +195,28 @@ def _pass_on(here: int, there: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What pymodbus's server has at one address. `alone`: input registers with another content when read alone."""
+    """What pymodbus's server has at one address.
+
+    `alone`: input registers with another content when read alone. `borders`: first and last register of values of so
+    many registers each; reads that begin or end within one are refused.
+    """
 
     holding: Registers = field(default_factory=dict)
     input: Registers = field(default_factory=dict)
     alone: Registers = field(default_factory=dict)
+    borders: tuple[Sequence[int], ...] = ()
 
     def device(self, unit: int) -> SimDevice:
         parts = ([_NOTHING], [_NOTHING], _blocks(self.holding), _blocks(self.input))
-        return SimDevice(unit, parts, action=self._action if self.alone else None)
+        return SimDevice(unit, parts, action=self._action if self.alone or self.borders else None)
 
     async def _action(
-        self, _function: int, start: int, at: int, count: int, registers: list[int], _new: object
+        self, function: int, start: int, at: int, count: int, registers: list[int], _new: object
     ) -> ExcCodes | None:
-        for address, content in self.alone.items():
+        for first, last, width in self.borders:
+            if first <= at <= last and ((at - first) % width or count % width or at + count - 1 > last):
+                return ExcCodes.ILLEGAL_ADDRESS
+        for address, content in self.alone.items() if function == FUNCTIONS["input"] else ():
             registers[address - start] = content if (at, count) == (address, 1) else self.input[address]
         return None
 
@@ -239,9 +248,19 @@ async def tcp_server(units: Units, *, is_rtu: bool = False) -> AsyncIterator[int
     """pymodbus's, on 127.0.0.1; the port it has."""
     port = free_port()
     framer = FramerType.RTU if is_rtu else FramerType.SOCKET
-    server = ModbusTcpServer(
-        [unit.device(number) for number, unit in units.items()], framer=framer, address=("127.0.0.1", port)
-    )
+    server = ModbusTcpServer(_devices(units), framer=framer, address=("127.0.0.1", port))
+    await server.serve_forever(background=True)
+    try:
+        yield port
+    finally:
+        await server.shutdown()
+
+
+@asynccontextmanager
+async def udp_server(units: Units, port: int | None = None) -> AsyncIterator[int]:
+    """pymodbus's, on 127.0.0.1; the port it has."""
+    port = port or free_port()
+    server = ModbusUdpServer(_devices(units), address=("127.0.0.1", port))
     await server.serve_forever(background=True)
     try:
         yield port

@@ -11,9 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import GCM
+
 from drivers.api import Driver, Kind, Reading, Seams
 
 TELEGRAMS = Path(__file__).parent.parent / "telegrams"
+LUXEMBOURGS_KEY = bytes.fromhex("00112233445566778899AABBCCDDEEFF")
+"""The authentication key of every meter there, by its P1 specification."""
 PATIENCE_S = 15.0
 """How long a test waits for what has to come. It fails by this, it is no measure of speed."""
 _START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -53,6 +59,16 @@ def with_checksum(text: bytes) -> bytes:
         for _ in range(8):
             crc = (crc >> 1) ^ 0xA001 if crc & 1 else crc >> 1
     return body + f"{crc:04X}\r\n".encode()
+
+
+def encrypted(text: bytes, key: bytes, second_key: bytes, counter: int = 1) -> bytes:
+    """The telegram as a DLMS general-global-ciphering APDU, security suite 0, authenticated and encrypted."""
+    title, control, count = b"TST12345", b"\x30", counter.to_bytes(4, "big")
+    cipher = Cipher(AES(key), GCM(title + count)).encryptor()
+    cipher.authenticate_additional_data(control + second_key)
+    secret = cipher.update(text) + cipher.finalize() + cipher.tag[:12]
+    length = len(control) + len(count) + len(secret)
+    return b"\xdb\x08" + title + b"\x82" + length.to_bytes(2, "big") + control + count + secret
 
 
 def changed(text: bytes, **lines: str | None) -> bytes:

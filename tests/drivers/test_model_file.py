@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers import model_file
+from drivers import model_file, registry
 from drivers.options import OptionsError, Places
 from drivers.register_plan import Plan
 
@@ -29,14 +29,70 @@ def written(folder: Path, text: str, name: str = "mine") -> Path:
     return path
 
 
+UNSURE = {
+    *("abb-a43", "abb-a44", "acrel-adw300", "finder-7m38", "janitza-umg104", "janitza-umg604"),
+    *("phoenix-eem-ma370", "socomec-countis-e23", "victron-vm-3p5a"),
+}
+"""Known from one source, or from two that do not say it all."""
+NO_ENERGY = {"finder-7m38"}
+
+
 @pytest.mark.parametrize("name", sorted(SHIPPED))
-def test_shipped_maps_have_two_sources_and_signed_currents(name: str) -> None:
+def test_shipped_maps_have_what_balancing_needs_and_say_how_sure_they_are(name: str) -> None:
     model = model_file.load(SHIPPED[name])
-    assert model.verified
-    assert len(model.sources) >= 2
+    assert model.verified is (name not in UNSURE)
+    assert len(model.sources) >= 1 + model.verified
     assert model.points.current.signed == "from-power"
-    assert set(model.items()) >= {"current", "voltage", "power", "power_total", "energy_import", "energy_export"}
-    assert Plan(model).is_distinct
+    energies = {"energy_import", "energy_export"} - ({"energy_import", "energy_export"} if name in NO_ENERGY else set())
+    assert set(model.items()) >= {"current", "voltage", "power", "power_total"} | energies
+    assert Plan(model).is_distinct, "a late reply is known by its length"
+
+
+def test_meters_that_tell_their_model_are_asked_for_it() -> None:
+    asked = {name for name, path in SHIPPED.items() if model_file.load(path).probe}
+    assert asked == {
+        *("abb-b23", "abb-b24", "carlo-gavazzi-em24", "carlo-gavazzi-em24-ethernet", "carlo-gavazzi-em340"),
+        *("carlo-gavazzi-em540", "schneider-iem3155", "schneider-pm5000", "shelly-pro-3em", "siemens-pac2200"),
+        *("siemens-pac3200", "socomec-countis-e23", "socomec-countis-e34", "victron-vm-3p5a", "victron-vm-3p75ct"),
+    }
+
+
+def test_a_refused_meter_is_refused_with_the_reason_and_what_to_do(tmp_path: Path) -> None:
+    refused = model_file.refusals()
+    assert not refused.keys() & SHIPPED.keys()
+    with pytest.raises(OptionsError) as caught:
+        registry.checked({"driver": "modbus", "model": "eastron-sdm72d-m", "port": "/dev/ttyX"}, Places(tmp_path))
+    (mistake,) = caught.value.mistakes
+    assert mistake.keys == ("model",)
+    assert "first version cannot be used: it has no phase currents" in mistake.problem
+    assert '"eastron-sdm72d-m-v2"' in mistake.remedy
+
+
+VARIANT = """\
+schema = 1
+id = "mine"
+like = "abb-b23"
+name = "Mine"
+sources = ["manual"]
+verified = false
+[modbus]
+serial = { baud = 38400 }
+[points]
+frequency = { at = 0x5B2D, type = "uint16", scale = 0.1, unit = "Hz" }
+"""
+
+
+def test_a_variant_shares_a_map_and_nothing_else(tmp_path: Path) -> None:
+    mine, base = model_file.load(written(tmp_path, VARIANT)), model_file.load(SHIPPED["abb-b23"])
+    assert mine.modbus == base.modbus.model_copy(update={"serial": model_file.Serial(baud=38400)})
+    assert mine.points.model_copy(update={"frequency": base.points.frequency}) == base.points
+    assert mine.points.frequency != base.points.frequency
+    assert (mine.probe, mine.require, mine.notes, mine.sources) == ((), (), "", ("manual",))
+    folder = Places(tmp_path).models
+    folder.mkdir()
+    written(folder, GOOD.replace('"mine"', '"abb-b23"'), "abb-b23")
+    again = model_file.load(written(folder, VARIANT.partition("[modbus]")[0]))
+    assert again.points.current.at == 6, "of the installer's own map of that name"
 
 
 @pytest.mark.parametrize(
@@ -61,6 +117,29 @@ def test_shipped_maps_have_two_sources_and_signed_currents(name: str) -> None:
         ('power = { at = 12, type = "float32", phases = 3, unit = "W" }', "", "points.current.signed", "no power"),
         ("current = {", "amperes = {", "points.current", "no use for balancing"),
         ("[points]", "[[probe]]\nat = 1\ntype = 'int16'\n[points]", "probe.0", "one of the two"),
+        (
+            "[points]",
+            "[[probe]]\nat = 1\ntype = 'int16'\nequals = 1\nwithin = { at = 2, count = 3 }\n[points]",
+            "probe.0",
+            "at",
+        ),
+        (
+            "[points]",
+            "[[require]]\nat = 1\ntype = 'int16'\nequals = 1\nproblem = 'it is off'\n[points]",
+            "require.0.remedy",
+            "Say",
+        ),
+        ("[points]", "transports = ['tcp', 'wifi']\n[points]", "modbus.transports.1", '"udp"'),
+        (
+            'unit = "A"',
+            'unit = "A", scale_register = { at = 1, type = "int16", scale = 0.0 }',
+            "points.current.scale_register.0.scale",
+            "multiply",
+        ),
+        ('name = "Mine"', 'name = "Mine"\nlike = "nobody"', "like", "not a known model"),
+        ('name = "Mine"', 'name = "Mine"\nlike = "../x"', "like", "not a known model"),
+        ('name = "Mine"', 'name = "Mine"\nlike = "mine"', "like", "not a known model"),
+        ('name = "Mine"', 'name = "Mine"\nlike = "abb-a43"', "like", 'Write "abb-b23"'),
         ("schema = 1", "schema = ", "", "is not TOML"),
     ],
 )

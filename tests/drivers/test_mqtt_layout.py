@@ -12,6 +12,7 @@ from drivers import mqtt_layout, registry
 from drivers.mqtt import MqttOptions
 from drivers.mqtt_values import Assembly
 from drivers.options import OptionsError, Places
+from tests.drivers.mqtt_sources import SOURCES
 
 SHIPPED = mqtt_layout.files(Places())
 EM1 = {"id": 2, "current": 1.246, "voltage": 228.5, "act_power": -219.4, "aprt_power": 284.8, "pf": 0.77, "freq": 50.0}
@@ -52,7 +53,9 @@ EXAMPLES: dict[str, tuple[dict[str, str], list[tuple[str, Any]], dict[str, Any]]
 
 
 def test_every_layout_has_an_example() -> None:
-    assert set(SHIPPED) == set(EXAMPLES)
+    """Those of SOURCES are tried against a broker, too."""
+    tried = {source.table.get("model", name) for name, source in SOURCES.items()}
+    assert set(SHIPPED) == set(EXAMPLES) | tried
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

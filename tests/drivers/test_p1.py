@@ -211,6 +211,15 @@ async def test_the_interval_is_measured(cable: Cable, world: World) -> None:
             world.skipped_s += 10
             cable.send(LIVE)
             intervals.append((await next_of(driver)).interval_s)
+        cable.unplug()
+        await until_trouble(driver, Kind.UNPLUGGED)
+        world.skipped_s += 3600
+        cable.plug()
+        await until(lambda: driver._feed.connected_t is not None)
+        gaps = driver._rhythm._gaps.copy()
+        cable.send(LIVE)
+        await next_of(driver)
+        assert driver._rhythm._gaps == gaps, "a pause is no interval"
     assert intervals == [1.0, 1.0, 1.0, pytest.approx(10, abs=0.2), pytest.approx(10, abs=0.2)]
 
 
@@ -294,7 +303,6 @@ async def test_closing_twice_and_before_the_port_is_there_is_no_matter(cable: Ca
         ({"host": "h", "tcp_port": 1, "baud": 9600}, "baud", "Take it out"),
         ({"port": "socket://x"}, "port", "/dev/serial/by-id"),
         ({"port": "/dev/x", "spec": "v6"}, "spec", "v5"),
-        ({"port": "/dev/x", "decryption_key": "00"}, "decryption_key", "encrypted"),
     ],
 )
 def test_mistakes_in_the_options_have_remedies(table: dict[str, Any], key: str, remedy: str) -> None:

@@ -9,6 +9,7 @@ from drivers.options import Places
 from drivers.register_plan import Block, Plan
 
 SHIPPED = {name: model_file.load(path) for name, path in model_file.files(Places()).items()}
+OWN_MAPS = sorted(name for name, model in SHIPPED.items() if model.like is None and model.modbus.block == "join")
 
 
 def changed(model: MeterModel, **modbus: object) -> MeterModel:
@@ -29,6 +30,25 @@ def test_exact_blocks_are_one_point_each_and_never_longer() -> None:
     assert [len({value.name for value in block.values}) for block in plan.blocks] == [1] * len(plan.blocks)
     assert all(block.padding == 0 for block in plan.blocks)
     assert not plan.is_distinct, "so that the line has to be quiet for longer"
+
+
+def test_reads_on_borders_of_values_are_joined_and_never_longer() -> None:
+    plan = Plan(SHIPPED["siemens-pac2200"])
+    assert [(block.every_s, block.at, block.count) for block in plan.blocks] == [(0, 1, 66), (60, 801, 12)]
+    assert plan.refused(plan.blocks[0])
+    assert [(block.at, block.count) for block in plan.blocks] == [(1, 30), (65, 2), (801, 12)]
+
+
+def test_a_ratio_is_read_once_a_minute_and_no_point_that_needs_it_is_forgotten() -> None:
+    plan = Plan(SHIPPED["chint-dtsu666"])
+    (block,) = (block for block in plan.blocks if block.at == 0x06)
+    assert (block.every_s, block.needed) == (60.0, 2)
+    found = {(value.at, value.name, value.phase) for value in block.values}
+    assert found == {
+        (0x06, "scale:current", 0),
+        (0x07, "scale:voltage", 0),
+        *((0x06 + place, f"scale:{name}", place) for name in ("power", "power_total") for place in (0, 1)),
+    }
 
 
 def test_a_refused_length_is_tried_without_padding_then_in_parts() -> None:
@@ -63,9 +83,7 @@ def test_silence_splits_but_drops_nothing() -> None:
     assert all(len(block.values) == 1 and not block.padding for block in plan.blocks)
 
 
-@given(
-    st.sampled_from(sorted(SHIPPED)), st.integers(1, 125), st.integers(0, 60), st.lists(st.integers(0, 30), max_size=25)
-)
+@given(st.sampled_from(OWN_MAPS), st.integers(1, 125), st.integers(0, 60), st.lists(st.integers(0, 30), max_size=25))
 def test_whatever_is_refused_each_value_is_read_once_and_lengths_differ(
     name: str, most: int, hole: int, refusals: list[int]
 ) -> None:

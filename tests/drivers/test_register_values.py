@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from drivers import model_file
 from drivers.api import Quality, Reason, Signed
-from drivers.model_file import MeterModel, Point
+from drivers.model_file import Check, Point
 from drivers.options import Places
-from drivers.register_plan import Plan
-from drivers.register_values import Key, decoded, measured, number, resolution_a
+from drivers.register_values import Key, measured, number, resolution_a, said
 
 SHIPPED = {name: model_file.load(path) for name, path in model_file.files(Places()).items()}
 B23, SDM = SHIPPED["abb-b23"], SHIPPED["eastron-sdm630"]
@@ -78,7 +77,12 @@ def test_nothing_is_there_that_was_not_read(name: str, data: st.DataObject) -> N
     keys = [(name, phase) for name, point in model.items().items() for phase in range(point.phases)]
     fast = {key for key in keys if key[0] in {"current", "voltage", "power"}}
     read = {key: data.draw(raws) for key in keys if key in fast or data.draw(st.booleans())}
-    found = measured(model, read)
+    ratios = {
+        (f"scale:{name}", place): 1 / register.scale
+        for name, point in model.items().items()
+        for place, register in enumerate(point.scale_register)
+    }
+    found = measured(model, read | ratios)
     fields = {
         "current": found.fields["current_a"],
         "voltage": found.fields["voltage_v"],
@@ -94,7 +98,9 @@ def test_nothing_is_there_that_was_not_read(name: str, data: st.DataObject) -> N
         assert (value is None) == (raw is None)
         assert raw is None or abs(value) == pytest.approx(abs(raw * model.factor(point_name)))
     assert (found.quality is Quality.GOOD) == (not found.reasons)
-    assert (Reason.CURRENT_MISSING in found.reasons) == any(read["current", phase] is None for phase in range(3))
+    assert (Reason.CURRENT_MISSING in found.reasons) == any(
+        read["current", phase] is None for phase in range(model.points.current.phases)
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,32 +126,50 @@ def test_where_the_sign_comes_from(signed: str, current: Any, power: Any, seen: 
     assert (Reason.SIGN_UNKNOWN in found.reasons) == (signed == "from-power" and says is Signed.UNKNOWN)
 
 
-def transformer_meter() -> MeterModel:
-    """Currents are to be multiplied by a register."""
-    table = SDM.model_dump(by_alias=True)
-    table["points"]["current"]["scale_register"] = {"at": 0x200, "type": "uint16"}
-    return MeterModel.model_validate(table)
+DTSU = SHIPPED["chint-dtsu666"]
+RAW: dict[Key, float | None] = {
+    (name, phase): 2.0 for name in ("current", "power", "voltage", "power_total") for phase in range(3)
+}
 
 
-def test_a_ratio_in_the_meter_is_multiplied_in_and_never_assumed() -> None:
-    model = transformer_meter()
-    block = next(block for block in Plan(model).blocks if block.at == 0x200)
-    assert decoded(model, block, [40] + [0] * (block.count - 1)) == {("scale:current", 0): 40.0}
-    raw: dict[Key, float | None] = {
-        (name, phase): 2.0 for name in ("current", "power", "voltage") for phase in range(3)
-    }
-    assert measured(model, raw | {("scale:current", 0): 40.0}).fields["current_a"] == (80.0, 80.0, 80.0)
-    without = measured(model, raw)
+def with_ratios(current: float | None, voltage: float | None) -> dict[str, Any]:
+    names = {"current": [current], "voltage": [voltage], "power": [current, voltage], "power_total": [current, voltage]}
+    ratios = {(f"scale:{name}", place): ratio for name, all_ in names.items() for place, ratio in enumerate(all_)}
+    return dict(measured(DTSU, RAW | ratios).fields)
+
+
+def test_ratios_in_the_meter_are_multiplied_in() -> None:
+    """Ratios of 40 and, in tenths, 1.5. Values in mA, and tenths of V and W."""
+    found = with_ratios(40, 15)
+    assert found["current_a"] == (0.08, 0.08, 0.08)
+    assert found["voltage_v"] == pytest.approx((0.3, 0.3, 0.3))
+    assert found["power_w"] == pytest.approx((12.0, 12.0, 12.0))
+    assert found["power_total_w"] == pytest.approx(12.0)
+
+
+@pytest.mark.parametrize("ratio", [None, 0.0, -1.0])
+def test_a_ratio_is_never_assumed(ratio: float | None) -> None:
+    """One of 0 is one that nobody set, and would make a zero of every value."""
+    found = with_ratios(ratio, 10)
+    assert found["current_a"] == found["power_w"] == (None, None, None)
+    assert found["power_total_w"] is None
+    assert found["voltage_v"] == pytest.approx((0.2, 0.2, 0.2))
+    without = measured(DTSU, RAW)
     assert without.fields["current_a"] == (None, None, None)
-    assert Reason.CURRENT_MISSING in without.reasons
+    assert {Reason.CURRENT_MISSING, Reason.VOLTAGE_MISSING, Reason.POWER_MISSING} <= without.reasons
+
+
+def test_a_check_is_found_in_what_is_read_with_it() -> None:
+    (probe,) = SHIPPED["siemens-pac3200"].probe
+    assert probe.span == (64001, 27)
+    assert said(probe, [42, *range(26)], "big") == 42
+    check = Check(at=64003, type="uint32", equals=0x10002, within=probe.within)
+    assert check.fits(said(check, [42, 0, 1, 2, *range(23)], "big"))
+    assert not check.fits(None)
 
 
 def test_the_step_of_the_currents() -> None:
     steps = {name: resolution_a(model) for name, model in SHIPPED.items()}
-    assert steps == {
-        "abb-b23": 0.01,
-        "abb-b24": 0.01,
-        "carlo-gavazzi-em340": 0.001,
-        "carlo-gavazzi-em540": 0.001,
-        "eastron-sdm630": 0.01,
-    }
+    fine = {name for name, step in steps.items() if step == 0.001}
+    assert set(steps.values()) == {0.01, 0.001}
+    assert {name.rpartition("-")[0] for name in fine} == {"carlo-gavazzi", "carlo-gavazzi-em24", "socomec-countis"}

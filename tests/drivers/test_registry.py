@@ -15,6 +15,7 @@ from drivers.simulated import SimulatedDriver
 from tests.drivers.modbus_rig import options, real_seams
 
 GOOD = {"driver": "modbus", "model": "abb-b23", "port": "/dev/ttyX"}
+VM = {"driver": "modbus", "model": "victron-vm-3p75ct", "host": "10.0.0.9"}
 
 
 def mistakes(table: dict[str, Any], places: Places | None = None) -> list[tuple[str, str, str]]:
@@ -41,6 +42,12 @@ def mistakes(table: dict[str, Any], places: Places | None = None) -> list[tuple[
         (GOOD | {"host": "10.0.0.9"}, "port", "there is a host, too"),
         ({"driver": "modbus", "model": "abb-b23"}, "port", "is missing"),
         ({"driver": "modbus", "model": "abb-b23", "host": "a", "baud": 9600}, "baud", "belongs to a serial port"),
+        (GOOD | {"model": "shelly-pro-3em"}, "port", "no serial port"),
+        (VM | {"port": "/dev/x"}, "port", "there is a host, too"),
+        (VM | {"framing": "tcp"}, "framing", "over UDP only"),
+        (VM | {"model": "abb-b23", "framing": "udp"}, "framing", 'Write "tcp" or "rtu"'),
+        (VM | {"framing": "wifi"}, "framing", '"udp"'),
+        (GOOD | {"model": "eastron-sdm72d-m"}, "model", "no phase currents"),
         (GOOD | {"phase_map": "L1L1L2"}, "phase_map", "L2L3L1"),
         (GOOD | {"ct_ratio": -1.0}, "ct_ratio", "Write what to multiply"),
         ({"driver": "replay", "file": "no.csv"}, "file", "there is no such file"),
@@ -100,6 +107,11 @@ def test_what_cannot_share_a_host_is_refused() -> None:
     (conflict,) = registry.conflicts({"a": first, "b": options(host="meter.lan", unit=2, framing="rtu")})
     assert (conflict.key, conflict.other) == ("framing", "a")
     assert registry.conflicts({"a": first, "b": options(host="meter.lan", unit=2)}) == []
+    over_udp = options(model="victron-vm-3p75ct", host="Meter.lan")
+    assert str(over_udp.line) == "Meter.lan:502 (UDP)"
+    (conflict,) = registry.conflicts({"a": over_udp, "b": options(model="victron-vm-3p5a", host="meter.lan")})
+    assert conflict.key == "unit"
+    assert registry.conflicts({"a": first, "b": over_udp}) == []
 
 
 def test_nothing_is_imported_before_a_meter_asks_for_it() -> None:

@@ -13,7 +13,15 @@ from tests.sim.peer import NoAnswer, Refusal, Wire
 
 TRANSACTION_ACTIONS = {"StartTransaction", "StopTransaction", "MeterValues", "TransactionEvent"}
 Script = Callable[[str, str, Any], str]
-"""Station, action, payload -> "answer", "refuse", "silent" or "lose" (booked, then the socket is cut)."""
+"""Station, action, payload -> "answer", "refuse", "silent", "twice" (the answer comes again, behind later ones) or
+"lose" (booked, then the socket is cut)."""
+
+
+def identity_of(message_id: str, action: str, payload: Any) -> str:
+    """How a CSMS knows that a message came again: by seqNo in 2.x, by its message id in 1.6."""
+    if action == "TransactionEvent":
+        return f"{payload['transactionInfo']['transactionId']} {payload['seqNo']}"
+    return message_id
 
 
 @dataclass
@@ -29,6 +37,8 @@ class SimCsms:
     def __init__(self, source: random.Random) -> None:
         self.history: HistoryLog[CsmsRecord] = HistoryLog()
         self.calls: list[tuple[str, str, Any]] = []
+        self.times: list[tuple[str, str, Any, float]] = []
+        """The calls, each with its moment."""
         self.verdicts: dict[str, str] = {}
         self.delay_s: Callable[[str], float] = lambda action: source.uniform(0.01, 0.2)
         self.script: Script = lambda station, action, payload: "answer"
@@ -36,6 +46,11 @@ class SimCsms:
         self.connections: dict[str, _Connection] = {}
         self.is_reachable = True
         self.violations: list[str] = []
+        self.is_sick = False
+        self.deduplicates = False
+        """Whether it knows a message that comes again, and gives it the answer it gave before."""
+        self.booked: dict[tuple[str, str], Any] = {}
+        """What a CSMS that de-duplicates holds: the answer it gave, by station and `identity_of` the message."""
         self._source = source
         self._numbers = 0
         self._order = 0
@@ -84,6 +99,7 @@ class SimCsms:
 
     async def _handle(self, connection: _Connection, message_id: str, action: str, payload: Any) -> Any:
         self.calls.append((connection.station, action, payload))
+        self.times.append((connection.station, action, payload, self._time()))
         is_kept = action in TRANSACTION_ACTIONS
         order = self._order = self._order + 1
         version = "2.0.1" if connection.wire.socket.subprotocol == "ocpp2.0.1" else "1.6"
@@ -93,18 +109,30 @@ class SimCsms:
                         json.dumps(payload), self._time())
             )  # fmt: skip
         fate = self.script(connection.station, action, payload)
-        answer = self._answer(action, payload)
+        answer = self._booking(connection.station, message_id, action, payload, fate)
         await asyncio.sleep(self.delay_s(action))
         if is_kept:
-            if fate == "answer" and (connection.wire.socket.closed or connection.wire.socket.is_black_hole):
+            if fate in {"answer", "twice"} and (connection.wire.socket.closed or connection.wire.socket.is_black_hole):
                 fate = "lose"
-            outcome = {"answer": "sent", "refuse": "refused"}.get(fate, fate)
+            outcome = {"answer": "sent", "twice": "sent", "refuse": "refused"}.get(fate, fate)
             self.history.append(Answered(order, outcome, json.dumps(answer), self._time()))
         if fate == "refuse":
             raise Refusal("scripted")
         if fate == "lose":
             connection.wire.socket.cut()
-        return answer if fate == "answer" else None
+        if fate == "twice":
+            frame = json.dumps([3, message_id, answer]).encode()
+            again_s = self._source.uniform(0.01, 10.0)
+            asyncio.get_running_loop().call_later(again_s, connection.wire.socket.send, frame)
+        return answer if fate in {"answer", "twice"} else None
+
+    def _booking(self, station: str, message_id: str, action: str, payload: Any, fate: str) -> Any:
+        if not self.deduplicates or action not in TRANSACTION_ACTIONS or fate == "refuse":
+            return self._answer(action, payload)
+        key = (station, identity_of(message_id, action, payload))
+        if key not in self.booked:
+            self.booked[key] = self._answer(action, payload)
+        return self.booked[key]
 
     def _answer(self, action: str, payload: Any) -> Any:
         if action == "BootNotification":

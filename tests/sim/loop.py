@@ -8,21 +8,28 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+_LOOK_EVERY = 200
+"""A real look at files costs more than the rest of a turn."""
+
+
 class Deadlock(Exception):
     """Nothing is ready and no timer is set: everybody waits for somebody else."""
 
 
 class _VirtualSelector(selectors.SelectSelector):
-    """Advances time instead of waiting. Files are still looked at: the loop's own pipe wakes it."""
+    """Advances time instead of waiting. Files (the loop's own pipe, for signals) are looked at now and then only."""
 
     now = 0.0
+    _turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if ready or timeout == 0:
-            return ready
-        if timeout is None:
-            raise Deadlock
+        self._turns += 1
+        if timeout is None or self._turns % _LOOK_EVERY == 0:
+            ready = super().select(0)
+            if ready:
+                return ready
+            if timeout is None:
+                raise Deadlock
         self.now += max(timeout, 0.0)
         return []
 

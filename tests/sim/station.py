@@ -1,6 +1,7 @@
 """A scripted station for the simulation: keeps its messages until they are answered, in order, across cuts."""
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,7 @@ class _Session:
     name: str
     token: str
     station_tx_id: Any = None
+    is_gone: bool = False
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     status: str | None = None
 
@@ -45,6 +47,7 @@ class SimStation:
         self.commands: list[tuple[str, Any]] = []
         self.wire: Wire | None = None
         self.boot_answers: list[Any] = []
+        self.clock_error_s = 0.0
         self._dial = dial
         self._source = source
         self._queue: list[_Message] = []
@@ -55,6 +58,9 @@ class SimStation:
         self._running: _Session | None = None
         self._has_booted = False
         self._may_send = asyncio.Event()
+        self.serial = 1
+        self.is_deaf: Callable[[], bool] = lambda: False
+        """Whether the next answer gets lost on its way to it."""
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -66,6 +72,7 @@ class SimStation:
                 socket = await self._dial(self.identity, SUBPROTOCOLS[self.version])
                 if socket is not None:
                     self.wire = Wire(socket, self._obey)
+                    self.wire.is_deaf = self.is_deaf
                     reading = group.create_task(self.wire.run())
                     booting = group.create_task(self._boot(self.wire))
                     await reading
@@ -80,12 +87,26 @@ class SimStation:
         if self.wire:
             self.wire.socket.cut()
 
+    def replace(self) -> None:
+        """Another charger under the same identity: what the old one had not delivered is lost with it."""
+        self.serial += 1
+        self._queue.clear()
+        if self._running:
+            self._running.is_gone = True
+            self._running.stopped.set()
+        self._changed.set()
+        self.reboot()
+
     async def _boot(self, wire: Wire) -> None:
         while not self._has_booted:
+            serial = f"SN-{self.serial}"
             payload = (
-                {"chargePointVendor": "Sim", "chargePointModel": "One"}
+                {"chargePointVendor": "Sim", "chargePointModel": "One", "chargePointSerialNumber": serial}
                 if self.version == "1.6"
-                else {"reason": "PowerUp", "chargingStation": {"vendorName": "Sim", "model": "One"}}
+                else {
+                    "reason": "PowerUp",
+                    "chargingStation": {"vendorName": "Sim", "model": "One", "serialNumber": serial},
+                }
             )
             try:
                 answer = await wire.call(self._id(), "BootNotification", payload)
@@ -99,17 +120,21 @@ class SimStation:
         self._may_send.set()
         await self._tell_status(wire, "Charging" if self._running else "Available")
 
-    async def _tell_status(self, wire: Wire, status: str) -> None:
+    async def tell_status(self, status: str) -> str:
+        """Tell a status outside of any session; its timestamp."""
+        assert self.wire
+        return await self._tell_status(self.wire, status)
+
+    async def _tell_status(self, wire: Wire, status: str) -> str:
         now = self._now()
         if self.version == "1.6":
             payload: dict[str, Any] = {"connectorId": 1, "errorCode": "NoError", "status": status, "timestamp": now}
         else:
             status = "Occupied" if status == "Charging" else status
             payload = {"evseId": 1, "connectorId": 1, "connectorStatus": status, "timestamp": now}
-        try:
+        with contextlib.suppress(NoAnswer):
             await wire.call(self._id(), "StatusNotification", payload)
-        except NoAnswer:
-            return
+        return now
 
     # -- sessions --------------------------------------------------------------------------------------------------
 
@@ -130,7 +155,8 @@ class SimStation:
             except TimeoutError:
                 self._update(session, meter + index + 1, index + 1)
         self._stop(session, meter + values + 1, values + 1, "Remote" if session.stopped.is_set() else "Local")
-        self._running = None
+        if self._running is session:
+            self._running = None
         return session
 
     async def authorize(self, token: str) -> str | None:
@@ -205,6 +231,8 @@ class SimStation:
         self._make(session, kind, "TransactionEvent", payload)
 
     def _make(self, session: _Session, kind: str, action: str, payload: dict[str, Any]) -> None:
+        if session.is_gone:
+            return
         self._made += 1
         message = _Message(self._made, kind, action, payload, session)
         self.history.append(
@@ -256,7 +284,8 @@ class SimStation:
             message.session.status = info["status"]
             if info["status"] != "Accepted":
                 message.session.stopped.set()
-        self._queue.pop(0)
+        if self._queue and self._queue[0] is message:
+            self._queue.pop(0)
         self._changed.set()
 
     async def _obey(self, message_id: str, action: str, payload: Any) -> Any:
@@ -277,5 +306,5 @@ class SimStation:
         return asyncio.get_running_loop().time()
 
     def _now(self) -> str:
-        moment = EPOCH + timedelta(seconds=self._time())
+        moment = EPOCH + timedelta(seconds=self._time() + self.clock_error_s)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,5 +1,8 @@
 """Seeded storms on virtual time: everything that can go wrong between stations, gateway and CSMS, mixed.
 
+But for answers lost on a station's living connection (`test_catalogue`): followed by a crash, such a loss doubles a
+MeterValues of 1.6 by right, for nothing of it was written, and the checker counts lost answers of the CSMS only.
+
 python -m tests.sim.storm --seeds 200 --hours 6 --stations 5
 """
 
@@ -17,7 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway.demo.checker import Report
+from gateway.demo.history import Answered, Arrival
 from tests.sim import loop
+from tests.sim.csms import identity_of
+from tests.sim.disk import Moment
 from tests.sim.peer import NoAnswer
 from tests.sim.station import SimStation
 from tests.sim.world import World, quick
@@ -33,31 +39,62 @@ async def storm(folder: Path, seed: int, hours: float = 6, stations: int = 5) ->
     await world.start()
     for number in range(stations):
         world.add(f"CP-{number}", source.choice(["1.6", "2.0.1"]))
+    world.csms.deduplicates = source.random() < 0.5
+    world.gets_sick = source.random() < 0.5
     world.csms.script = lambda station, action, payload: _fate(source, world)
     end = asyncio.get_running_loop().time() + hours * 3600
     async with asyncio.TaskGroup() as group:
         for station in world.stations.values():
-            group.create_task(_life(station, source, end))
+            group.create_task(_life(world, station, source, end))
         group.create_task(_weather(world, source, end))
-    world.csms.mend()
     world.csms.script = lambda station, action, payload: "answer"
+    world.csms.cut()  # what was set aside goes again with the next link
+    world.csms.mend()
     if world.assembly is None:
         await world.start()
     async with asyncio.timeout(12 * 3600):
         await world.drained()
     await world.stop()
-    return world, world.verdict()
+    return world, _judged(world)
+
+
+def _judged(world: World) -> Report:
+    """The checker's report; and a CSMS that de-duplicates must hold every Start and Stop just once.
+
+    After a crash only the station knows of a MeterValues of 1.6 that was not written yet: its id is new then.
+    """
+    report = world.verdict()
+    if world.csms.deduplicates:
+        refused = {r.order for r in world.csms.history.records if isinstance(r, Answered) and r.outcome == "refused"}
+        payloads, identities = set(), set()
+        for one in world.csms.history.records:
+            if isinstance(one, Arrival) and one.order not in refused and one.action != "MeterValues":
+                payload = json.loads(one.payload)
+                identities.add((one.station, identity_of(one.message_id, one.action, payload)))
+                payloads.add((one.station, one.action, payload["timestamp"], payload.get("seqNo")))
+        if len(identities) != len(payloads):
+            report.duplicated += len(identities) - len(payloads)
+            report.findings.append(f"a CSMS that de-duplicates books {len(payloads)} messages as {len(identities)}")
+    return report
 
 
 def _fate(source: random.Random, world: World) -> str:
-    """Mostly an answer. A refusal is rare: three in a row would set a message aside."""
-    return source.choices(["answer", "lose", "silent", "refuse"], [96, 2, 1, 1])[0]
+    """Mostly an answer. A refusal is rare, unless the CSMS is sick: then there is nothing else.
+
+    A storm has either: refused alone and then by a sick CSMS, a message would rightly pass for poison.
+    """
+    if world.csms.is_sick:
+        return "refuse"
+    weights = [96, 2, 1, 1, 0] if world.gets_sick else [95, 2, 1, 1, 1]
+    return source.choices(["answer", "lose", "silent", "twice", "refuse"], weights)[0]
 
 
-async def _life(station: SimStation, source: random.Random, end: float) -> None:
+async def _life(world: World, station: SimStation, source: random.Random, end: float) -> None:
     while asyncio.get_running_loop().time() < end:
         await asyncio.sleep(source.expovariate(1 / 600))
-        await station.session(source.choice(TOKENS), values=source.randrange(6), interval_s=source.uniform(10, 300))
+        await station.session(
+            world.shared_token or source.choice(TOKENS), values=source.randrange(6), interval_s=source.uniform(10, 300)
+        )
         if source.random() < 0.1:
             station.reboot()
 
@@ -90,6 +127,41 @@ async def _crash(world: World, source: random.Random) -> None:
     await world.start()
 
 
+async def _crash_at_operation(world: World, source: random.Random) -> None:
+    """Right before or right after an operation of the store, or with the power gone in the middle of it."""
+    await world.die_at(source.choice(list(Moment)), source.randrange(5))
+    await asyncio.sleep(source.uniform(1, 30))
+    await world.start()
+
+
+async def _power_cut(world: World, source: random.Random) -> None:
+    await world.die_at(Moment.POWER, source.randrange(10))
+    await asyncio.sleep(source.uniform(1, 30))
+    await world.start()
+
+
+async def _replacement(world: World, source: random.Random) -> None:
+    source.choice(list(world.stations.values())).replace()
+
+
+async def _shared_token(world: World, source: random.Random) -> None:
+    """One token at every charger, in an outage: the order among stations counts."""
+    world.shared_token = source.choice(TOKENS)
+    await _outage(world, source)
+    world.shared_token = None
+
+
+async def _sick_csms(world: World, source: random.Random) -> None:
+    """Refuses all for a while, and is well again until what it refused is through."""
+    if not world.gets_sick:
+        return
+    world.csms.is_sick = True
+    await asyncio.sleep(source.uniform(10, 900))
+    world.csms.is_sick = False
+    while any(row.errors for row in world.waiting()):
+        await asyncio.sleep(1)
+
+
 async def _bad_disk(world: World, source: random.Random) -> None:
     world.runner.fails = True
     await asyncio.sleep(source.uniform(1, 60))
@@ -112,7 +184,20 @@ async def _half_open(world: World, source: random.Random) -> None:
         source.choice(list(world.csms.connections.values())).wire.socket.is_black_hole = True
 
 
-TROUBLES = [_outage, _cut_station, _crash, _bad_disk, _slow_csms, _other_verdict, _half_open]
+TROUBLES = [
+    _outage,
+    _cut_station,
+    _crash,
+    _crash_at_operation,
+    _power_cut,
+    _replacement,
+    _shared_token,
+    _sick_csms,
+    _bad_disk,
+    _slow_csms,
+    _other_verdict,
+    _half_open,
+]
 
 
 async def _command(world: World, station: str) -> None:

@@ -1,14 +1,19 @@
-"""Seeded storms on virtual time in every run of the tests; `make storm` plays more of them."""
+"""Seeded storms on virtual time in every run of the tests, in pieces for two workers; `make storm` plays more."""
 
 import random
 
+import pytest
+
 from tests.sim import storm
 
+SEEDS_A_PIECE = 5
 
-def test_thirty_storms_of_six_hours_lose_nothing() -> None:
+
+@pytest.mark.parametrize("piece", range(6))
+def test_storms_of_six_hours_lose_nothing(piece: int) -> None:
     first = random.randrange(1_000_000)
-    print(f"seeds from {first}")
-    for seed in range(first, first + 30):
+    print(f"piece {piece}: seeds from {first}")
+    for seed in range(first, first + SEEDS_A_PIECE):
         report = storm.run(seed, hours=6, stations=5)
         assert report.findings == [], f"seed {seed}"
         assert report.messages > 100

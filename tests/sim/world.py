@@ -1,12 +1,12 @@
 """A whole site on virtual time: scripted stations, the real gateway, a scripted CSMS, one seed."""
 
 import asyncio
+import contextlib
 import random
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from gateway.assembly import Assembly, Seams
 from gateway.clock import Clock
@@ -16,39 +16,16 @@ from gateway.dialects import registry
 from gateway.downlink import station as downlink
 from gateway.errors import ConnectError, StoreError
 from gateway.model.ids import StationId
-from gateway.model.records import Approval
+from gateway.model.records import Approval, OutboxRow
 from gateway.model.token import OfflineMode
 from gateway.site_options import SiteOptions
-from gateway.store import database
 from gateway.transport import Socket
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.per_station import PerStationOptions
 from tests.sim.csms import SimCsms
+from tests.sim.disk import Moment, SimRunner, Strike, is_sound, torn
 from tests.sim.network import SimSocket, Weather, pair
 from tests.sim.station import EPOCH, SimStation
-
-T = TypeVar("T")
-
-
-class SimRunner:
-    """The store on a disk that takes its time; a crash loses what was not committed."""
-
-    def __init__(self, path: Path, delay_s: Callable[[], float]) -> None:
-        self._connection = database.open_connection(path)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = OFF")
-        database.migrate(self._connection)
-        self._delay_s = delay_s
-        self.fails = False
-
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        await asyncio.sleep(self._delay_s())
-        if self.fails:
-            raise sqlite3.OperationalError("disk I/O error (scripted)")
-        return work(self._connection)
-
-    async def close(self) -> None:
-        self._connection.close()
 
 
 class World:
@@ -65,6 +42,14 @@ class World:
         self.assembly: Assembly | None = None
         self.runner: SimRunner
         self.commit_delay_s = lambda: 0.005
+        self.step_s = 0.0
+        """How far the box's own clock is off."""
+        self.vouched: str | None = "ntp"
+        self.boot = "boot-1"
+        self.gets_sick = False
+        self.shared_token: str | None = None
+        self.power_cuts = 0
+        """How many hit an operation of the store."""
         self._running: asyncio.Task[None] | None = None
         self._served: set[asyncio.Task[None]] = set()
         self._sockets: list[SimSocket] = []
@@ -77,7 +62,9 @@ class World:
         self.runner = SimRunner(self.path, self.commit_delay_s)
         loop = asyncio.get_running_loop()
         seams = Seams(
-            clock=Clock(wall=lambda: EPOCH.timestamp() + loop.time()),
+            clock=Clock(
+                lambda: EPOCH.timestamp() + loop.time() + self.step_s, loop.time, lambda: self.vouched, self.boot
+            ),
             source=random.Random(self.random.random()),
             runner=self.runner,
             reopen=self._reopen,
@@ -87,6 +74,20 @@ class World:
         await assembly.load([])
         self.assembly = assembly
         self._running = asyncio.create_task(assembly.run(), name="gateway")
+
+    async def cut_power(self) -> None:
+        """Of the box: as `crash`, and its clock is lost too."""
+        await self.crash()
+        self.boot += "+1"
+        self.lose_time()
+
+    def lose_time(self) -> None:
+        """The box begins in 1970, and nobody vouches for its clock."""
+        self.vouched, self.step_s = None, -EPOCH.timestamp()
+
+    def sync_clock(self) -> None:
+        """NTP has come."""
+        self.vouched, self.step_s = "ntp", 0.0
 
     async def _reopen(self) -> SimRunner:
         if self.runner.fails:
@@ -106,6 +107,20 @@ class World:
             task.cancel()
         await asyncio.gather(self._running, *self._served, return_exceptions=True)
         await self.runner.close()
+
+    async def die_at(self, moment: Moment, operations: int, within_s: float = 600.0) -> bool:
+        """Die at a store operation, so many from now, or after a while anywhere. False: it was anywhere."""
+        runner = self.runner
+        strike = runner.strike = Strike(moment, operations)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await strike.came.wait()
+        await self.crash()
+        if runner.synced is not None and runner.written is not None:
+            torn(self.random, runner.synced, runner.written).write(self.path)
+            self.power_cuts += 1
+            assert is_sound(self.path)
+        return strike.came.is_set()
 
     async def stop(self) -> None:
         """An orderly end of everything."""
@@ -170,9 +185,14 @@ class World:
         """Wait until every station's message is acknowledged and the outbox is empty."""
         for station in self.stations.values():
             await station.drained()
-        while self.assembly is None or any(s.queue for s in self.assembly.site.stations.values()):
+        while self.assembly is None or self.waiting():
             await asyncio.sleep(1)
         await asyncio.sleep(2)
+
+    def waiting(self) -> list[OutboxRow]:
+        """What the gateway has not delivered, set aside or not."""
+        stations = self.assembly.site.stations.values() if self.assembly else ()
+        return [row for s in stations for row in (*s.queue.values(), *s.parked.values())]
 
     def verdict(self) -> Report:
         """The history checker's report. Call after `stop`."""

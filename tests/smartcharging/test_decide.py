@@ -269,3 +269,16 @@ def test_the_same_facts_give_the_same_decisions() -> None:
         return [(at, tuple(write)) for at, write in plant.writes]
 
     assert story() == story()
+
+
+def test_an_unproven_station_that_comes_after_the_start_holds_no_more_than_its_fallback() -> None:
+    """Nobody knows what it holds as long as it is away; once it is there without a transaction, nothing but that."""
+    plant = site(2, limit=63.0, background=41.0, proven=False)
+    one = station(plant, 1)
+    one.reachable, one.ceiling_a = False, 32.0
+    plant.run(1)
+    assert plant.decision is not None
+    assert max(plant.decision.views[1].hold_a) == 32.0
+    one.reachable = True
+    plant.run(1)
+    assert max(plant.decision.views[1].hold_a) == plant.tree.fallback_a[key(1)]

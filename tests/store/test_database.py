@@ -1,5 +1,6 @@
 """The database file: durable from the first statement, migrated whole or not at all."""
 
+import ast
 import asyncio
 import sqlite3
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import StoreError
+from gateway.errors import SchemaTooNewError, StoreError
 from gateway.store import database
 
 TWO = [
@@ -172,6 +173,138 @@ def test_a_crash_leaves_the_old_schema_or_the_new(tmp_path: Path, migration: str
         assert (_version(after), "extra" in _tables(after)) == ((NEWEST + 1, True) if is_new else (NEWEST, False))
         assert "counter" in _tables(after)
         assert after.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+_CRASH_EVERYWHERE = """
+import os, shutil, signal, sqlite3, sys
+from pathlib import Path
+from gateway.store import database, tables
+
+old, path = Path(sys.argv[1]), Path(sys.argv[2])
+
+def crash_at(number):
+    for file in path.parent.glob(path.name + "*"):
+        file.unlink()
+    if old.exists():
+        shutil.copyfile(old, path)
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    connection = database.open_connection(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    left = number
+
+    def statement(text):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    connection.set_trace_callback(statement)
+    database.migrate(connection)
+    os._exit(0)
+
+def contents():
+    connection = database.open_connection(path)
+    versions = [connection.execute("PRAGMA user_version").fetchone()[0]]
+    database.migrate(connection)
+    versions.append(connection.execute("PRAGMA user_version").fetchone()[0])
+    check = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    found = [repr(record) for record in tables.read(connection)]
+    connection.close()
+    return versions, check, found
+
+number, results, is_done = 0, [], False
+while not is_done:
+    number += 1
+    is_done = crash_at(number)
+    results.append(contents())
+print(repr(results))
+"""
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_migration_killed_at_any_statement_is_done_again(tmp_path: Path, is_new: bool) -> None:
+    """A new file, and one of the first version with a backlog in it."""
+    old = tmp_path / "old.db"
+    if not is_new:
+        with closing(database.open_connection(old)) as connection:
+            connection.executescript(database.migrations()[0][1])
+            connection.executescript(_BACKLOG_OF_VERSION_1)
+    command = [sys.executable, "-c", _CRASH_EVERYWHERE, str(old), str(tmp_path / "gateway.db")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = ast.literal_eval(done.stdout)
+    assert len(results) > (15 if is_new else 5)
+    for versions, check, found in results:
+        assert versions[0] in {number for number, _ in database.migrations()} | {0 if is_new else 1}
+        assert (versions[1], check) == (NEWEST, "ok")
+        assert found == results[-1][2]
+    assert len(results[-1][2]) == (0 if is_new else 4)
+    assert {versions[0] for versions, _, _ in results} >= {0 if is_new else 1, NEWEST}
+
+
+_BACKLOG_OF_VERSION_1 = """
+INSERT INTO station VALUES ('CP-1', 'accepted', NULL, '1.6', '1.6', x'7b7d', 0, 1, 1, 300);
+INSERT INTO "transaction" VALUES (1, 'CP-1', 1, 1, 'f', '7', 7, '[]', 'TAG', NULL, 'running', 'Accepted', 'csms', NULL,
+    NULL, 0, '2026-03-01T08:00:00Z', 100, NULL, NULL, NULL, '2026-03-01T08:00:00+00:00', 0);
+INSERT INTO outbox VALUES (1, 'CP-1', '1.6', 'm-1', 'MeterValues', x'7b227472616e73616374696f6e4964223a377d', 'f-1',
+    '2026-03-01T08:01:00+00:00', 'Updated', 1, 'TAG', 'queued', 1, 7, 0, NULL);
+INSERT INTO outbox VALUES (2, 'CP-1', '1.6', 'm-2', 'StopTransaction', x'7b7d', 'f-2', '2026-03-01T08:02:00+00:00',
+    'Ended', 1, 'TAG', 'parked', 1, 7, 3, 'InternalError: no');
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_copy_of_before_is_kept_for_the_way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "gateway.db"
+    with closing(database.open_connection(path)) as connection:
+        database.prepare(connection)
+        connection.execute("INSERT INTO counter VALUES ('x', 1)")
+    assert list(tmp_path.glob("*.before-schema-*")) == []
+    (tmp_path / "gateway.db.before-schema-2").write_bytes(b"of an older upgrade")
+    monkeypatch.setattr(database, "migrations", lambda: TWO)
+    with closing(database.open_connection(path)) as connection:
+        database.prepare(connection)
+    monkeypatch.undo()
+    [copy] = tmp_path.glob("*.before-schema-*")
+    assert copy.name == f"gateway.db.before-schema-{NEWEST + 1}"
+    with closing(database.open_connection(path)) as newer, pytest.raises(SchemaTooNewError, match="copy made before"):
+        database.prepare(newer)
+    copy.replace(path)
+    with closing(database.open_connection(path)) as again:
+        database.prepare(again)
+        assert again.execute("SELECT * FROM counter").fetchall() == [("x", 1)]
+
+
+# -- room -----------------------------------------------------------------------------------------------------------
+
+
+def test_room_is_measured(connection: sqlite3.Connection) -> None:
+    database.prepare(connection)
+    empty = database.measure(connection)
+    assert empty.free >= database.RESERVE_BYTES
+    assert empty.used < 200_000
+    assert empty.disk_free > 0
+    connection.execute("INSERT INTO latest VALUES ('CP', 's', '1.6', 'A', zeroblob(1000000))")
+    filled = database.measure(connection)
+    assert 1_000_000 <= filled.used - empty.used <= 1_010_000
+    assert filled.used + filled.free == empty.used + empty.free
+    connection.execute("DELETE FROM latest")
+    assert database.measure(connection).used == empty.used
+
+
+def test_a_disk_without_room_to_grow_is_no_reason_not_to_start(connection: sqlite3.Connection) -> None:
+    """What is free in the file already is used; reopening after "disk full" would fail for ever otherwise."""
+    database.prepare(connection)
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute("INSERT INTO latest VALUES ('CP', 's', '1.6', 'A', zeroblob(3000000))")
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    database.prepare(connection)
+    assert not connection.in_transaction
+    assert connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0] == database.RESERVE_BYTES // 4096
+    connection.execute("INSERT INTO latest VALUES ('CP', 't', '1.6', 'A', zeroblob(500000))")
+    assert database.measure(connection).free < 1_000_000
 
 
 # -- start ----------------------------------------------------------------------------------------------------------

@@ -13,29 +13,39 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as replaced
 
 from gateway.dialects import payloads
-from gateway.model.events import EventKind
+from gateway.model.events import EventKind, RegistrationStatus
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
+from gateway.model.reasons import AuditKind, ParkReason
 from gateway.model.records import (
     Approval,
+    AuditEntry,
+    BackgroundRow,
+    CapRow,
     Change,
+    ClockBase,
+    ConnectorRow,
     Counter,
     Delivered,
     Drop,
     LatestMessage,
     LocalList,
     OutboxRow,
+    PriorityRow,
+    ProfileRow,
     Put,
     Record,
     RemoteStart,
     Reservation,
     RowState,
     StationAuthorization,
+    StationClock,
     StationRecord,
     TokenRecord,
     UnknownOutcome,
 )
+from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction, TransactionState
-from gateway.store import database, tables
+from gateway.store import database, packing, tables
 
 NOW = datetime(2026, 3, 1, 8, 0, 0, 123456, tzinfo=UTC)
 _ODD = ["", "null", "NULL", "true", "1", "1.0", "0x10", "nan", "'; DROP TABLE station; --", "ä€😀", "\x00", "a\x00b",
@@ -46,8 +56,13 @@ _int64 = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, -1, 2**31, 2**63
 _maybe_int = st.none() | _int64
 _key = st.integers(0, 2**63 - 1)
 _moment = st.integers(0, 10**16).map(lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us))
+_seconds = st.floats(-1e10, 1e10).map(lambda value: value + 0.0)  # SQLite knows no -0.0
 _station = _text.map(StationId)
 _transaction_key = _key.map(TransactionKey)
+_PAYLOADS = st.sampled_from(
+    [b"", b"\x01", b"\x01" * 60, b'{"eventType":"Updated","seqNo":1}' * 3, packing.DICTIONARY, b" {}" * 40_000]
+)
+"""What packing might stumble over: its own mark, its own dictionary, what it can't make smaller."""
 
 RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
     Transaction: st.builds(
@@ -57,15 +72,17 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
         other_upstream_ids=st.lists(st.integers(), max_size=3).map(tuple), token=_maybe, group=_maybe,
         state=st.sampled_from(TransactionState), status=_maybe, status_reason=_maybe, late_status=_maybe,
         deauthorized=st.booleans(), started=_text, meter_start_wh=_maybe_int, ended=_maybe, meter_stop_wh=_maybe_int,
-        stopped_reason=_maybe, received=st.none() | _moment, parked=st.booleans(),
+        stopped_reason=_maybe, received=st.none() | _moment, parked=st.booleans(), stamp=_maybe,
+        thinned=_int64,
     ),
     OutboxRow: st.builds(
         OutboxRow,
         id=_key.map(RowId), station=_station, dialect=_text, message_id=_text.map(MessageId), action=_text,
-        payload=st.binary(max_size=30), fingerprint=_text, received=_moment,
+        payload=st.binary(max_size=90) | _PAYLOADS, fingerprint=_text, received=_moment,
         kind=st.none() | st.sampled_from(EventKind), transaction=st.none() | _transaction_key, token=_maybe,
         state=st.sampled_from(RowState), offline=st.booleans(),
-        bound_tx_id=_maybe_int, errors=_int64, last_error=_maybe,
+        bound_tx_id=_maybe_int, errors=_int64, last_error=_maybe, stamp=_maybe, samples=st.booleans(),
+        parked=st.none() | st.sampled_from(ParkReason),
     ),
     UnknownOutcome: st.builds(
         UnknownOutcome,
@@ -76,7 +93,8 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
         StationRecord,
         id=_station, approval=st.sampled_from(Approval), credential=_maybe, dialect=_maybe, upstream_dialect=_maybe,
         boot=st.none() | st.binary(max_size=30), boot_due=st.booleans(), boots=_int64, was_accepted=st.booleans(),
-        interval_s=_int64,
+        interval_s=_int64, registration=st.none() | st.sampled_from(RegistrationStatus),
+        told=st.none() | st.sampled_from(RegistrationStatus), wait_s=_int64,
     ),
     LatestMessage: st.builds(
         LatestMessage, station=_station, slot=_text, dialect=_text, action=_text, payload=st.binary(max_size=30)
@@ -95,6 +113,33 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
     ),
     RemoteStart: st.builds(RemoteStart, station=_station, token=_text, until=_moment),
     Counter: st.builds(Counter, name=_text, value=_int64),
+    ClockBase: st.builds(ClockBase, boot=_text, anchor_s=_seconds, trust=_text, last_s=_seconds),
+    StationClock: st.builds(
+        StationClock, station=_station, boot=_text, anchor_s=st.none() | _seconds, skew_s=st.none() | _seconds
+    ),
+    Setting: st.builds(Setting, station=_station, name=_text, believed=_maybe, held=_maybe),
+    UplinkSecret: st.builds(
+        UplinkSecret, station=_station, secret=st.binary(max_size=30), previous=st.none() | st.binary(max_size=30),
+        origin=_maybe,
+    ),
+    AuditEntry: st.builds(
+        AuditEntry,
+        id=_key, at=_moment, kind=st.sampled_from(AuditKind), station=st.none() | _station, text=_text,
+        detail=st.none() | st.binary(max_size=30),
+    ),
+    ProfileRow: st.builds(ProfileRow, station=_station, key=_text, content=st.binary(max_size=90)),
+    PriorityRow: st.builds(PriorityRow, station=_station, transaction=_transaction_key),
+    ConnectorRow: st.builds(
+        ConnectorRow, station=_station, evse=_int64, ceiling_a=st.none() | _seconds, fallback_a=st.none() | _seconds,
+        checked=_maybe,
+    ),
+    BackgroundRow: st.builds(
+        BackgroundRow, circuit=_text, rises=st.binary(max_size=90), steps=st.binary(max_size=90)
+    ),
+    CapRow: st.builds(
+        CapRow, source=_text, circuit=_text, limit_w=st.none() | _seconds,
+        limit_a=st.none() | st.tuples(_seconds, _seconds, _seconds), received=_moment, until=_moment,
+    ),
 }  # fmt: skip
 _any_record = st.one_of(*RECORDS.values())
 
@@ -160,6 +205,11 @@ def _identity(record: Any) -> tuple[Any, ...]:
         Transaction: ("key",), OutboxRow: ("id",), UnknownOutcome: ("row",), StationRecord: ("id",),
         LatestMessage: ("station", "slot"), TokenRecord: ("token",), RemoteStart: ("station", "token"),
         Counter: ("name",), LocalList: ("digest",), StationAuthorization: ("station",), Reservation: ("station", "id"),
+        ClockBase: ("boot",), StationClock: ("station",),
+        Setting: ("station", "name"), UplinkSecret: ("station",), ProfileRow: ("station", "key"),
+        PriorityRow: ("station", "transaction"), ConnectorRow: ("station", "evse"), BackgroundRow: ("circuit",),
+        CapRow: ("source",),
+        AuditEntry: ("id",),
     }[type(record)]  # fmt: skip
     return (type(record), *(getattr(record, name) for name in names))
 

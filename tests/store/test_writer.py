@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from gateway.errors import StoreError, StoreNotReady
+from gateway.errors import DamagedError, StoreError, StoreNotReady
 from gateway.model.ids import StationId
 from gateway.model.records import Change, Counter, Drop, Put, Record, StationRecord
 from gateway.store import database, tables
@@ -29,6 +29,8 @@ class _Disk(Runner):
         self.takes_s = takes_s
         self.is_bad = False
         self.is_gone = False
+        self.broken: sqlite3.DatabaseError | None = None
+        self.salvaged = 0
         self.commits: list[list[str]] = []
         self.reopened = 0
         self.closed = 0
@@ -40,6 +42,10 @@ class _Disk(Runner):
         await asyncio.sleep(self.takes_s)
         if self.is_bad:
             raise sqlite3.OperationalError("disk I/O error (scripted)")
+        if self.broken:
+            if work is tables.read:
+                raise DamagedError(str(self.broken))
+            raise self.broken
         seen: list[str] = []
         self._connection.set_trace_callback(seen.append)
         result = work(self._connection)
@@ -57,6 +63,12 @@ class _Disk(Runner):
             raise StoreError("no such file (scripted)")
         return self
 
+    async def salvage(self) -> None:
+        if self.is_gone:
+            raise StoreError("no room for what is saved (scripted)")
+        self.salvaged += 1
+        self.broken = None
+
     def end(self) -> None:
         self._connection.close()
 
@@ -71,13 +83,18 @@ class _Bench:
     def __init__(self, disk: _Disk) -> None:
         self.disk = disk
         self.reloads: list[tuple[list[Record], list[Change]]] = []
-        self.writer = Writer(disk, disk.reopen, lambda records, notes: self.reloads.append((records, list(notes))))
+        self.writer = Writer(
+            disk, disk.reopen, lambda records, notes: self.reloads.append((records, list(notes))), disk.salvage
+        )
 
     def put(self, name: str, value: int = 0) -> asyncio.Future[None]:
         return self.writer.append([Put(Counter(name, value))])
 
     def note(self, name: str, value: int = 0) -> None:
         self.writer.note([Put(Counter(name, value))])
+
+    async def passes(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 def _run(tmp_path: Path, script: Callable[[_Bench], Awaitable[None]], *, is_closed: bool = True) -> _Bench:

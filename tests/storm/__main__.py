@@ -1,7 +1,8 @@
-"""`make storm`: kill -9 rounds and seeded storms. The last line is one JSON object; exit 1 if anything was found.
+"""`make storm`: kill -9, power cuts, seeded storms. The last line is one JSON object; exit 1 if anything was found.
 
-KILLS (200), SEEDS (200), FIRST seed (from the clock's digits, printed), SHORT=1 (at most 10 minutes),
-RESUME=FILE (finished rounds are kept there and not played again).
+KILLS (200), POWER_CUTS (200), SEEDS (200) of HOURS (6) x STATIONS (5), SEED (the first; from the clock's digits,
+printed), SHORT=1 (fewer, and no new round after 150 s in a part, so at most 10 minutes also on a slow machine),
+RESUME=FILE (what is finished is kept there and not played again).
 """
 
 import asyncio
@@ -9,82 +10,127 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.sim import storm as simulated
-from tests.storm import kills
+from tests.storm import kills, power
 
-KILLS_A_ROUND = 10
+A_ROUND = 10
+SHORT = {"KILLS": 40, "POWER_CUTS": 40, "SEEDS": 40}
+SHORT_PART_S = 150.0
+_SUMS = ("acknowledged", "lost", "duplicated", "out_of_order", "repeated", "lost_answers")
+
+
+@dataclass
+class Part:
+    """One kind of trouble: `play(seed, count)` returns a round as a dict with `count`, `findings` and figures."""
+
+    name: str
+    wanted: int
+    a_round: int
+    play: Callable[[int, int], dict[str, Any]]
+    total: dict[str, int] = field(default_factory=dict)
+    findings: int = 0
+
+    def add(self, outcome: dict[str, Any]) -> None:
+        self.findings += len(outcome["findings"])
+        for name, value in outcome.items():
+            if isinstance(value, int) and name != "seed":
+                self.total[name] = self.total.get(name, 0) + value
+
+    @property
+    def done(self) -> int:
+        return self.total.get("count", 0)
+
+    @property
+    def is_clean(self) -> bool:
+        """Kills that hit nothing prove nothing: at least 80 % must."""
+        is_aimed = "kills_in_flight" not in self.total or self.total["kills_in_flight"] >= 0.8 * self.done
+        return not self.findings and is_aimed
 
 
 def main() -> None:
     logging.basicConfig(level=logging.CRITICAL)
-    short = bool(os.environ.get("SHORT"))
-    wanted_kills = int(os.environ.get("KILLS", "60" if short else "200"))
-    wanted_seeds = int(os.environ.get("SEEDS", "60" if short else "200"))
-    first = int(os.environ.get("SEED", str(time.time_ns() // 1_000_000 % 1_000_000)))
     resume = Path(os.environ["RESUME"]) if os.environ.get("RESUME") else None
-    finished = _finished(resume)
-    if finished:
-        first = int(finished[0]["first"])
-    print(f"seed {first}: {wanted_kills} kills, {wanted_seeds} simulated storms", flush=True)
-
-    total: dict[str, int] = {}
-    is_clean = _play_kills(total, first, wanted_kills, finished, resume)
-    simulated_total, simulated_clean = _play_seeds(first, wanted_seeds)
-    line: dict[str, Any] = {**total, "seed": first, "simulated": simulated_total}
-    in_flight = total.get("kills_in_flight", 0) / max(total.get("kills", 0), 1)
-    is_clean = is_clean and simulated_clean and (in_flight >= 0.8 or not total)
+    finished = [json.loads(line) for line in resume.read_text().splitlines()] if resume and resume.exists() else []
+    first = int(os.environ.get("SEED", str(time.time_ns() // 1_000_000 % 1_000_000)))
+    first = int(finished[0]["first"]) if finished else first
+    parts = _parts()
+    print(f"seed {first}: " + ", ".join(f"{part.wanted} {part.name}" for part in parts), flush=True)
+    for part in parts:
+        mine = [line["outcome"] for line in finished if line["part"] == part.name]
+        _play(part, first, mine, resume)
+    line = {"seed": first, **{part.name: part.total for part in parts}}
     print(json.dumps(line), flush=True)
-    sys.exit(0 if is_clean else 1)
+    sys.exit(0 if all(part.is_clean for part in parts) else 1)
 
 
-def _finished(resume: Path | None) -> list[dict[str, Any]]:
-    if resume is None or not resume.exists():
-        return []
-    return [json.loads(line) for line in resume.read_text().splitlines()]
+def _parts() -> list[Part]:
+    is_short = bool(os.environ.get("SHORT"))
+
+    def wanted(name: str) -> int:
+        return int(os.environ.get(name, SHORT[name] if is_short else 200))
+
+    power_cuts, shim = wanted("POWER_CUTS"), None
+    if power_cuts and power.compiler():
+        shim = power.build(Path(tempfile.mkdtemp(prefix="shim-")))
+    elif power_cuts:
+        print("no C compiler (apt install gcc libc6-dev): NO POWER CUTS", flush=True)
+        assert not os.environ.get("CI")
+        power_cuts = 0
+    return [
+        Part("kills", wanted("KILLS"), A_ROUND, lambda seed, count: _killed(seed, count, None)),
+        Part("power_cuts", power_cuts, A_ROUND, lambda seed, count: _killed(seed, count, shim)),
+        Part("seeds", wanted("SEEDS"), 1, _simulated),
+    ]
 
 
-def _play_kills(
-    total: dict[str, int], first: int, wanted: int, finished: list[dict[str, Any]], resume: Path | None
-) -> bool:
+def _play(part: Part, first: int, finished: list[dict[str, Any]], resume: Path | None) -> None:
     """Play what is missing; a finished round counts as it was."""
-    is_clean = True
-    for done in finished:
-        kills.add(total, kills.Round(done["seed"], done["kills"], done["kills_in_flight"], done["report"]))
-        is_clean = is_clean and not done["report"]["findings"]
-    number = len(finished)
-    began = time.monotonic()
-    while total.get("kills", 0) < wanted:
-        outcome = asyncio.run(kills.play(first + number, min(KILLS_A_ROUND, wanted - total.get("kills", 0))))
+    for outcome in finished:
+        part.add(outcome)
+    number, began, before = len(finished), time.monotonic(), part.done
+    limit_s = SHORT_PART_S if os.environ.get("SHORT") else float("inf")
+    while part.done < part.wanted:
+        if time.monotonic() - began > limit_s:
+            print(f"{part.name}: time is up after {part.done} of {part.wanted}", flush=True)
+            break
+        outcome = part.play(first + number, min(part.a_round, part.wanted - part.done))
         number += 1
-        kills.add(total, outcome)
-        is_clean = is_clean and not outcome.report["findings"]
-        rate = (number - len(finished)) * KILLS_A_ROUND / (time.monotonic() - began) * 60
-        print(f"round {number}: {json.dumps(total)}; {rate:.1f} kills a minute", flush=True)
-        for finding in outcome.report["findings"]:
-            print(f"  seed {outcome.seed}: {finding} (in {outcome.report.get('folder')})", flush=True)
+        part.add(outcome)
+        rate = (part.done - before) / (time.monotonic() - began) * 60
+        if part.a_round > 1 or number % 20 == 0 or part.done == part.wanted:
+            print(f"{part.name}: {json.dumps(part.total)}; {rate:.1f} a minute", flush=True)
+        for finding in outcome["findings"]:
+            print(f"  {part.name}, seed {outcome['seed']}: {finding} {outcome.get('folder', '')}", flush=True)
         if resume:
             with resume.open("a") as file:
-                file.write(json.dumps({"first": first, **asdict(outcome)}) + "\n")
-    return is_clean
+                file.write(json.dumps({"first": first, "part": part.name, "outcome": outcome}) + "\n")
 
 
-def _play_seeds(first: int, wanted: int) -> tuple[dict[str, int], bool]:
-    total: dict[str, int] = {"seeds": 0}
-    is_clean = True
-    for seed in range(first, first + wanted):
-        report = simulated.run(seed, hours=6, stations=5)
-        total["seeds"] += 1
-        for name in ("acknowledged", "lost", "duplicated", "out_of_order", "repeated", "lost_answers"):
-            total[name] = total.get(name, 0) + getattr(report, name)
-        is_clean = is_clean and report.is_clean
-        for finding in report.findings:
-            print(f"  simulated seed {seed}: {finding}", flush=True)
-    return total, is_clean
+def _killed(seed: int, count: int, shim: Path | None) -> dict[str, Any]:
+    outcome = asyncio.run(kills.play(seed, count, shim))
+    total: dict[str, int] = {}
+    kills.add(total, outcome)
+    report = outcome.report
+    return {
+        "seed": seed,
+        "count": total.pop("kills"),
+        **total,
+        **{n: report.get(n, "") for n in ("findings", "folder")},
+    }
 
 
-main()
+def _simulated(seed: int, count: int) -> dict[str, Any]:
+    hours, stations = float(os.environ.get("HOURS", "6")), int(os.environ.get("STATIONS", "5"))
+    report = asdict(simulated.run(seed, hours=hours, stations=stations))
+    return {"seed": seed, "count": count, **{name: report[name] for name in (*_SUMS, "findings")}}
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,7 @@ from gateway.demo.csms import SimulatedCsms
 from gateway.demo.history import Acknowledged, Answered, Arrival, Attempt, Failed, monotonic
 from gateway.demo.station import SimulatedStation, StationOptions
 from tests.gateway_process import GatewayProcess
+from tests.storm import power
 
 STATIONS = 8
 OPTIONS = StationOptions(
@@ -40,16 +41,21 @@ class Round:
     seed: int
     kills: int = 0
     kills_in_flight: int = 0
+    writes_at_risk: int = 0
+    """Of power cuts: writes that were not synced."""
     report: dict[str, Any] = field(default_factory=dict)
 
 
-async def play(seed: int, kills: int) -> Round:
-    """Play one round; its directory is kept if anything was found."""
+async def play(seed: int, kills: int, shim: Path | None = None) -> Round:
+    """Play one round; its directory is kept if anything was found. With `power`'s shim each kill is a power cut."""
     folder = Path(tempfile.mkdtemp(prefix="kill-"))
     source = random.Random(seed)
     outcome = Round(seed)
     async with SimulatedCsms(latency_s=(0.02, 0.25), seed=seed, validate=False) as csms:
         gateway = GatewayProcess(folder, csms.url, extra=UPLINK)
+        database = gateway.state_dir / "gateway.db"
+        if shim is not None:
+            gateway.environment = power.environment(shim, database)
         await gateway.start()
         stations = [
             SimulatedStation(f"CP-{n}", gateway.url, source.choice(["1.6", "2.0.1"]), seed=seed, options=OPTIONS)
@@ -60,7 +66,7 @@ async def play(seed: int, kills: int) -> Round:
         try:
             await _traffic(stations)
             for _ in range(kills):
-                await _kill(gateway, csms, stations, source, outcome)
+                await _kill(gateway, csms, stations, source, outcome, power_off=database if shim else None)
             await _settle(csms, stations, drivers, gateway)
         finally:
             for task in (*lives, *drivers):
@@ -88,9 +94,9 @@ async def _drive(station: SimulatedStation, source: random.Random) -> None:
 
 async def _traffic(stations: list[SimulatedStation]) -> None:
     """Wait until every station is served: a kill before that would hit nothing."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         for station in stations:
-            await station.changes.until(lambda s=station: s.is_connected and s.is_accepted, 60)  # type: ignore[misc]
+            await station.changes.until(lambda s=station: s.is_connected and s.is_accepted, 300)  # type: ignore[misc]
 
 
 async def _kill(
@@ -99,6 +105,8 @@ async def _kill(
     stations: list[SimulatedStation],
     source: random.Random,
     outcome: Round,
+    *,
+    power_off: Path | None,
 ) -> None:
     """One kill; now and then in the middle of an outage of the CSMS, or just after one."""
     if source.random() < 0.2:
@@ -111,6 +119,8 @@ async def _kill(
     outcome.kills_in_flight += _is_at_csms(csms) or any(_is_in_flight(station) for station in stations)
     at = monotonic()
     await gateway.kill()
+    if power_off is not None:
+        outcome.writes_at_risk += power.cut(power_off, source)
     csms.mark_kill(at)
     csms.restore()
     await gateway.start()
@@ -148,7 +158,7 @@ async def _settle(
         station.end(1, "Local")
     for station in stations:
         await station.drain(120)
-    async with asyncio.timeout(180):
+    async with asyncio.timeout(600):
         while await gateway.queued():
             await asyncio.sleep(0.2)
     await asyncio.sleep(1.5)
@@ -160,6 +170,7 @@ def add(total: dict[str, int], outcome: Round) -> None:
     counted = {
         "kills": outcome.kills,
         "kills_in_flight": outcome.kills_in_flight,
+        "writes_at_risk": outcome.writes_at_risk,
         "acked": report["acknowledged"],
         "delivered": report["arrivals"] - report["repeated"],
         **{name: report[name] for name in ("lost", "duplicated", "out_of_order", "repeated", "lost_answers")},

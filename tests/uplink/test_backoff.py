@@ -6,6 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.columns import SiteColumns
+from gateway.model.ids import StationId
+from gateway.model.settings import Key, Setting
 from gateway.uplink.backoff import Backoff
 
 EXACT = Backoff(wait_minimum_s=10, random_range_s=0, repeat_times=3)
@@ -36,3 +39,21 @@ def test_stations_do_not_come_back_in_step() -> None:
     assert min(delays) < 12
     assert max(delays) > 18
     assert len({round(delay, 3) for delay in delays}) > 190
+
+
+def test_the_csms_sets_its_own_within_reason() -> None:
+    columns, station = SiteColumns(), StationId("CP-1")
+    default = Backoff(10, 20, 5)
+
+    def set_to(**values: str) -> Backoff:
+        for key, value in values.items():
+            columns.apply(Setting(station, Key[key], value, None), True)
+        return default.as_set(columns, station)
+
+    assert set_to() == default
+    assert set_to(RETRY_WAIT_MINIMUM="7") == Backoff(7, 20, 5)
+    assert set_to(RETRY_RANDOM_RANGE="0", RETRY_REPEAT_TIMES="3") == Backoff(7, 0, 3)
+    most = {"RETRY_WAIT_MINIMUM": "2147483647", "RETRY_RANDOM_RANGE": "9999", "RETRY_REPEAT_TIMES": "2147483647"}
+    assert set_to(**most) == Backoff(3600, 3600, 16)
+    assert set_to(RETRY_WAIT_MINIMUM="0").wait_minimum_s == 1
+    assert default.as_set(columns, StationId("CP-2")) == default
