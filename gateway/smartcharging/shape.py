@@ -126,22 +126,24 @@ class Shaper:
     def _lower(self, case: Case, *, demanded: bool) -> None:
         view, policy, now = case.view, self.policy, self.now
         pace = view.memory.pace
-        amps = min(case.planned.amps, view.set_a)
+        amps, phases = min(case.planned.amps, view.set_a), case.planned.phases
+        if amps > 0:
+            phases = min(phases, view.set_phases)  # on phases that it does not have yet, any current is a raise
         if demanded or case.is_first:
             retry_at = pace.refused_at + (CUT_RETRY_S if demanded else RETRY_S)
             if now < retry_at:
                 return self._stay(case, retry_at)
-            return self._write(case, amps, case.planned.phases, Urgency.CUT if demanded else Urgency.FIRST)
+            return self._write(case, amps, phases, Urgency.CUT if demanded else Urgency.FIRST)
         if is_pending(view.memory.book):
             return self._stay(case, inf)
         if self._renewal_due(case) or amps == 0:
-            return self._write(case, amps, case.planned.phases, Urgency.LOWER)
+            return self._write(case, amps, phases, Urgency.LOWER)
         if view.set_a - amps < LOWER_BANDS * policy.dead_band_a and case.planned.phases == view.set_phases:
             return self._stay(case, inf)
         soonest = max(pace.wrote_at + policy.raise_gap_s, pace.next_token(now, policy.writes_per_h))
         if now < soonest:
             return self._stay(case, soonest)
-        return self._write(case, amps, case.planned.phases, Urgency.LOWER)
+        return self._write(case, amps, phases, Urgency.LOWER)
 
     def _stay(self, case: Case, until: float) -> None:
         self.memories[case.view.key] = case.view.memory
