@@ -1,6 +1,8 @@
 """What is written when a plan mixes more and less: of every phase, nothing is raised before there is room."""
 
-from gateway.model.balance import Answer, ConnectorFacts, Outcome, Policy, SiteFacts
+from dataclasses import replace
+
+from gateway.model.balance import Answer, CapStep, ConnectorFacts, Outcome, Policy, SiteFacts
 from gateway.model.site_tree import CircuitNode, ConnectorSpec
 from gateway.smartcharging.book import Sent
 from gateway.smartcharging.circuits import SiteTree
@@ -46,3 +48,31 @@ def test_less_current_on_more_phases_is_a_raise_on_those_that_are_new() -> None:
         outcomes = [Outcome(one.key, one.sequence, Answer.ACCEPTED, now) for one in decision.writes]
         told |= {one.key: (one.amps, one.phases or 3) for one in decision.writes}
     assert told == {SWITCHED: (16.0, 3), OTHER: (16.0, 3)}
+
+
+def test_a_ceiling_that_was_not_stored_is_asked_for_again() -> None:
+    """The commit of the first write fails, so it is never sent; nothing above what is on disk leaves without one."""
+    tree = choose(
+        [CircuitNode(id="main", limit_a=(32.0,) * 3, background_a=(0.0,) * 3)],
+        [ConnectorSpec(key=SWITCHED, circuit="main", lease_s=0.0, fallback_a=6.0)],
+    ).tree
+    fact = ConnectorFacts(key=SWITCHED, has_ev=True, transaction=1, ceiling_a=6.0)
+    policy = Policy()
+
+    def decided(state: State, now: float, fact: ConnectorFacts, *outcomes: Outcome) -> Decision:
+        return decide(tree, SiteFacts(connectors=(fact,), outcomes=outcomes), state, policy, now)
+
+    books = {SWITCHED: Memory(transaction=1, heard=True)}
+    first = decided(State(started=0.0, connectors=books, start_over=True), 1000.0, fact)
+    assert [write.ceiling_a for write in first.writes] == [32.0]
+
+    lost = Outcome(SWITCHED, first.writes[0].sequence, Answer.NOT_SENT, 1001.0)
+    again = decided(first.state, 1001.0, fact, lost)
+    assert [write.ceiling_a for write in again.writes] == [32.0]
+
+    capped = replace(fact, csms=(CapStep(0.0, 10.0),))
+    cut = decided(first.state, 1001.0, capped)
+    assert [(write.amps, write.ceiling_a) for write in cut.writes] == [(10.0, 32.0)], "the first may be on its way"
+
+    stored = decided(first.state, 1001.0, replace(capped, ceiling_a=32.0))
+    assert [(write.amps, write.ceiling_a) for write in stored.writes] == [(10.0, None)]
