@@ -68,7 +68,7 @@ class Balancer:
         self.decided_at = 0.0
         self.outcomes: list[Outcome] = []
         self.noted: dict[ConnectorKey, float] = {}
-        """The ceilings that are on disk for certain."""
+        """The ceilings that are on disk for certain. A row that is read may wait for its commit, or fail."""
         self.cars: dict[ConnectorKey, Car] = {}
         self.wishes: dict[ConnectorKey, CarNeed] = {}
         """What cars said before their transaction began."""

@@ -57,9 +57,8 @@ async def run(site: Site) -> None:
     if balancer.tree is None:
         return
     balancer.state = State(started=site.clock.monotonic())
-    balancer.noted = {
-        key: row.ceiling_a or 0.0 for key in balancer.tree.specs for row in [site.charging.connector(key)]
-    }
+    rows = {key: site.charging.connector(key) for key in balancer.tree.specs}
+    balancer.noted = {key: row.ceiling_a for key, row in rows.items() if row.ceiling_a is not None}
     _load_history(site)
     meters = asyncio.create_task(_hear_meters(site), name="meters of the balancer")
     writing: set[asyncio.Task[None]] = set()

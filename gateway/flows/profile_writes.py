@@ -61,18 +61,11 @@ async def _write(site: Site, made: Write, decided_for: TransactionKey | None) ->
 
 
 async def _note_ceiling(site: Site, made: Write) -> None:
-    """What stays given if the gateway dies is on disk before it is given. Raises StoreError.
-
-    What counts is what was committed, not what an earlier write wanted to: its commit may have failed.
-    """
-    noted = site.balancer.noted
-    wanted = made.ceiling_a
-    if made.lease_s == 0 and made.amps > max(noted.get(made.key, 0.0), made.fallback_a):
-        wanted = made.amps
-    if wanted is not None:
+    """What stays given if the gateway dies is on disk before it is given. Raises StoreError."""
+    if made.ceiling_a is not None:
         row = site.charging.connector(made.key)
-        await site.commit([Put(replace(row, ceiling_a=wanted))])
-        noted[made.key] = wanted
+        await site.commit([Put(replace(row, ceiling_a=made.ceiling_a))])
+        site.balancer.noted[made.key] = made.ceiling_a
 
 
 async def send(site: Site, station: Station, evse: int, profile: ChargingProfile, send_by: float) -> Answer:

@@ -84,12 +84,12 @@ def is_managed(site: Site, key: ConnectorKey) -> bool:
 
 def _connector(site: Site, spec: ConnectorSpec, mono: float) -> ConnectorFacts:
     key, balancer = spec.key, site.balancer
-    station = site.stations.get(key.station)
+    station, ceiling_a = site.stations.get(key.station), balancer.noted.get(spec.key)
     assert balancer.plan is not None
     assert balancer.tree is not None
     row = site.charging.connector(key)
     if station is None:
-        return ConnectorFacts(key=key, reachable=False, managed=False, ceiling_a=row.ceiling_a)
+        return ConnectorFacts(key=key, reachable=False, managed=False, ceiling_a=ceiling_a)
     transaction, car = _car(site, station, key, mono)
     may_write = transaction is not None and car is not None and mono >= car.since
     allowed = _allowed(site, key, transaction, mono)
@@ -109,7 +109,7 @@ def _connector(site: Site, spec: ConnectorSpec, mono: float) -> ConnectorFacts:
         car_phases=car.phases if car else None,
         phase_cap=allowed.phases,
         need=balancer.need(key, mono, site.clock.now().timestamp(), balancer.plan.policy.voltage_v),
-        ceiling_a=balancer.tree.fallback_a[key] if row.ceiling_a is None and row.checked is not None else row.ceiling_a,
+        ceiling_a=balancer.tree.fallback_a[key] if ceiling_a is None and row.checked is not None else ceiling_a,
         adopted_a=car.adopted_a if car else None,
     )
 

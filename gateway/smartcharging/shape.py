@@ -15,7 +15,7 @@ from gateway.smartcharging.book import Sent, is_pending, most_a, slack_s
 from gateway.smartcharging.claims import EPSILON_A, Claim, Planned, distance, step_down
 from gateway.smartcharging.pace import RETRY_S
 from gateway.smartcharging.reserve import Room
-from gateway.smartcharging.survey import Memory, View
+from gateway.smartcharging.survey import Memory, View, new_ceiling
 
 RESTART_STABLE_S = 10.0
 """A car whose turn has come waits for stable room less long than one that would only get more."""
@@ -126,22 +126,24 @@ class Shaper:
     def _lower(self, case: Case, *, demanded: bool) -> None:
         view, policy, now = case.view, self.policy, self.now
         pace = view.memory.pace
-        amps = min(case.planned.amps, view.set_a)
+        amps, phases = min(case.planned.amps, view.set_a), case.planned.phases
+        if amps > 0:
+            phases = min(phases, view.set_phases)  # on phases that it does not have yet, any current is a raise
         if demanded or case.is_first:
             retry_at = pace.refused_at + (CUT_RETRY_S if demanded else RETRY_S)
             if now < retry_at:
                 return self._stay(case, retry_at)
-            return self._write(case, amps, case.planned.phases, Urgency.CUT if demanded else Urgency.FIRST)
+            return self._write(case, amps, phases, Urgency.CUT if demanded else Urgency.FIRST)
         if is_pending(view.memory.book):
             return self._stay(case, inf)
         if self._renewal_due(case) or amps == 0:
-            return self._write(case, amps, case.planned.phases, Urgency.LOWER)
+            return self._write(case, amps, phases, Urgency.LOWER)
         if view.set_a - amps < LOWER_BANDS * policy.dead_band_a and case.planned.phases == view.set_phases:
             return self._stay(case, inf)
         soonest = max(pace.wrote_at + policy.raise_gap_s, pace.next_token(now, policy.writes_per_h))
         if now < soonest:
             return self._stay(case, soonest)
-        return self._write(case, amps, case.planned.phases, Urgency.LOWER)
+        return self._write(case, amps, phases, Urgency.LOWER)
 
     def _stay(self, case: Case, until: float) -> None:
         self.memories[case.view.key] = case.view.memory
@@ -275,9 +277,6 @@ class Shaper:
             memory = memory._replace(nudges=0)
         ends = now + spec.lease_s + slack_s(spec.latency_s) if view.proven else None
         sent = Sent(self.sequence, amps, phases if phases < len(view.phases) else len(spec.phases), now, ends)
-        ceiling = None
-        if not view.proven and amps > max(memory.ceiling_a, view.fallback_a) + EPSILON_A:
-            ceiling = amps
         gains = [
             tuple(max(amps - held, 0.0) if own < phases else 0.0 for own, held in enumerate(before))
             for before in (view.hold_a, _sent(view))
@@ -288,7 +287,6 @@ class Shaper:
             pace=memory.pace.wrote(now, self.policy.writes_per_h, raised=is_up),
             resumed_at=now if view.set_a == 0 and amps > 0 and not memory.nudges else memory.resumed_at,
             switched_at=now if amps > 0 and phases != view.set_phases else memory.switched_at,
-            ceiling_a=memory.ceiling_a if ceiling is None else ceiling,
         )
         names_phases = 1 if phases < len(view.phases) else 0
         self.writes.append(
@@ -301,7 +299,7 @@ class Shaper:
                 fallback_a=view.fallback_a,
                 urgency=urgency,
                 why=case.planned.why,
-                ceiling_a=ceiling,
+                ceiling_a=new_ceiling(view, amps),
                 at=now,
             )
         )

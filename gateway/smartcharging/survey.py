@@ -8,6 +8,7 @@ from gateway.model.balance import Answer, ConnectorFacts, Hold, Outcome, SiteFac
 from gateway.model.site_tree import Amps, ConnectorKey, ConnectorSpec
 from gateway.smartcharging.book import Book, Sent, most_a, set_a, set_phases, settle, slack_s
 from gateway.smartcharging.circuits import SiteTree, on_grid
+from gateway.smartcharging.claims import EPSILON_A
 from gateway.smartcharging.draws import Seen, observe
 from gateway.smartcharging.ladder import Disobedience
 from gateway.smartcharging.pace import Pace
@@ -26,7 +27,7 @@ class Memory(NamedTuple):
 
     `counted_since`: since when it has an EV or is unreachable. `resumed_at`, `switched_at`: last step up from 0 A, last
     change between one and three phases. `nudges`: moments at 0 A since then, to wake the car. `lowered_at`: when a step
-    down was last known to be done. `ceiling_a`: the ceiling stored for an unproven one.
+    down was last known to be done.
     """
 
     transaction: object = None
@@ -40,7 +41,6 @@ class Memory(NamedTuple):
     nudges: int = 0
     switched_at: float = NEVER
     lowered_at: float = NEVER
-    ceiling_a: float = 0.0
 
 
 class View(NamedTuple):
@@ -111,8 +111,7 @@ def _first_seen(
     spec: ConnectorSpec, fact: ConnectorFacts, fallback_a: float, now: float, *, is_starting: bool
 ) -> Memory:
     """After a start, a running transaction may hold what an earlier life of the gateway gave it."""
-    ceiling = fact.ceiling_a or 0.0
-    memory = Memory(transaction=fact.transaction, pace=Pace(at=now), ceiling_a=ceiling)
+    memory = Memory(transaction=fact.transaction, pace=Pace(at=now))
     if fact.transaction is None and fact.reachable:
         return memory
     if not is_starting and fact.adopted_a is None:
@@ -121,7 +120,7 @@ def _first_seen(
     adopted = max(fallback_a, measured) if fact.adopted_a is None else fact.adopted_a
     may_hold = adopted
     if not _is_proven(spec, fact):
-        may_hold = max(adopted, spec.max_a if fact.ceiling_a is None else ceiling)
+        may_hold = max(adopted, spec.max_a if fact.ceiling_a is None else fact.ceiling_a)
     ends = now + spec.lease_s + slack_s(spec.latency_s) if _is_proven(spec, fact) else None
     past = Sent(0, may_hold, len(spec.phases), now, ends, given_up=True)
     return memory._replace(book=(past, past._replace(amps=adopted)))
@@ -135,7 +134,6 @@ def _begun(memory: Memory, first: Memory, now: float) -> Memory:
         heard=memory.heard,
         counted_since=memory.counted_since,
         lowered_at=now,
-        ceiling_a=memory.ceiling_a,
     )
 
 
@@ -244,6 +242,17 @@ def _counting_reading(fact: ConnectorFacts, memory: Memory) -> Amps | None:
     if fact.measured_a is None or fact.transaction is None or fact.measured_at < memory.lowered_at:
         return None
     return fact.measured_a
+
+
+def new_ceiling(view: View, amps: float) -> float | None:
+    """What has to be on disk before so much is written; None if what is there suffices.
+
+    The facts say what is there, not what an earlier write wanted to put there: its commit may fail or be under way. So
+    the ceiling covers those writes too.
+    """
+    if view.proven or amps <= max(view.facts.ceiling_a or 0.0, view.fallback_a) + EPSILON_A:
+        return None
+    return max([amps, *(sent.amps for sent in view.memory.book if sent.sequence)])
 
 
 def as_written(view: View, write: Write) -> View:

@@ -64,7 +64,7 @@ def _site(cars: int, limit: float, worst: float, **more: Any) -> dict[str, Any]:
 def reaction(*, short: bool) -> Iterator[Figure]:
     """G2: the background rises by 40 % of the limit while everybody charges at the limit."""
     times, rng = [], random.Random(SEED)
-    for seed in range(4 if short else 200):
+    for seed in range(4 if short else 100):
         limit = 250.0
         told = _site(54, limit, limit * 0.7, main={"rise_a": limit * 0.5}, seed=seed)
         if short:
@@ -176,15 +176,14 @@ def silent_meter(*, short: bool) -> Iterator[Figure]:
         yield Figure(f"{rung.name.lower()} after {reached[rung]:.2f} s, off by", abs(reached[rung] - wanted), 1.0, "s")
 
 
-def _redistribution(restart_s: float) -> dict[str, Any]:
+def redistribution() -> World:
     """A car comes, the loads rise, a link goes: everybody has to be told something else."""
     told = _site(5, 63.0, 30.0, main={"rise_a": 16}, station={"plug_gap": 1.0})
     told["station"].append({"circuit": "main", "family": "unproven", "car": {}, "plug_at": 90})
     told["background"] = [{"at": 0, "circuit": "main", "a": 5}, {"at": 100, "circuit": "main", "a": 20}]
     told["event"] = [{"at": 110, "do": "cut", "station": "CP-02", "seconds": 30}]
     told["links"] = {"least_s": 0.2, "most_s": 4.0}
-    told["restart_s"] = restart_s
-    return told
+    return build(told).world
 
 
 def deaths(*, short: bool) -> Iterator[Figure]:
@@ -193,7 +192,7 @@ def deaths(*, short: bool) -> Iterator[Figure]:
     for restart_s in (1e9, 15.0):
         boundary = 1
         while True:
-            world = build(_redistribution(restart_s)).world
+            world = redistribution()
             world.die_at, world.restart_s = boundary, restart_s
             world.run(600 if restart_s < 1e9 else 500)
             if world.boundaries < boundary:

@@ -69,6 +69,16 @@ def test_the_judge_sees_what_a_gateway_must_not_do() -> None:
     assert world.breakers[0].worst_a > 80.0
 
 
+def test_a_gateway_killed_between_two_writes_leaves_nothing_behind() -> None:
+    world = goals.redistribution()
+    world.die_at, world.restart_s = 7, 15.0
+    world.run(70)
+    assert not world.gateway.alive
+    assert not world.gateway.lines
+    world.run(100)
+    assert not world.wrong
+
+
 def test_a_site_whose_fallbacks_do_not_fit_is_refused() -> None:
     told = {
         "seconds": 1,

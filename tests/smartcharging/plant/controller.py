@@ -93,6 +93,8 @@ class Controller:
             self.know(key, quiet=True, ceiling_a=amps)
         for write in decision.writes:
             self._send(write)
+            if life != self.life:  # killed between two writes: the next life must not find what this one had in mind
+                return
         self.world.decided(decision)
         self._obey_alarms(decision)
         self._wake_at(decision.wake_at)
