@@ -67,8 +67,8 @@ class ConnectorFacts:
     at the end of a lease. `transaction`: anything that differs between transactions, None without one.
     `measured_a`: per phase of the grid, as the station reported. `csms`: the composite of the CSMS's profiles, as its
     value from now on and the break points that are known. `car_max_a`, `car_phases`: what the car said.
-    `phase_cap`: most phases the CSMS allows. `ceiling_a`: the stored ceiling of an unproven one.
-    `adopted_a`: what it was found to hold after a start.
+    `phase_cap`: most phases the CSMS allows, obeyed by one that can switch.
+    `ceiling_a`: the stored ceiling of an unproven one. `adopted_a`: what it was found to hold after a start.
     """
 
     key: ConnectorKey

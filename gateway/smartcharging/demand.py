@@ -70,15 +70,15 @@ def claims_of(
 def _claim(view: View, capped: tuple[float, Why], room: Room, policy: Policy, now: float) -> Claim:
     spec, memory, phases = view.spec, view.memory, view.phases
     cap, why = capped
-    can_switch = spec.switchable and len(phases) > 1 and view.facts.phase_cap > 1
+    can_switch, is_held = spec.switchable and len(phases) > 1, view.facts.phase_cap == 1
     rests = now - memory.switched_at < SWITCH_EVERY_S
     loads, caps = room.loads(spec.circuit, phases, proven=view.proven)
     lean, lean_caps = None, caps
     if can_switch:
         thin, lean_caps = room.loads(spec.circuit, phases[:1], proven=view.proven)
-        if rests and view.set_phases == 1:
+        if is_held or (rests and view.set_phases == 1):
             loads, caps, phases = thin, lean_caps, phases[:1]
-        lean = None if rests else thin
+        lean = None if rests or is_held else thin
     usual = soft_cap_a(memory.seen, now) if view.facts.wants else spec.min_a
     rank, pinned = rank_of(view, policy), is_pinned(view, policy, now)
     # By position, in the order of Claim: twice as fast, and there is one for every car in every decision.

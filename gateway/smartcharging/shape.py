@@ -118,9 +118,10 @@ class Shaper:
 
     def _is_demanded(self, case: Case, over: set[int]) -> bool:
         """A limit wants the cut: the connector's own, or one that what was told to all exceeds."""
-        if case.view.set_a > case.claim.cap_a + EPSILON_A:
+        view = case.view
+        if view.set_a > case.claim.cap_a + EPSILON_A or case.planned.phases <= view.facts.phase_cap < view.set_phases:
             return True
-        loads, caps = self.room.loads(case.view.spec.circuit, case.view.phases, proven=case.view.proven)
+        loads, caps = self.room.loads(view.spec.circuit, view.phases, proven=view.proven)
         return any(row in over for row, _load in (*loads, *caps))
 
     def _lower(self, case: Case, *, demanded: bool) -> None:

@@ -230,11 +230,14 @@ def _view(
 
 
 def _phases_used(spec: ConnectorSpec, fact: ConnectorFacts, memory: Memory) -> int:
-    """As long as a car is not known to use fewer, all phases of the connector count."""
+    """As long as a car is not known to use fewer, all phases of the connector count.
+
+    Fewer allowed by the CSMS are no fewer used: that is for the allocator to write, and for the book to know.
+    """
     count = len(spec.phases)
     if count == 1 or fact.transaction is None:
         return count
-    return min(fact.car_phases or memory.seen.phases or count, fact.phase_cap, count)
+    return min(fact.car_phases or memory.seen.phases or count, count)
 
 
 def _counting_reading(fact: ConnectorFacts, memory: Memory) -> Amps | None:

@@ -68,6 +68,7 @@ def scene(seed: int) -> dict[str, Any]:
         told["circuit"]["main"]["rise_a"] = _largest_rise(trace)
     told["station"] = [_station(rng) for _ in range(rng.randint(3, 10))]
     told["event"] = list(_events(rng, len(told["station"]), metered=metered))
+    told["event"] += _phase_caps(random.Random(f"phases {seed}"), len(told["station"]))
     lies = any(event.get("fault") in ("flipped", "swapped") for event in told["event"])
     if lies or any(station["family"] == "deaf" for station in told["station"]):
         told["expect"] = {"judged": False, "worst": PHYSICAL_ONLY, "over_s": SECONDS, "far_over_s": SECONDS}
@@ -144,6 +145,13 @@ def _events(rng: random.Random, stations: int, *, metered: bool) -> Iterable[dic
                 "fault": rng.choice(faults),
                 "seconds": rng.choice([3, 15, 120]),
             }
+
+
+def _phase_caps(rng: random.Random, stations: int) -> Iterable[dict[str, Any]]:
+    """The CSMS allows one phase, and three again. Own dice: the other events stay as they were."""
+    for _ in range(rng.choice([0, 0, 0, 2, 6])):
+        station = f"CP-{rng.randint(1, stations):02}"
+        yield {"at": rng.uniform(10, SECONDS), "do": "phases", "station": station, "phases": rng.choice([1, 3])}
 
 
 def run(seed: int) -> Played:

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from gateway.model.balance import Answer, CapStep, ConnectorFacts, Outcome, Policy, SiteFacts
+import pytest
+
+from gateway.model.balance import Answer, CapStep, ConnectorFacts, Outcome, Policy, SiteFacts, Urgency, Write
 from gateway.model.site_tree import CircuitNode, ConnectorSpec
 from gateway.smartcharging.book import Sent
 from gateway.smartcharging.circuits import SiteTree
@@ -15,10 +17,10 @@ from tests.smartcharging.rig import key
 SWITCHED, OTHER = key(0), key(1)
 
 
-def _site() -> SiteTree:
+def _site(*, switchable: bool = True) -> SiteTree:
     node = CircuitNode(id="main", limit_a=(32.0,) * 3, background_a=(0.0,) * 3)
     specs = [
-        ConnectorSpec(key=SWITCHED, circuit="main", switchable=True, fallback_a=0.0),
+        ConnectorSpec(key=SWITCHED, circuit="main", switchable=switchable, fallback_a=0.0),
         ConnectorSpec(key=OTHER, circuit="main", phases=(1,), fallback_a=0.0),
     ]
     return choose([node], specs).tree
@@ -76,3 +78,25 @@ def test_a_ceiling_that_was_not_stored_is_asked_for_again() -> None:
 
     stored = decided(first.state, 1001.0, replace(capped, ceiling_a=32.0))
     assert [(write.amps, write.ceiling_a) for write in stored.writes] == [(10.0, None)]
+
+
+@pytest.mark.parametrize("switchable", [True, False])
+def test_phases_that_the_csms_forbids_count_until_the_station_has_left_them(switchable: bool) -> None:
+    """It had 20 A on three phases when the CSMS allows one. A station that can't switch goes on using all of them."""
+    tree, now = _site(switchable=switchable), 1000.0
+    state = State(started=0.0, sequence=1, connectors={SWITCHED: _memory(20.0, 3, now)}, start_over=True)
+    fact = ConnectorFacts(key=SWITCHED, has_ev=True, transaction=1, proven=True, phase_cap=1)
+    other = ConnectorFacts(key=OTHER)
+    outcomes: tuple[Outcome, ...] = ()
+    writes: list[Write] = []
+    loads = []
+    for _ in range(200):
+        decision = decide(tree, SiteFacts(connectors=(fact, other), outcomes=outcomes), state, Policy(), now)
+        loads.append(decision.holds()[0].load)
+        state, now = decision.state, now + 1.0
+        outcomes = tuple(Outcome(one.key, one.sequence, Answer.ACCEPTED, now) for one in decision.writes)
+        writes += decision.writes
+    assert loads[0][1] >= 20.0
+    assert writes[0].urgency is (Urgency.CUT if switchable else Urgency.RAISE)
+    assert {write.phases for write in writes} == ({1} if switchable else {0})
+    assert loads[-1] == ((32.0, 0.0, 0.0) if switchable else (32.0, 32.0, 32.0))

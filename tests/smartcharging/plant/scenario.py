@@ -14,7 +14,7 @@ car = { max_a = 32 }      # plugged at `plug_at`; without it the place is empty
 at = 100
 circuit = "main"
 a = 25                    # or three values
-[[event]]                 # cut, reboot, plug, unplug, meter, kill, cap
+[[event]]                 # cut, reboot, plug, unplug, meter, kill, cap, phases (most that the CSMS allows)
 at = 120
 do = "cut"
 station = "CP-01"
@@ -168,6 +168,7 @@ def _plan(world: World, event: Mapping[str, Any]) -> None:
         "kill": lambda: world.kill(seconds),
         "meter": lambda: world.readings.fail(event["circuit"], MeterFault(event["fault"]), seconds),
         "cap": lambda: world.gateway.cap(ExternalCap(circuit=event["circuit"], limit_w=event["limit_w"]), seconds),
+        "phases": lambda: world.gateway.know(key, phase_cap=event["phases"]),
         "cut-all": lambda: world.stations.cut_all(seconds),
     }
     world.at(event["at"], actions[event["do"]])
