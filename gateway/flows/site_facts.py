@@ -152,12 +152,14 @@ def place_of(site: Site, key: ConnectorKey, transaction: Transaction | None) -> 
     assert balancer.tree is not None
     assert balancer.plan is not None
     car, volts = balancer.cars.get(key), balancer.plan.policy.voltage_v
-    phases = (car.phases if car else None) or len(balancer.tree.specs[key].phases)
+    spec = balancer.tree.specs[key]
+    phases = (car.phases if car else None) or len(spec.phases)
+    supply = Supply(phases, volts, volts, can_switch=spec.switchable)
     station = site.stations.get(key.station)
     since = balancer.offline_since.get(key.station)
     offline = None if since is None else site.clock.now() - timedelta(seconds=site.clock.monotonic() - since)
     running = None if transaction is None or station is None else running_of(site, station, transaction)
-    return site.charging.profiles(key.station).place(key.evse, Supply(phases, volts, volts), running, offline)
+    return site.charging.profiles(key.station).place(key.evse, supply, running, offline)
 
 
 def running_of(site: Site, station: Station, transaction: Transaction) -> Running:

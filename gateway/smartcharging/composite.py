@@ -238,7 +238,8 @@ def _step(stacks: _Stacks, place: Place, at: int) -> Step:
     added = [found for stack in stacks.added if (found := _prevailing(stack, at))]
     periods = [segment.period for _, segments in [*caps, *added] for segment in segments]
     supply = place.supply
-    phases = min([supply.phases, *(period.phases for period in periods if period.phases)])
+    told = [period.phases for period in periods if period.phases] if supply.can_switch else []
+    phases = min([supply.phases, *told])
     limits = [(_lowest(segments, phases, supply), track.held.key) for track, segments in caps]
     known = [(limit, key) for limit, key in limits if limit is not None]
     to_use = next((period.phase_to_use for period in periods if period.phase_to_use), None)

@@ -263,3 +263,11 @@ def test_the_horizon_has_a_bound() -> None:
 def test_a_transaction_from_the_far_past_is_fine() -> None:
     old = Running(RUNNING.transaction, datetime(1970, 1, 1, tzinfo=UTC))
     assert steps([held(profile(TX, 10.0, (900, 6.0)))], place(running=old)) == [(0, 6.0)]
+
+
+def test_watts_for_one_phase_are_shared_by_all_where_nothing_can_switch() -> None:
+    one = Period(0, 4600.0, phases=1)
+    told = held(profile(TX, schedules=(replace(schedule(0.0, unit=RateUnit.W), periods=(one,)),)))
+    for can_switch, expected in ((True, (20.0, 1)), (False, (6.6, 3))):
+        found = composite([told], replace(place(), supply=Supply(3, can_switch=can_switch)), NOW, 600).now
+        assert (found.limit_a, found.phases) == expected
