@@ -65,7 +65,6 @@ class Balancer:
         self.stations = frozenset(key.station for key in tree.specs) if tree else frozenset[StationId]()
         self.state: State | None = None
         self.decision: Decision | None = None
-        self.decided_at = 0.0
         self.outcomes: list[Outcome] = []
         self.noted: dict[ConnectorKey, float] = {}
         """The ceilings that are on disk for certain. A row that is read may wait for its commit, or fail."""

@@ -113,7 +113,7 @@ class _Loop:
         now = site.clock.monotonic()
         told = site_facts.gather(site)
         decision = decide(balancer.tree, told.facts, balancer.state, balancer.plan.policy, now)
-        balancer.state, balancer.decision, balancer.decided_at = decision.state, decision, now
+        balancer.state, balancer.decision = decision.state, decision
         self.wake_at = min(now + LONGEST_S, decision.wake_at, told.again_at)
         for made in decision.writes:
             self._start(profile_writes.write(site, made, self._running.get(made.key)))
