@@ -7,7 +7,7 @@ how, is in `durable`; here is what lives as long as the process.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
 from typing import TypeVar
 
@@ -133,6 +133,18 @@ class Site(Durable):
         again = [change.record for change in changes if isinstance(change.record, OutboxRow)]
         station.second_chance.update(row.id for row in again if row.errors)
         self.note(changes)
+
+    async def for_each_station(self, name: str, serve: Callable[[Station], Coroutine[None, None, None]]) -> None:
+        """Keep one task for every station there is, and for those that come."""
+        async with asyncio.TaskGroup() as group:
+            served: set[StationId] = set()
+            while True:
+                for station in list(self.stations.values()):
+                    if station.id not in served:
+                        served.add(station.id)
+                        group.create_task(serve(station), name=f"{name} {station.id}")
+                self.new_station.clear()
+                await self.new_station.wait()
 
     def level(self, before: Level = Level.OK) -> Level:
         """How full the queue and its file are."""

@@ -36,8 +36,8 @@ class Held:
 class Supply:
     """What a car is fed by: phases it really uses, and lowest and highest phase voltage (measured, and nominal).
 
-    The highest turns W into A, the lowest A into W: so neither is ever exceeded. Where it can't switch, the car stays on
-    its phases whatever a profile's numberPhases says: watts meant for one are shared by all of them.
+    The highest turns W into A, the lowest A into W: so neither is ever exceeded. Where it can't switch, the car stays
+    on its phases whatever a profile's numberPhases says: watts meant for one are shared by all of them.
     """
 
     phases: int = 3
