@@ -225,6 +225,12 @@ class Durable:
                 self.apply(change)
             self.writer.note(changes)
 
+    def mark_delivered(self, row: OutboxRow) -> None:
+        """As `note`, of what is said of every message."""
+        change = Delivered(row)
+        self._deliver(change)
+        self.writer.mark(change)
+
     def station(self, station_id: StationId) -> Station:
         """The station of that name; a new one is made for a record that is being put."""
         found = self.stations.get(station_id)

@@ -89,7 +89,11 @@ async def _delivered(site: Site, station: Station, row: OutboxRow, payload: byte
     while True:
         before = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
         changes = _ledger_changes(site, station, row, before, answer)
-        notes = _mark_delivered(site, station, row, answer)
+        notes = _learned(site, station, row, answer)
+        if _is_unwritten(station, row):
+            site.drop_lazy(station, row.id)
+        else:
+            notes.append(Delivered(row))
         try:
             if changes:
                 await site.commit([*changes, *notes])
@@ -111,9 +115,11 @@ def deliver_now(site: Site, station: Station, row: OutboxRow, payload: bytes) ->
         before = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
         if _ledger_changes(site, station, row, before, answer):
             return False
-    notes = _mark_delivered(site, station, row, answer)
-    if notes:
-        site.note(notes)
+        site.note(_learned(site, station, row, answer))
+    if _is_unwritten(station, row):
+        site.drop_lazy(station, row.id)
+    else:
+        site.mark_delivered(row)
     _finish(site, station, row, payload)
     return True
 
@@ -150,18 +156,18 @@ def _ledger_changes(
     return [Put(counter), Put(replace(changed, station_tx_id=local_id))]
 
 
-def _mark_delivered(site: Site, station: Station, row: OutboxRow, answer: TransactionAnswer) -> list[Change]:
-    """A row that was never written is forgotten; a written one keeps its fingerprint, not its payload."""
-    notes: list[Change] = []
+def _learned(site: Site, station: Station, row: OutboxRow, answer: TransactionAnswer) -> list[Change]:
+    """What the answer says of the row's token, which need not be the one that began the transaction."""
     if answer.verdict and row.kind is not None:
         message = registry.by_name(row.dialect).codec.transaction(row.action, row.payload)
-        if message and message.token:  # which need not be the one that began the transaction
-            notes += site.learn(station, message.token, answer.verdict)
-    if row.id in station.lazy and row.id not in station.uncommitted:
-        site.drop_lazy(station, row.id)
-    else:
-        notes.append(Delivered(row))
-    return notes
+        if message and message.token:
+            return site.learn(station, message.token, answer.verdict)
+    return []
+
+
+def _is_unwritten(station: Station, row: OutboxRow) -> bool:
+    """A row that was never written is forgotten; a written one keeps its fingerprint, not its payload."""
+    return row.id in station.lazy and row.id not in station.uncommitted
 
 
 def _verdict(

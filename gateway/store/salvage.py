@@ -21,6 +21,7 @@ from gateway.model.reasons import AuditKind
 from gateway.model.records import AuditEntry, Put
 from gateway.store import database, tables
 from gateway.store.database import sibling
+from gateway.store.statements import commit, statements
 from gateway.store.tables import Table
 
 log = logging.getLogger(__name__)
@@ -170,10 +171,7 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> Salvage:
 
 
 def _write(target: sqlite3.Connection, records: list[Any]) -> None:
-    target.execute("BEGIN IMMEDIATE")
-    for sql, parameters in tables.batches(tables.statements(Put(record) for record in records)):
-        target.execute(sql, parameters)
-    target.execute("COMMIT")
+    commit(target, statements(Put(record) for record in records))
 
 
 class _Reader:

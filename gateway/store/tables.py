@@ -11,25 +11,19 @@ from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, NewType, Union, get_args, get_origin, get_type_hints
 
-from msgspec import Struct
-
 from gateway.errors import DamagedError
 from gateway.model.records import (
-    RELEASED,
     AuditEntry,
     BackgroundRow,
     CapRow,
-    Change,
     ClockBase,
     ConnectorRow,
     Counter,
-    Delivered,
     LatestMessage,
     LocalList,
     OutboxRow,
     PriorityRow,
     ProfileRow,
-    Put,
     Record,
     RemoteStart,
     Reservation,
@@ -41,7 +35,7 @@ from gateway.model.records import (
 )
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
-from gateway.store.packing import pack, unpack
+from gateway.store.packing import unpack
 
 _Getter = Callable[[Any], Sequence[Any]]
 MOST = 32
@@ -51,13 +45,21 @@ MOST = 32
 class Op:
     """One kind of SQL statement, for as many records at a time as it takes. `sql` makes the text for so many.
 
-    `packed`: which of a record's values is a payload to be packed.
+    `packed`: which of a record's values is a payload to be packed. `is_usual`: it is in most commits, so that a text
+    for every number of records is worth keeping prepared; of the others there is one for each power of two.
     """
 
-    def __init__(self, sql: Callable[[int], str], most: int, packed: int | None = None) -> None:
+    def __init__(
+        self, sql: Callable[[int], str], most: int, packed: int | None = None, *, is_usual: bool = False
+    ) -> None:
         self.sql = cache(sql)
         self.most = most
         self.packed = packed
+        self.is_usual = is_usual
+
+    def count(self, left: int) -> int:
+        """How many of so many records the next statement takes, so that SQLite finds its text prepared."""
+        return min(self.most, left if self.is_usual else 1 << left.bit_length() - 1)
 
 
 class Table:
@@ -103,7 +105,7 @@ class Table:
                 values[at] = convert(value)
         # Without a step of Python's for each of them: this is done for every message that is written.
         is_ascii = all(map(str.isascii, filter(None, self._texts(record))))
-        if not is_ascii or not all(map(_fits, filter(None, self._numbers(record)))):
+        if not is_ascii or not all(map(fits, filter(None, self._numbers(record)))):
             values = [_sane(value) for value in values]
         return values
 
@@ -131,7 +133,7 @@ _Field = tuple[tuple[type[Any], ...], Callable[[Any], Any] | None]
 
 _TEXTS = (((str,), None), ((str, NoneType), None))
 _NUMBERS = (((int,), None), ((int, NoneType), None))
-_fits = range(-(2**63), 2**63).__contains__
+fits = range(-(2**63), 2**63).__contains__
 
 _PLAIN: dict[Any, _Field] = {
     str: ((str,), None),
@@ -203,91 +205,13 @@ TABLES: dict[type[Any], Table] = {
         Table(CapRow, "cap", "source"),
     )
 }
-_DELIVERED = Op(
-    lambda count: f"UPDATE outbox SET state = 'delivered', payload = x'' WHERE id IN ({', '.join('?' * count)})",
-    MOST,
-)
-
-
-class Statement(Struct, gc=False):
-    """What one change does to the file; `key` names the record it is about. `is_brief`: it won't be there for long."""
-
-    op: Op
-    key: tuple[Any, ...]
-    values: list[Any]
-    is_brief: bool = False
-
-    def parameters(self) -> list[Any]:
-        """The values as they are written. What is sent at once is not worth much time, what may wait for weeks is."""
-        packed = self.op.packed
-        if packed is None:
-            return self.values
-        values = self.values.copy()
-        values[packed] = pack(values[packed], is_brief=self.is_brief)
-        return values
-
-
-def statements(changes: Iterable[Change]) -> list[Statement]:
-    """The changes as SQL, in order; made in the turn itself, so that what can't be written fails there."""
-    made: list[Statement] = []
-    for change in changes:
-        record = change.record
-        table = TABLES[type(record)]
-        if type(change) is Put:
-            op, values = table.put, table.parameters(record)
-        elif type(change) is Delivered:
-            op, values = _DELIVERED, [change.record.id]
-        else:
-            op, values = table.drop, table.key_parameters(record)
-        is_brief = isinstance(record, OutboxRow) and record.state is RELEASED
-        made.append(Statement(op, (table, table.key_of(record)), values, is_brief))
-    return made
-
-
-def key_of(change: Change) -> tuple[Any, ...]:
-    """Which record a change is about: of two changes of one record only the later counts."""
-    table = TABLES[type(change.record)]
-    return table, table.key_of(change.record)
-
-
-def batches(made: Iterable[Statement]) -> Iterator[tuple[str, list[Any]]]:
-    """SQL and parameters, as few as possible: one statement for many records costs little more than for one.
-
-    Two statements about the same record stay in their order. Payloads are packed here, in the thread of SQLite.
-    """
-    groups: dict[Op, list[Statement]] = {}
-    op_of: dict[tuple[Any, ...], Op] = {}
-    for statement in made:
-        if op_of.setdefault(statement.key, statement.op) is not statement.op:
-            yield from _flushed(groups)
-            op_of = {statement.key: statement.op}
-        group = groups.get(statement.op)
-        if group is None:
-            groups[statement.op] = [statement]
-        else:
-            group.append(statement)
-    yield from _flushed(groups)
-
-
-def _flushed(groups: dict[Op, list[Statement]]) -> Iterator[tuple[str, list[Any]]]:
-    for op, group in groups.items():
-        done = 0
-        while done < len(group):
-            # Powers of two, so that SQLite finds each text prepared.
-            count = min(op.most, 1 << (len(group) - done).bit_length() - 1)
-            parameters: list[Any] = []
-            for one in group[done : done + count]:
-                parameters += one.parameters()
-            yield op.sql(count), parameters
-            done += count
-    groups.clear()
 
 
 def _sane(value: Any) -> Any:
     """A figure of more than 64 bits, or half a character, is a station's nonsense."""
     if isinstance(value, str):
         return value.encode(errors="replace").decode()
-    return value if not isinstance(value, int) or _fits(value) else None
+    return value if not isinstance(value, int) or fits(value) else None
 
 
 def read(connection: sqlite3.Connection) -> list[Record]:

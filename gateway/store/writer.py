@@ -5,7 +5,7 @@ import contextlib
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from gateway.model.records import Change, Delivered, Put, Record
 from gateway.model.space import Space
 from gateway.store import database, tables
 from gateway.store.database import Runner
+from gateway.store.statements import Statement, commit, key_of, statements
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,9 @@ Settle = Callable[[StoreError | None], None]
 Salvage = Callable[[], Awaitable[None]]
 """Sets a damaged file aside and puts what could be saved in its place. Raises sqlite3.Error, OSError or StoreError."""
 NOTE_DELAY_S = 1.0
+MARKS = 256
+"""So many deliveries are marked in one commit at the latest; a second after the first in any case."""
+MEASURE_S = 0.5
 PROBE_S = 5.0
 _NOT_YET = (sqlite3.Error, OSError, StoreError, TimeoutError)
 """What may be over at the next attempt."""
@@ -36,7 +40,7 @@ class _Entry(Struct, frozen=True):
     """A turn, or a note (nobody waits for it)."""
 
     changes: Sequence[Change]
-    statements: list[tables.Statement]
+    statements: list[Statement]
     settle: Settle | None = None
 
 
@@ -64,6 +68,8 @@ class Writer:
         self._salvage = salvage
         self._keeps_reserve = keeps_reserve
         self._entries: list[_Entry] = []
+        self._marks: list[Delivered] = []
+        """Deliveries to be marked. They wait longer than other notes: many of them together cost little."""
         self._kept: dict[Any, Change] = {}
         """Notes while the store is bad: the latest of each record, so that they don't grow with time."""
         self._work: deque[tuple[Callable[[sqlite3.Connection], int], asyncio.Future[int]]] = deque()
@@ -71,6 +77,9 @@ class Writer:
         self._failures = 0
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_late = False
+        """The oldest note has waited long enough."""
+        self._measured_at: float | None = None
         self._closing = False
         self.ready = asyncio.Event()
         """Set while turns are accepted."""
@@ -80,7 +89,7 @@ class Writer:
         self.rider: Callable[[], Sequence[Change]] = lambda: ()
         """Asked before each commit for what may ride along and is worth no commit of its own."""
         self.space: Space | None = None
-        """Room at the last commit."""
+        """Room at a commit, half a second ago at most while there are any."""
         self.busy_since: float | None = None
         """Since when (monotonic) the disk has been at one piece of work; None while it has none."""
 
@@ -97,7 +106,7 @@ class Writer:
     def append_then(self, changes: Sequence[Change], settle: Settle) -> None:
         """As `append`, for who has no task that could wait."""
         self.check()
-        self._entries.append(_Entry(changes, tables.statements(changes), settle))
+        self._entries.append(_Entry(changes, statements(changes), settle))
         self._wake.set()
 
     def check(self) -> None:
@@ -109,16 +118,34 @@ class Writer:
         """Queue what may ride along with the next commit."""
         if not changes:
             return
-        if not self.is_ready:
-            for change in changes:
-                key = tables.key_of(change)
-                self._kept.pop(key, None)
-                # Of a failed turn's row nothing is on disk.
-                self._kept[key] = Put(change.outcome) if isinstance(change, Delivered) else change
-            return
-        self._entries.append(_Entry(changes, tables.statements(changes)))
+        if self.is_ready:
+            self._entries.append(_Entry(changes, statements(changes)))
+            self._arm()
+        else:
+            self._keep(changes)
+
+    def mark(self, change: Delivered) -> None:
+        """As `note`, for what is said of every message."""
+        if self.is_ready:
+            self._marks.append(change)
+            self._arm()
+        else:
+            self._keep([change])
+
+    def _keep(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            key = key_of(change)
+            self._kept.pop(key, None)
+            # Of a failed turn's row nothing is on disk.
+            self._kept[key] = Put(change.outcome) if isinstance(change, Delivered) else change
+
+    def _arm(self) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._wake.set)
+            self._timer = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._expire)
+
+    def _expire(self) -> None:
+        self._timer, self._is_late = None, True
+        self._wake.set()
 
     async def forget_transactions(self, before: datetime) -> int:
         """Delete transactions that are over, delivered, and older; returns how many. Raises StoreError."""
@@ -141,11 +168,11 @@ class Writer:
     async def run(self) -> None:
         """Commit until `close`; the connection is closed in any case, for its thread would keep the process alive."""
         try:
-            while not (self._closing and not self._entries):
+            while not (self._closing and not self._entries and not self._marks):
                 await self._wake.wait()
                 self._wake.clear()
                 await asyncio.sleep(0)  # what has come by now is read first: one commit for all of it
-                if self._entries and not await self._commit():
+                if (self._entries or self._is_marking()) and not await self._commit():
                     log.error("stopping with a bad store: what was not acknowledged will be asked again")
                     break
                 while self._work:
@@ -164,15 +191,20 @@ class Writer:
         """Commit what is queued. False: the store is bad, and there is no time left to wait for a good one."""
         entries, self._entries = self._entries, []
         if riding := self.rider():
-            entries.append(_Entry(riding, tables.statements(riding)))
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-        statements = [statement for entry in entries for statement in entry.statements]
+            entries.append(_Entry(riding, statements(riding)))
+        if self._is_marking():
+            marks, self._marks = self._marks, []
+            entries.append(_Entry(marks, statements(marks)))
+            self._stop_timer()
+        made = [statement for entry in entries for statement in entry.statements]
+        now = asyncio.get_running_loop().time()
+        is_due = self._measured_at is None or now >= self._measured_at + MEASURE_S
         try:
-            self.space = await self._run(lambda connection: _transact(connection, statements)) or self.space
+            space = await self._run(lambda connection: _transact(connection, made, is_measured=is_due))
         except (sqlite3.Error, OSError) as error:
             return await self._recover(entries, error)
+        if space:
+            self.space, self._measured_at = space, now
         self._failures = 0
         self.commits += 1
         for entry in entries:
@@ -183,12 +215,22 @@ class Writer:
             self._wake.set()
         return True
 
+    def _is_marking(self) -> bool:
+        return bool(self._marks) and (self._is_late or self._closing or len(self._marks) >= MARKS)
+
+    def _stop_timer(self) -> None:
+        self._is_late = False
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
     async def _keep_reserve(self) -> None:
         """Begins and ends must find a place in the file also when the disk is full: make room while there is some."""
         space, reserve = self.space, database.RESERVE_BYTES
-        if self._keeps_reserve and space and space.free < reserve // 2 and space.disk_free > 2 * reserve:
+        if self._keeps_reserve and space and space.free < reserve // 4 and space.disk_free > 2 * reserve:
             with contextlib.suppress(sqlite3.Error, OSError):  # if it matters, the next commit fails by it
                 await self._run(database.grow)
+            self._measured_at = None
 
     async def _maintain(self, work: Callable[[sqlite3.Connection], int], future: asyncio.Future[int]) -> None:
         try:
@@ -220,7 +262,10 @@ class Writer:
             if entry.settle:
                 entry.settle(StoreError(f"commit failed: {error}"))
             else:
-                self.note(entry.changes)
+                self._keep(entry.changes)
+        self._keep(self._marks)
+        self._marks = []
+        self._stop_timer()
         self._refuse_work(error)
         records = await self._reload(error)
         if records is None:
@@ -278,18 +323,11 @@ def _settle(future: asyncio.Future[None], error: StoreError | None) -> None:
         future.set_exception(error)
 
 
-def _transact(connection: sqlite3.Connection, statements: Sequence[tables.Statement]) -> Space | None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for sql, parameters in tables.batches(statements):
-            connection.execute(sql, parameters)
-        connection.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-    with contextlib.suppress(sqlite3.Error, OSError):  # what is committed stays committed
-        return database.measure(connection)
+def _transact(connection: sqlite3.Connection, made: Sequence[Statement], *, is_measured: bool) -> Space | None:
+    commit(connection, made)
+    if is_measured:
+        with contextlib.suppress(sqlite3.Error, OSError):  # what is committed stays committed
+            return database.measure(connection)
     return None
 
 

@@ -21,6 +21,7 @@ from gateway.model.reasons import AuditKind
 from gateway.model.records import AuditEntry, Counter, LatestMessage, OutboxRow, Put, Record, StationRecord, TokenRecord
 from gateway.model.transaction import Transaction
 from gateway.store import database, salvage, tables
+from gateway.store.statements import batches, statements
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 PAGE = 4096
@@ -60,7 +61,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(database.open_connection(path)) as connection:
         database.prepare(connection)
         connection.execute("BEGIN")
-        for sql, parameters in tables.batches(tables.statements(map(Put, ALL))):
+        for sql, parameters in batches(statements(map(Put, ALL))):
             connection.execute(sql, parameters)
         connection.execute("COMMIT")
     database.save_head(path)
@@ -188,7 +189,7 @@ SPOILS: dict[int, Callable[[sqlite3.Connection], Any]] = {
 def test_a_row_that_makes_no_sense_is_noticed_when_it_is_read(number: int) -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         database.migrate(connection)
-        for sql, parameters in tables.batches(tables.statements(map(Put, ALL))):
+        for sql, parameters in batches(statements(map(Put, ALL))):
             connection.execute(sql, parameters)
         SPOILS[number](connection)
         with pytest.raises(DamagedError):
@@ -258,7 +259,7 @@ async def test_the_log_of_changes_goes_along_and_is_read(path: Path) -> None:
     row = replaced(next(record for record in ALL if isinstance(record, OutboxRow)), id=RowId(9999))
     with closing(database.open_connection(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-        for sql, parameters in tables.batches(tables.statements([Put(row)])):
+        for sql, parameters in batches(statements([Put(row)])):
             connection.execute(sql, parameters)
         files = {file: _content(file) for file in (path, Path(f"{path}-wal"))}
     for file, content in files.items():

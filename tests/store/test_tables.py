@@ -46,6 +46,7 @@ from gateway.model.records import (
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction, TransactionState
 from gateway.store import database, packing, tables
+from gateway.store.statements import batches, statements
 
 NOW = datetime(2026, 3, 1, 8, 0, 0, 123456, tzinfo=UTC)
 _ODD = ["", "null", "NULL", "true", "1", "1.0", "0x10", "nan", "'; DROP TABLE station; --", "ä€😀", "\x00", "a\x00b",
@@ -160,7 +161,7 @@ def _fresh() -> closing[sqlite3.Connection]:
 
 
 def _write(connection: sqlite3.Connection, *changes: Change) -> None:
-    for sql, parameters in tables.batches(tables.statements(changes)):
+    for sql, parameters in batches(statements(changes)):
         connection.execute(sql, parameters)
 
 
@@ -291,5 +292,5 @@ def test_many_records_take_few_statements(count: int) -> None:
     with _fresh() as connection:
         _write(connection, *changes)
         assert len(tables.read(connection)) == count
-    inserts = [sql for sql, _ in tables.batches(tables.statements(changes)) if sql.startswith("INSERT")]
+    inserts = [sql for sql, _ in batches(statements(changes)) if sql.startswith("INSERT")]
     assert len(inserts) <= count // tables.MOST + 5

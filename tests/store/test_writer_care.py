@@ -1,6 +1,7 @@
 """The writer's care: room, the watchdog's figure, old transactions, a damaged file, notes while the store is bad."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,9 +11,10 @@ from msgspec.structs import replace as replaced
 
 from gateway.errors import StoreError
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
-from gateway.model.records import Counter, Drop, OutboxRow, Put
+from gateway.model.records import RELEASED, Counter, Delivered, Drop, OutboxRow, Put, Record
 from gateway.model.transaction import Transaction, TransactionState
-from gateway.store.writer import PROBE_S, Writer, load
+from gateway.store import database, tables
+from gateway.store.writer import MARKS, MEASURE_S, NOTE_DELAY_S, PROBE_S, Writer, load
 from tests.store.test_writer import _Bench, _run
 
 ROW = OutboxRow(RowId(1), StationId("CP"), "1.6", MessageId("m"), "A", b"{}", "f", datetime(2026, 3, 1, tzinfo=UTC))
@@ -25,6 +27,7 @@ def test_room_is_known_after_a_commit(tmp_path: Path) -> None:
     async def script(bench: _Bench) -> None:
         seen = [bench.writer.space]
         for name in ("a", "b" * 100_000):
+            await bench.passes(MEASURE_S)
             await bench.put(name)
             seen.append(bench.writer.space)
         nothing, before, after = seen
@@ -68,6 +71,61 @@ def test_old_transactions_leave_between_two_commits_and_their_failure_harms_no_t
         assert bench.disk.reopened == 0
 
     _run(tmp_path, script)
+
+
+# -- deliveries -----------------------------------------------------------------------------------------------------
+
+
+def _states(records: list[Record]) -> dict[int, tuple[str, bytes]]:
+    return {row.id: (row.state.value, row.payload) for row in records if isinstance(row, OutboxRow)}
+
+
+def test_deliveries_are_marked_together_a_second_after_the_first_at_the_latest(tmp_path: Path) -> None:
+    async def script(bench: _Bench) -> None:
+        rows = [replaced(ROW, id=RowId(number), state=RELEASED) for number in (1, 2)]
+        for row in rows:
+            await bench.writer.append([Put(row)])
+            bench.writer.mark(Delivered(row))
+        assert _states(await load(bench.disk)) == {1: ("released", b"{}"), 2: ("released", b"{}")}
+        await bench.passes(NOTE_DELAY_S)
+        await bench.put("next")
+        assert _states(await load(bench.disk)) == {1: ("delivered", b""), 2: ("delivered", b"")}
+
+    _run(tmp_path, script)
+
+
+def test_many_deliveries_do_not_wait(tmp_path: Path) -> None:
+    async def script(bench: _Bench) -> None:
+        rows = [replaced(ROW, id=RowId(number), state=RELEASED) for number in range(1, MARKS + 1)]
+        await bench.writer.append([Put(row) for row in rows])
+        for row in rows:
+            bench.writer.mark(Delivered(row))
+        await bench.put("next")
+        assert {state for state, _ in _states(await load(bench.disk)).values()} == {"delivered"}
+
+    _run(tmp_path, script)
+
+
+def test_a_delivery_survives_a_bad_store_and_the_end(tmp_path: Path) -> None:
+    async def script(bench: _Bench) -> None:
+        row = replaced(ROW, state=RELEASED)
+        bench.disk.is_bad = True
+        turn = bench.writer.append([Put(row)])
+        bench.writer.mark(Delivered(row))
+        with pytest.raises(StoreError):
+            await turn
+        bench.writer.mark(Delivered(replaced(row, id=RowId(2))))
+        bench.disk.is_bad = False
+        await bench.writer.ready.wait()
+        [(_, carried)] = bench.reloads
+        assert _states([change.record for change in carried]) == dict.fromkeys((1, 2), ("delivered", b""))
+        late = replaced(row, id=RowId(3))
+        await bench.writer.append([Put(late)])
+        bench.writer.mark(Delivered(late))
+
+    bench = _run(tmp_path, script)
+    with closing(database.open_connection(bench.disk.path)) as connection:
+        assert _states(tables.read(connection)) == dict.fromkeys((1, 2, 3), ("delivered", b""))
 
 
 # -- damage ---------------------------------------------------------------------------------------------------------
