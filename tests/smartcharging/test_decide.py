@@ -282,3 +282,19 @@ def test_an_unproven_station_that_comes_after_the_start_holds_no_more_than_its_f
     one.reachable = True
     plant.run(1)
     assert max(plant.decision.views[1].hold_a) == plant.tree.fallback_a[key(1)]
+
+
+@pytest.mark.parametrize(("proven", "holds"), [(True, 6.0), (False, 14.0)])
+def test_what_an_unproven_station_was_given_before_the_start_does_not_end_while_it_is_away(
+    proven: bool, holds: float
+) -> None:
+    """Its transaction is heard of only when it comes back, long after every lease is over."""
+    plant = site(2, limit=63.0, background=41.0, proven=proven)
+    one = station(plant, 1)
+    one.reachable, one.ceiling_a = False, 14.0
+    plant.run(330)
+    one.reachable, one.has_ev, one.transaction = True, True, 7
+    plant.tick()
+    assert plant.decision is not None
+    (hold,) = (max(view.hold_a) for view in plant.decision.views if view.key == key(1))
+    assert hold == holds
