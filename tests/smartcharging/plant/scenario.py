@@ -1,6 +1,7 @@
 """Scenarios as TOML: a site, what happens there and when, and what may come of it at most.
 
 seconds = 600
+is_calm = true            # meters rest, and the judge looks less often, while nothing happens
 [circuit.main]
 limit_a = 63              # background_a: the worst case that is configured; rise_a: what is on record
 background_a = 30
