@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any
 
 import msgspec
@@ -210,7 +211,7 @@ class _Loop:
         for alarm in self._alarms - standing:
             if not any((one.kind, one.subject) == (alarm.kind, alarm.subject) for one in standing):
                 log.warning("alarm %s is over: %s", alarm.kind.value, alarm.subject)
-        self._press(standing - (standing - self._alarms))
+        self._press(standing)
         self._alarms = standing
         said = sorted({f"{one.subject}: {WORDS[one.kind]}" for one in standing} | set(site.balancer.troubles.values()))
         if said:
@@ -224,11 +225,13 @@ class _Loop:
         disobedient = {alarm.subject: alarm for alarm in standing if alarm.kind is AlarmKind.DISOBEDIENT}
         self._pressed_at = {subject: at for subject, at in self._pressed_at.items() if subject in disobedient}
         for subject, alarm in disobedient.items():
-            if now >= self._pressed_at.setdefault(subject, now) + PRESSED_EVERY_S:
-                self._pressed_at[subject] = now
-                if alarm.remedy is Remedy.STOP:
-                    self._start(_remedy(self._site, alarm))
-                self._start(_ask(self._site, subject))
+            is_stopped = alarm.remedy is Remedy.STOP and alarm not in self._alarms
+            if not is_stopped and now < self._pressed_at.get(subject, -inf) + PRESSED_EVERY_S:
+                continue
+            self._pressed_at[subject] = now
+            if alarm.remedy is Remedy.STOP and not is_stopped:
+                self._start(_remedy(self._site, alarm))
+            self._start(_ask(self._site, subject))
 
     def _learn(self, decision: Decision, readings: Mapping[str, CircuitReading]) -> None:
         """How the background moves from reading to reading, as long as it is measured."""
