@@ -4,6 +4,7 @@ The ladder goes as fast as the breaker asks for: its pace is that of the fullest
 """
 
 from collections.abc import Mapping, Sequence
+from math import inf
 
 from gateway.model.balance import Background, Rung, SiteFacts
 from gateway.model.site_tree import NO_AMPS, ConnectorKey
@@ -38,9 +39,9 @@ def remedied(
     to look again."""
     odd = [i for i, view in enumerate(views) if view.memory.disobedience.since is not None]
     if not odd:
-        return views, {}, float("inf")
+        return views, {}, inf
     loads, result = loads_of(tree, facts, views, backgrounds), list(views)
-    stopped_short, again_at = {}, float("inf")
+    stopped_short, again_at = {}, inf
     for i in odd:
         view, disobedience = views[i], views[i].memory.disobedience
         rows = tree.rows(view.spec.circuit, view.spec.phases)
@@ -52,7 +53,9 @@ def remedied(
             disobedience = disobedience.stepped(now)
             result[i] = view._replace(memory=view.memory._replace(disobedience=disobedience))
             due = disobedience.due_at(loads[fullest])
-        again_at = min(again_at, due)
+        if due <= now:  # it waits for a reading, or for the usual time
+            due = disobedience.stepped_at + REMEDY_EVERY_S
+        again_at = min(again_at, due if due > now else inf)
     return result, stopped_short, again_at
 
 
