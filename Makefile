@@ -24,7 +24,7 @@ check: env  ## format, lint, types, imports
 test: check  ## every check and every test
 	$(BIN)/pytest -n 2 --dist worksteal
 
-storm: env  ## kill -9, power cuts, seeded storms; SHORT=1 KILLS= POWER_CUTS= SEEDS= HOURS= STATIONS= RESUME=
+storm: env  ## kill -9, power cuts, seeded storms; SHORT=1 KILLS= POWER_CUTS= SEEDS= HOURS= STATIONS= BALANCE= RESUME=
 	$(BIN)/python -m tests.storm
 
 bench: env  ## ratios against a floor measured in the same run

@@ -88,6 +88,61 @@ def test_other_loads_of_unknown_size_need_a_meter(bench: Bench) -> None:
     assert bench.load().plan is not None
 
 
+def _site(main: str, row: str, *stations: str) -> str:
+    placed = "".join(
+        f'[[station]]\nid = "s{number}"\ncircuit = "row"\n{said}\n' for number, said in enumerate(stations)
+    )
+    return f'[meter.m]\ndriver = "simulated"\n[circuit.main]\n{main}\n[circuit.row]\nparent = "main"\n{row}\n{placed}'
+
+
+_PLAIN = "connectors = [{}]"
+_KEEPS_16 = "connectors = [{ fallback_a = 16 }]"
+_NEEDS_6 = 'family = "minimum-at-zero"\nconnectors = [{}]'
+UNSAFE: list[tuple[str, list[tuple[str, str]]]] = [
+    (
+        _site("limit_a = 63\nbackground_a = 70", "limit_a = 32\nbackground_a = 0", _PLAIN),
+        [("main", f"L{phase}: worst background 70 A = 70 A, but its limit is 63 A") for phase in (1, 2, 3)],
+    ),
+    (
+        _site("limit_a = 63\nbackground_a = 20", "limit_a = 32\nbackground_a = 50", _PLAIN),
+        [("main", f"L{phase}: worst background 70 A = 70 A, but its limit is 63 A") for phase in (1, 2, 3)]
+        + [("row", f"L{phase}: worst background 50 A = 50 A, but its limit is 32 A") for phase in (1, 2, 3)],
+    ),
+    (
+        _site(
+            "limit_a = 63\nbackground_a = 20",
+            "limit_a = 63\nlimits_a = [63, 63, 33]\nbackground_a = 0",
+            *2 * [_KEEPS_16],
+            'connectors = [{ phases = "L3", fallback_a = 6 }]',
+        ),
+        [("row", "L3: worst background 0 A + fallbacks 2 x 16 A + fallbacks 1 x 6 A = 38 A, but its limit is 33 A")],
+    ),
+    (
+        _site("limit_a = 50\nbackground_a = 40", "limit_a = 32\nbackground_a = 0", *2 * [_NEEDS_6]),
+        [
+            ("main", f"L{phase}: worst background 40 A + fallbacks 2 x 6 A = 52 A, but its limit is 50 A")
+            for phase in (1, 2, 3)
+        ],
+    ),
+    (
+        _site("limit_a = 63", "limit_a = 32\nbackground_a = 0", _PLAIN),
+        [("main", "it has other loads of unknown size, so it needs a meter")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("more", "sums"), UNSAFE)
+def test_what_can_not_be_safe_is_refused_with_every_sum_that_fails(
+    bench: Bench, more: str, sums: list[tuple[str, str]]
+) -> None:
+    bench.more = more
+    found = [(mistake.path, mistake.problem) for mistake in bench.mistakes()]
+    assert found == [
+        (f"circuit.{name}", f"cannot be safe: circuit {name}{',' if text[0] == 'L' else ':'} {text}")
+        for name, text in sums
+    ]
+
+
 def test_who_gets_nothing_is_told_beforehand(bench: Bench) -> None:
     bench.more = (
         '[meter.m]\ndriver = "simulated"\n[circuit.main]\nlimit_a = 63\nmeter = "m"\n'

@@ -203,6 +203,9 @@ class Codec(Protocol):
     def trigger_status(self) -> tuple[str, bytes]:
         """Action and payload that ask a station for the status of its connectors."""
 
+    def trigger_readings(self, evse: int) -> tuple[str, bytes]:
+        """Action and payload that ask a station what a connector draws now."""
+
     def trigger_boot(self) -> tuple[str, bytes]:
         """Action and payload that ask a station for its BootNotification."""
 

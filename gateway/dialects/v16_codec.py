@@ -150,6 +150,9 @@ class Codec16:
     def trigger_status(self) -> tuple[str, bytes]:
         return "TriggerMessage", b'{"requestedMessage":"StatusNotification"}'
 
+    def trigger_readings(self, evse: int) -> tuple[str, bytes]:
+        return "TriggerMessage", encode({"requestedMessage": "MeterValues", "connectorId": evse})
+
     def trigger_boot(self) -> tuple[str, bytes]:
         return payloads.TRIGGER_BOOT
 

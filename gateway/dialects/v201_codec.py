@@ -154,6 +154,10 @@ class Codec201:
         """Asks for the first connector only: 2.0.1 reports one connector a trigger, and refuses one that names none."""
         return "TriggerMessage", b'{"requestedMessage":"StatusNotification","evse":{"id":1,"connectorId":1}}'
 
+    def trigger_readings(self, evse: int) -> tuple[str, bytes]:
+        """Asks for the transaction's event: it carries the readings of a transaction that runs."""
+        return "TriggerMessage", encode({"requestedMessage": "TransactionEvent", "evse": {"id": evse}})
+
     def trigger_boot(self) -> tuple[str, bytes]:
         return payloads.TRIGGER_BOOT
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from gateway.site import Site
 from gateway.smartcharging import profiles, session_log
 from gateway.smartcharging.decide import Decision, State, decide
 from gateway.smartcharging.history import Rises, Steps
+from gateway.station import Station
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ LINES_KEPT = 50
 """Of one session's limits, to be shown."""
 REST = 4.0
 """At a large site a decision takes its time: the gateway has this many times as much for everything else."""
+PRESSED_EVERY_S = 5.0
+"""A station that does not obey is asked so often what it draws; where nothing else helps, it is stopped again."""
 SAVED_EVERY_S = 3600.0
 """How the background moves is kept this often."""
 WORDS = {
@@ -99,6 +103,7 @@ class _Loop:
         self._alarms: frozenset[Alarm] = frozenset()
         self._running: dict[ConnectorKey, TransactionKey] = {}
         self._read_at: dict[str, float] = {}
+        self._pressed_at: dict[str, float] = {}
         self._saved_at = site.clock.monotonic()
         self.wake_at = 0.0
 
@@ -201,17 +206,32 @@ class _Loop:
             standing = frozenset(one for one in standing if one.kind is not AlarmKind.METER_BLIND)
         for alarm in standing - self._alarms:
             log.error("alarm %s: %s: %s", alarm.kind.value, alarm.subject, WORDS[alarm.kind])
-            if alarm.kind is AlarmKind.DISOBEDIENT and alarm.remedy is not None:
+            if alarm.kind is AlarmKind.DISOBEDIENT:
                 self._start(_remedy(site, alarm))
         for alarm in self._alarms - standing:
             if not any((one.kind, one.subject) == (alarm.kind, alarm.subject) for one in standing):
                 log.warning("alarm %s is over: %s", alarm.kind.value, alarm.subject)
+        self._press(standing)
         self._alarms = standing
         said = sorted({f"{one.subject}: {WORDS[one.kind]}" for one in standing} | set(site.balancer.troubles.values()))
         if said:
             site.upkeep.raise_alarm(SiteAlarm.BALANCING, "; ".join(said), site.clock.now())
         else:
             site.upkeep.clear_alarm(SiteAlarm.BALANCING)
+
+    def _press(self, standing: frozenset[Alarm]) -> None:
+        """Its next reading may be a minute away, or the call to stop it lost: it is asked, and stopped again."""
+        now = self._site.clock.monotonic()
+        disobedient = {alarm.subject: alarm for alarm in standing if alarm.kind is AlarmKind.DISOBEDIENT}
+        self._pressed_at = {subject: at for subject, at in self._pressed_at.items() if subject in disobedient}
+        for subject, alarm in disobedient.items():
+            is_stopped = alarm.remedy is Remedy.STOP and alarm not in self._alarms
+            if not is_stopped and now < self._pressed_at.get(subject, -inf) + PRESSED_EVERY_S:
+                continue
+            self._pressed_at[subject] = now
+            if alarm.remedy is Remedy.STOP and not is_stopped:
+                self._start(_remedy(self._site, alarm))
+            self._start(_ask(self._site, subject))
 
     def _learn(self, decision: Decision, readings: Mapping[str, CircuitReading]) -> None:
         """How the background moves from reading to reading, as long as it is measured."""
@@ -256,18 +276,35 @@ def _load_history(site: Site) -> None:
             log.error("circuit %s: its record can't be read and begins anew: %s", circuit, error)
 
 
-async def _remedy(site: Site, alarm: Alarm) -> None:
-    """A station that draws more than it was told: told again, told otherwise, stopped."""
-    key = next(
-        (key for key in (site.balancer.tree.specs if site.balancer.tree else ()) if str(key) == alarm.subject), None
-    )
+def _place_of(site: Site, subject: str) -> tuple[ConnectorKey, Station, StationPort] | None:
+    """The connector an alarm is about; None if its station is not there."""
+    specs = site.balancer.tree.specs if site.balancer.tree else ()
+    key = next((key for key in specs if str(key) == subject), None)
     station = site.stations.get(key.station) if key else None
     if key is None or station is None or station.port is None:
+        return None
+    return key, station, station.port
+
+
+async def _remedy(site: Site, alarm: Alarm) -> None:
+    """A station that draws more than it was told: told again, told otherwise, stopped."""
+    found = _place_of(site, alarm.subject)
+    if found is None:
         return
+    key, station, port = found
     transaction = site_facts.running_at(site, key)
     if alarm.remedy is Remedy.STOP and transaction is not None and transaction.station_tx_id is not None:
         log.error("%s: stopped, because it does not obey its limit", key)
-        port: StationPort = station.port
         await port.call(*port.dialect.codec.remote_stop(transaction.station_tx_id))
     elif alarm.remedy in (Remedy.RESEND, Remedy.OTHER_PURPOSE):
         await profile_writes.resend(site, station, key, as_default=alarm.remedy is Remedy.OTHER_PURPOSE)
+
+
+async def _ask(site: Site, subject: str) -> None:
+    """What it draws now; a station that can't say so answers as it likes."""
+    found = _place_of(site, subject)
+    if found is not None:
+        key, _station, port = found
+        await port.call(
+            *port.dialect.codec.trigger_readings(key.evse), send_by=site.clock.monotonic() + PRESSED_EVERY_S
+        )

@@ -17,6 +17,7 @@ from gateway.smartcharging.circuits import SiteTree
 from gateway.smartcharging.claims import EPSILON_A, Claim, Planned, Walls
 from gateway.smartcharging.demand import claims_of, rank_of
 from gateway.smartcharging.ladder import Overload
+from gateway.smartcharging.remedies import remedied
 from gateway.smartcharging.reserve import Room, room_of
 from gateway.smartcharging.shape import Case, Shaped, Shaper
 from gateway.smartcharging.survey import Memory, View, as_written, survey
@@ -76,6 +77,7 @@ def decide(tree: SiteTree, facts: SiteFacts, state: State, policy: Policy, now: 
     rungs = rungs_of(tree, facts, metered, now)
     backgrounds = backgrounds_of(tree, facts, metered, rungs)
     overloads = watch_overloads(tree, facts, state.overloads, rungs, now)
+    views, at_most, remedy_at = remedied(tree, facts, views, backgrounds, now)
     room = room_of(tree, views, backgrounds, facts.caps, policy.voltage_v)
     deciding = [view for view in views if view.is_claim]
     ranks = {view.key: rank_of(view, policy) for view in deciding}
@@ -83,7 +85,7 @@ def decide(tree: SiteTree, facts: SiteFacts, state: State, policy: Policy, now: 
     claims = claims_of(deciding, room, policy, now, cut)
     held_back = _held_back(tree, rungs, is_starting=is_starting)
     cases = [
-        Case(view, claim, plan, held_back.get(view.spec.circuit))
+        Case(view, claim, plan, _no_raise(view, held_back, at_most))
         for view, claim, plan in zip(deciding, claims, _plan(claims, room), strict=True)
     ]
     shaped = Shaper(room, policy, now, state.sequence).shape(cases)
@@ -106,7 +108,7 @@ def decide(tree: SiteTree, facts: SiteFacts, state: State, policy: Policy, now: 
         backgrounds=backgrounds,
         alarms=tuple(alarms_of(tree, views, backgrounds, overloads, metered=metered, now=now)),
         ceilings=_lowered_ceilings(views),
-        wake_at=min([shaped.again_at, now + LATEST_S, *ahead]),
+        wake_at=min([shaped.again_at, remedy_at, now + LATEST_S, *ahead]),
         state=carried,
     )
 
@@ -134,6 +136,13 @@ def _held_back(tree: SiteTree, rungs: Sequence[Rung], *, is_starting: bool) -> d
             if tree.circuits[above].metered and rungs[above] is Rung.LATE:
                 back[node.id] = Why(Binding.METER, tree.circuits[above].id)
     return back
+
+
+def _no_raise(view: View, held_back: Mapping[str, Why], at_most: Mapping[ConnectorKey, str]) -> Why | None:
+    """One that does not obey gets no more as long as a circuit above it is over its limit."""
+    if view.key in at_most:
+        return Why(Binding.SHED, at_most[view.key])
+    return held_back.get(view.spec.circuit)
 
 
 def _turns(

@@ -18,8 +18,13 @@ SLOW_INTERVAL_S = 5.0
 USELESS_INTERVAL_S = 20.0
 """A slower meter gives no dynamic room."""
 
-REMEDY_EVERY_S = 15.0
 REMEDIES = (Remedy.RESEND, Remedy.OTHER_PURPOSE, Remedy.ZERO, Remedy.STOP)
+REMEDY_EVERY_S = 15.0
+SOONER = ((1.45, 2.5), (1.13, 5.0))
+"""Above such a part of its limit a circuit has to be back below it within 10 and 20 s (a breaker bears 1.13 x for an
+hour, and trips within one at 1.45 x): all remedies within that time."""
+FORGIVEN_S = 600.0
+"""A station that obeyed for so long begins with the first remedy again."""
 
 OVER, OVER_S = 1.10, 30.0
 FAR_OVER, FAR_OVER_S = 1.25, 5.0
@@ -54,23 +59,46 @@ def next_rung_at(reading: CircuitReading | None, now: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Disobedience:
-    """Since when a station has drawn more than it may, by its own readings, and how many remedies were tried."""
+    """Since when a station has drawn more than it may, by its own readings; how many remedies were tried, and when the
+    last. Drawing less again proves little (its car may want no more, or its limit is higher now): so what was tried
+    counts until it has obeyed for ten minutes."""
 
     since: float | None = None
     tried: int = 0
+    stepped_at: float = -inf
+    obeys_since: float = -inf
 
     def observe(self, drawn_a: float, allowed_a: float, now: float) -> "Disobedience":
         """`allowed_a`: the most it may hold by what was written."""
-        if drawn_a <= allowed_a * 1.1 + 1.0:
-            return self if self.since is None else Disobedience()
-        since = now if self.since is None else self.since
-        tried = min(int((now - since) / REMEDY_EVERY_S), len(REMEDIES))
-        return self if (since, tried) == (self.since, self.tried) else Disobedience(since, tried)
+        if drawn_a > allowed_a * 1.1 + 1.0:
+            return self if self.since is not None else replace(self, since=now, stepped_at=now)
+        if self.since is not None:
+            return replace(self, since=None, obeys_since=now) if self.tried else Disobedience()
+        return Disobedience() if self.tried and now - self.obeys_since >= FORGIVEN_S else self
+
+    def due_at(self, load: float) -> float:
+        """When the next remedy is due. `load`: what the fullest of its circuits bears, as a part of the limit."""
+        if self.since is None or (self.tried == len(REMEDIES) and self.remedy is not None):
+            return inf
+        return self.stepped_at + next((seconds for over, seconds in SOONER if load > over), REMEDY_EVERY_S)
+
+    def stepped(self, now: float) -> "Disobedience":
+        """The next remedy's turn has come."""
+        return replace(self, tried=min(self.tried + 1, len(REMEDIES)), stepped_at=now)
+
+    def renewed(self, now: float) -> "Disobedience":
+        """In another transaction of the same station."""
+        return replace(self, since=None, obeys_since=now) if self.since is not None else self
+
+    @property
+    def next_is_stop(self) -> bool:
+        return self.tried >= len(REMEDIES) - 1
 
     @property
     def remedy(self) -> Remedy | None:
-        """The remedy whose turn it is, None before the first 15 s have passed."""
-        return REMEDIES[self.tried - 1] if self.tried else None
+        """The remedy whose turn it is, None before the first is due."""
+        is_due = self.since is not None and self.stepped_at > self.since
+        return REMEDIES[self.tried - 1] if is_due else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from gateway.smartcharging.ladder import Disobedience
 from gateway.smartcharging.pace import Pace
 from gateway.smartcharging.turns import Turn
 
+FALLS_S = 5.0
+"""A car may take so long to follow a step down (IEC 61851-1); a reading from before accuses nobody."""
 FRESH_S = 20.0
 """So long after a plug-in or a lost link the cuts of the others may be under way."""
 NEVER = -inf
@@ -98,7 +100,9 @@ def survey(
         fact = told.get(key) or ConnectorFacts(key=key, reachable=False, managed=False)
         memory = memories.get(key)
         if memory is None or (fact.reachable and fact.transaction != memory.transaction):
-            is_new = is_starting and (memory is None or not memory.heard)
+            # What an unproven one was given does not end, however late it comes back after the start.
+            may_be_old = is_starting or not _is_proven(spec, fact)
+            is_new = may_be_old and (memory is None or not memory.heard)
             first = _first_seen(spec, fact, tree.fallback_a[key], now, is_starting=is_new)
             memory = first if memory is None else _begun(memory, first, now)
         memory = _carried(memory, spec, fact, outcomes.get(key, ()), now)
@@ -134,6 +138,7 @@ def _begun(memory: Memory, first: Memory, now: float) -> Memory:
         heard=memory.heard,
         counted_since=memory.counted_since,
         lowered_at=now,
+        disobedience=memory.disobedience.renewed(now),
     )
 
 
@@ -206,7 +211,9 @@ def _view(
         most = max(drawn)
         if most > min(static):
             hold = tuple(max(held, drawn[phase]) for held, phase in zip(static, phases, strict=True))
-        disobedience = memory.disobedience.observe(most, max(static), now)
+        disobedience = memory.disobedience
+        if disobedience.since is not None or fact.measured_at >= memory.lowered_at + FALLS_S:
+            disobedience = disobedience.observe(most, max(static), now)
         if disobedience is not memory.disobedience:
             memory = memory._replace(disobedience=disobedience)
     proven = _is_proven(spec, fact)
@@ -222,7 +229,7 @@ def _view(
         set_a(book, fallback_a),
         set_phases(book, count),
         hold,
-        (floor,) * count if proven and memory.disobedience.remedy is None else hold,
+        (floor,) * count if proven and not memory.disobedience.tried else hold,
         fact.reachable and fact.managed and fact.has_ev and fact.transaction is not None,
         since is not None,
         since is not None and now - since < FRESH_S,
@@ -241,10 +248,12 @@ def _phases_used(spec: ConnectorSpec, fact: ConnectorFacts, memory: Memory) -> i
 
 
 def _counting_reading(fact: ConnectorFacts, memory: Memory) -> Amps | None:
-    """The station's reading, unless it is older than a step down that is done."""
-    if fact.measured_a is None or fact.transaction is None or fact.measured_at < memory.lowered_at:
+    """The station's reading, unless it is older than a step down that is done. (Of one that does not obey, the last
+    one counts until it says something else.)"""
+    if fact.measured_a is None or fact.transaction is None:
         return None
-    return fact.measured_a
+    is_old = fact.measured_at < memory.lowered_at and memory.disobedience.since is None
+    return None if is_old else fact.measured_a
 
 
 def new_ceiling(view: View, amps: float) -> float | None:

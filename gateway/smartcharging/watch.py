@@ -9,7 +9,7 @@ from gateway.smartcharging.background import READING_LIVES_S, Draw, Metered
 from gateway.smartcharging.book import ANSWER_S
 from gateway.smartcharging.circuits import SiteTree, added, on_grid
 from gateway.smartcharging.draws import RAMP_S
-from gateway.smartcharging.ladder import REMEDY_EVERY_S, Overload, next_rung_at
+from gateway.smartcharging.ladder import Overload, next_rung_at
 from gateway.smartcharging.survey import View
 
 RAMP_KNOWN_S = 2 * RAMP_S
@@ -199,5 +199,3 @@ def changes_ahead(
                 yield sent.at + ANSWER_S
             if sent.ends is not None:
                 yield sent.ends
-        if view.memory.disobedience.since is not None:
-            yield view.memory.disobedience.since + REMEDY_EVERY_S * (view.memory.disobedience.tried + 1)

@@ -144,6 +144,10 @@ def test_roles_stand_where_the_flows_look_for_them(dialect: Dialect) -> None:
 
 @dialects
 def test_what_the_gateway_sends_is_a_valid_request(dialect: Dialect) -> None:
-    for action, payload in (dialect.codec.remote_stop("12"), dialect.codec.trigger_status()):
+    for action, payload in (
+        dialect.codec.remote_stop("12"),
+        dialect.codec.trigger_status(),
+        dialect.codec.trigger_readings(1),
+    ):
         assert schema.validate(dialect.name, action, "request", payload) == []
         assert action in dialect.down

@@ -27,12 +27,17 @@ class ObedientStation(SimStation):
         self.heard: list[tuple[float, str, Any]] = []
         self.car_a = RATING_A
         self.is_plugged = False
+        self.defies_a = 0.0
+        """It says Accepted, and lets so much flow."""
+        self.refuses_stops = 0
         self._obeyed: list[tuple[float, Any, Any]] = []
 
     def current_a(self) -> float:
         """What flows now, per phase."""
         if self._running is None or self._running.stopped.is_set() or self.car_a == 0:
             return 0.0
+        if self.defies_a:
+            return self.defies_a
         return min(self.limit_a(), self.car_a)
 
     def limit_a(self) -> float:
@@ -70,6 +75,9 @@ class ObedientStation(SimStation):
 
     async def _obey(self, message_id: str, action: str, payload: Any) -> Any:
         self.heard.append((self._time(), action, payload))
+        if action == "RemoteStopTransaction" and self.refuses_stops:
+            self.refuses_stops -= 1
+            return {"status": "Rejected"}
         if action == "SetChargingProfile":
             profile = payload["csChargingProfiles"]
             schedule = profile["chargingSchedule"]

@@ -260,3 +260,35 @@ def test_what_was_learned_of_the_background_outlives_a_restart(tmp_path: Path, m
     play(tmp_path, monkeypatch, act)
     assert 0 < seen["recorded_s"] - seen["loaded_s"] <= 110
     assert 280 < seen["steps"] <= 400, "one for each reading of the meter, not for each decision"
+
+
+def test_a_station_that_gives_all_it_has_is_told_again_asked_and_stopped_until_it_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too much for the fuse, so that 10 s are enough for all remedies; the first call to stop it comes to nothing."""
+    seen: dict[str, Any] = {}
+
+    async def act(scene: Scene) -> None:
+        await asyncio.sleep(30)
+        scene.charge(600)
+        await asyncio.sleep(120)
+        deaf = scene.stations[0]
+        seen["before"] = len(deaf.heard)
+        deaf.defies_a, deaf.refuses_stops = 60.0, 1
+        seen["began"] = now()
+        await asyncio.sleep(60)
+        seen["heard"] = deaf.heard[seen["before"] :]
+        seen["current"] = [station.current_a() for station in scene.stations]
+
+    scene = play(tmp_path, monkeypatch, act)
+    calls = [(action, said) for _, action, said in seen["heard"]]
+    purposes = [
+        said["csChargingProfiles"]["chargingProfilePurpose"] for action, said in calls if action == "SetChargingProfile"
+    ]
+    limits = [amps for at, amps in scene.stations[0].written() if at >= seen["began"]]
+    assert "TxDefaultProfile" in purposes, "the other purpose"
+    assert limits[-1] == 0.0
+    assert ("TriggerMessage", {"requestedMessage": "MeterValues", "connectorId": 1}) in calls
+    assert [action for action, _ in calls].count("RemoteStopTransaction") == 2
+    assert seen["current"][0] == 0.0
+    assert len(scene.over(seen["began"])) < 10 * 40

@@ -1,4 +1,4 @@
-"""700 random sets a version against the oracle; many more by `python -m tests.smartcharging.composite_storm`."""
+"""1000 random sets a version against the oracle; many more by `python -m tests.smartcharging.composite_storm`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,7 @@ import pytest
 from gateway.smartcharging import composite, profiles
 from tests.smartcharging.composite_storm import VERSIONS, play
 
-SETS = 700
+SETS = 1000
 
 
 @pytest.mark.parametrize("version", VERSIONS)

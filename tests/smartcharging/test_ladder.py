@@ -47,15 +47,55 @@ def test_the_next_rung_is_foreseen() -> None:
     assert next_rung_at(reading, 200.0) == next_rung_at(None, 0.0) == float("inf")
 
 
-def test_remedies_follow_one_another_every_fifteen_seconds() -> None:
-    state = Disobedience()
-    seen: list[tuple[int, Remedy]] = []
-    for now in range(76):
-        state = state.observe(20.0, 10.0, float(now))
-        if state.remedy is not None and (not seen or seen[-1][1] is not state.remedy):
+Remedies = list[tuple[float, Remedy]]
+
+
+def told(state: Disobedience, seconds: int, load: float, *, drawn: float = 20.0) -> tuple[Disobedience, Remedies]:
+    """What is tried with a station that draws too much, as it is looked at ten times a second."""
+    seen: Remedies = []
+    for tenth in range(10 * seconds + 1):
+        now = tenth / 10
+        state = state.observe(drawn, 10.0, now)
+        if now >= state.due_at(load):
+            state = state.stepped(now)
+            assert state.remedy is not None
             seen.append((now, state.remedy))
-    assert seen == [(15, Remedy.RESEND), (30, Remedy.OTHER_PURPOSE), (45, Remedy.ZERO), (60, Remedy.STOP)]
-    assert state.observe(12.0, 10.0, 80.0) == Disobedience(), "ten percent and one ampere are borne"
+    return state, seen
+
+
+@pytest.mark.parametrize(
+    ("load", "step_s"), [(0.5, 15.0), (1.13, 15.0), (1.2, 5.0), (1.45, 5.0), (1.46, 2.5), (float("inf"), 2.5)]
+)
+def test_remedies_follow_one_another_as_fast_as_the_fullest_circuit_asks_for(load: float, step_s: float) -> None:
+    _, seen = told(Disobedience(), 90, load)
+    every = (Remedy.RESEND, Remedy.OTHER_PURPOSE, Remedy.ZERO, Remedy.STOP)
+    assert [remedy for _at, remedy in seen] == list(every)
+    assert [at for at, _remedy in seen] == pytest.approx([step_s, 2 * step_s, 3 * step_s, 4 * step_s])
+
+
+def test_a_station_that_draws_less_for_a_while_goes_on_where_it_was() -> None:
+    state, _ = told(Disobedience(), 35, 1.0)
+    obeys = state.observe(12.0, 10.0, 80.0)
+    assert obeys.remedy is None, "ten percent and one ampere are borne"
+    assert obeys.tried == 2
+    again = obeys.observe(12.1, 10.0, 300.0)
+    assert again.remedy is None, "not before it had time to obey"
+    assert (again.due_at(1.0), again.stepped(315.0).remedy) == (315.0, Remedy.ZERO)
+
+
+def test_ten_minutes_of_obedience_are_forgiveness_and_no_remedy_tried_is_no_record() -> None:
+    state, _ = told(Disobedience(), 35, 1.0)
+    obeys = state.observe(10.0, 10.0, 80.0)
+    assert obeys.observe(10.0, 10.0, 679.0).tried == 2
+    assert obeys.observe(10.0, 10.0, 680.0) == Disobedience()
+    assert Disobedience().observe(20.0, 10.0, 1.0).observe(5.0, 10.0, 9.0) == Disobedience()
+
+
+def test_what_was_tried_counts_in_the_next_transaction_too() -> None:
+    state, _ = told(Disobedience(), 60, 1.0)
+    next_one = state.renewed(70.0)
+    assert (next_one.since, next_one.remedy, next_one.tried) == (None, None, 4)
+    assert next_one.observe(20.0, 10.0, 100.0).stepped(102.5).remedy is Remedy.STOP
 
 
 @pytest.mark.parametrize(("flow", "sheds_at"), [(54.0, None), (56.0, 30), (63.0, 5)])

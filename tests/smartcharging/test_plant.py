@@ -1,14 +1,19 @@
 """The plant's scenarios, the short forms of the goals and the storm: what the fuse had to bear, by the truth."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
-from gateway.model.balance import Urgency
+from gateway.model.balance import Urgency, Write
+from gateway.model.ids import StationId
+from gateway.model.site_tree import Binding, Why
 from tests.smartcharging import goals, storm
 from tests.smartcharging.plant.breaker import TAU_S, Breaker, towards
-from tests.smartcharging.plant.report import play
+from tests.smartcharging.plant.report import Borne, borne, play
 from tests.smartcharging.plant.scenario import HERE, build, load
 
 SCENARIOS = sorted(HERE.glob("*.toml"))
@@ -87,3 +92,94 @@ def test_a_site_whose_fallbacks_do_not_fit_is_refused() -> None:
     }
     with pytest.raises(ValueError, match="6 A = 11 A, but its limit is 10 A"):
         build(told)
+
+
+def test_one_that_does_not_obey_gets_no_more_while_its_circuit_is_over_its_limit() -> None:
+    world = load(HERE / "two-ignore-it-on-a-small-circuit.toml").world
+    first, second = world.outlets
+    held_back, told = set(), set()
+    while world.now < 400:
+        world.run(world.now + 0.5)
+        decision = world.gateway.decision
+        assert decision is not None
+        if world.flow[3 + 2] > 20.0 and decision.alarms:
+            told |= {write.amps for write in decision.writes}
+            held_back |= {
+                str(share.why)
+                for view, share in zip(decision.views, decision.shares, strict=True)
+                if view.memory.disobedience.since is not None and share.target_a > share.set_a
+            }
+    assert held_back == {"shed row"}
+    assert told == {0.0}
+    assert world.stations.stopped == [first]
+    assert world.gateway.log[-1][1].key == second
+    assert world.gateway.log[-1][1].amps > 0.0, "it has room again"
+    assert world.gateway.decisions < 700, "waiting for a reading is no reason to decide all the time"
+
+
+def deaf_site() -> dict[str, Any]:
+    """A deaf station that alone is too much for its circuit, beside two that obey."""
+    stations = [{"circuit": "row", "family": "deaf", "phases": "L1", "plug_at": 80, "car": {}}]
+    stations += [{"circuit": "row", "phases": "L1", "car": {}} for _ in range(2)]
+    return {
+        "seconds": 400,
+        "circuit": {
+            "main": {"limit_a": 63, "background_a": 5, "metered": True},
+            "row": {"limit_a": 20, "parent": "main"},
+        },
+        "station": stations,
+    }
+
+
+def test_the_judge_sees_beside_a_deaf_station_what_others_may_not_hold() -> None:
+    world = build(deaf_site()).world
+    world.run(100)
+    assert not world.wrong
+    outlet = world.outlets[list(world.outlets)[1]]
+    outlet.receive(world.gateway.log[-1][1]._replace(key=outlet.spec.key, amps=16.0), None, world.now)
+    world.touch(outlet.spec.key)
+    world.run(110)
+    assert any("exposure" in line for line in world.wrong)
+    assert any("is believed" in line for line in world.wrong)
+
+
+def test_heat_by_a_deaf_station_is_excused_only_while_nobody_can_tell_it_anything_and_only_its_own() -> None:
+    """Else it is a violation: with a gateway and a link, in a circuit with a meter, or by others."""
+
+    def heats(*, kills: bool = False, cuts: bool = False, meter: bool = False, others_a: float) -> tuple[float, float]:
+        site = deaf_site()
+        site["circuit"]["row"]["metered"] = meter
+        world = build(site).world
+        world.run(90)
+        if kills:
+            world.kill()
+        else:
+            world.gateway.poked = True  # alive, and does nothing
+        if cuts:
+            world.stations.cut(StationId("CP-01"))
+        for outlet in list(world.outlets.values())[1:]:
+            write = Write(outlet.spec.key, 0, others_a, 0, 0.0, 0.0, Urgency.CUT, Why(Binding.CONNECTOR), at=world.now)
+            outlet.receive(write, None, world.now)
+            world.touch(outlet.spec.key)
+        world.run(400)
+        row = next(one for one in borne(world) if one.circuit == "row")
+        return row.heat, row.spared_heat
+
+    for heat, spared in (heats(kills=True, others_a=6.0), heats(cuts=True, others_a=6.0)):
+        assert heat > 1.0 > spared
+    assert min(heats(kills=True, others_a=12.0)) > 1.0
+    assert min(heats(cuts=True, meter=True, others_a=6.0)) > 1.0
+    assert min(heats(others_a=0.0)) > 1.0
+
+
+def test_what_a_storm_found_outlives_a_kill(tmp_path: Path) -> None:
+    figures, path = storm.Figures(5, seconds=1.0), tmp_path / "storm.json"
+    circuit = Borne("main", 20.0, 30.0, 1, 9.0, 8.0, 7.0, 1.5, 0.5)
+    figures.add(storm.Played(5, (), is_odd=True, circuits=(circuit,)))
+    figures.add(storm.Played(6, ("exposure",), is_odd=False, circuits=(replace(circuit, spared_heat=1.5),), stopped=1))
+    storm.save(path, figures)
+    again = storm.load(path, 5)
+    assert (again.done, again.violations, again.defied, again.stopped) == (2, [6], [5], 1)
+    assert list(again.lines()) == list(figures.lines())
+    with pytest.raises(click.UsageError, match="seeds from 5"):
+        storm.load(path, 6)

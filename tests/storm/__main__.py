@@ -1,6 +1,8 @@
-"""`make storm`: kill -9, power cuts, seeded storms. The last line is one JSON object; exit 1 if anything was found.
+"""`make storm`: kill -9, power cuts, seeded storms, also of balancing. The last line is one JSON object; exit 1 if
+anything was found.
 
-KILLS (200), POWER_CUTS (200), SEEDS (200) of HOURS (6) x STATIONS (5), SEED (the first; from the clock's digits,
+KILLS (200), POWER_CUTS (200), SEEDS (200) of HOURS (6) x STATIONS (5), BALANCE (1000, a quarter of an hour each; by
+itself and with more figures: `python -m tests.smartcharging.storm`), SEED (the first; from the clock's digits,
 printed), SHORT=1 (fewer, and no new round after 150 s in a part, so at most 10 minutes also on a slow machine),
 RESUME=FILE (what is finished is kept there and not played again).
 """
@@ -18,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.sim import storm as simulated
+from tests.smartcharging import storm as balancing
 from tests.storm import kills, power
 
 A_ROUND = 10
-SHORT = {"KILLS": 40, "POWER_CUTS": 40, "SEEDS": 40}
+FULL = {"KILLS": 200, "POWER_CUTS": 200, "SEEDS": 200, "BALANCE": 1000}
+SHORT = {"KILLS": 40, "POWER_CUTS": 40, "SEEDS": 40, "BALANCE": 100}
 SHORT_PART_S = 150.0
 _SUMS = ("acknowledged", "lost", "duplicated", "out_of_order", "repeated", "lost_answers")
 
@@ -74,7 +78,7 @@ def _parts() -> list[Part]:
     is_short = bool(os.environ.get("SHORT"))
 
     def wanted(name: str) -> int:
-        return int(os.environ.get(name, SHORT[name] if is_short else 200))
+        return int(os.environ.get(name, (SHORT if is_short else FULL)[name]))
 
     power_cuts, shim = wanted("POWER_CUTS"), None
     if power_cuts and power.compiler():
@@ -87,6 +91,7 @@ def _parts() -> list[Part]:
         Part("kills", wanted("KILLS"), A_ROUND, lambda seed, count: _killed(seed, count, None)),
         Part("power_cuts", power_cuts, A_ROUND, lambda seed, count: _killed(seed, count, shim)),
         Part("seeds", wanted("SEEDS"), 1, _simulated),
+        Part("balance", wanted("BALANCE"), A_ROUND, _balanced),
     ]
 
 
@@ -130,6 +135,18 @@ def _simulated(seed: int, count: int) -> dict[str, Any]:
     hours, stations = float(os.environ.get("HOURS", "6")), int(os.environ.get("STATIONS", "5"))
     report = asdict(simulated.run(seed, hours=hours, stations=stations))
     return {"seed": seed, "count": count, **{name: report[name] for name in (*_SUMS, "findings")}}
+
+
+def _balanced(seed: int, count: int) -> dict[str, Any]:
+    """`tripped`: breakers that nobody could have held (a deaf station, and nobody to tell it anything)."""
+    figures = balancing.Figures(A_ROUND * seed)
+    findings = []
+    for number in range(A_ROUND * seed, A_ROUND * seed + count):
+        played = balancing.run(number)
+        figures.add(played)
+        findings += [f"seed {number}: {line}" for line in played.wrong[:1]]
+    counts = {"tripped": len(figures.defied), "stopped": figures.stopped}
+    return {"seed": seed, "count": count, **counts, "findings": findings}
 
 
 if __name__ == "__main__":

@@ -64,6 +64,8 @@ class Outlet:
     orders: list[Order] = field(default_factory=list)
     offered_a: float = 0.0
     offered_phases: int = 3
+    told_a: float = 0.0
+    """The most it was ever told, not counting its fallback."""
     shown: list[float] = field(default_factory=list)
     """What it draws, per own phase, as far as the flows know."""
 
@@ -73,6 +75,7 @@ class Outlet:
         amps = write.amps
         if watts is not None:
             amps = watts / VOLTS / (self.car.phases if self.car else 1)
+        self.told_a = max(self.told_a, amps)
         at = now + traits.latency_s
         ends = write.at + write.lease_s + traits.skew_s if traits.proven and write.lease_s else inf
         self.orders = [order for i, order in enumerate(self.orders) if i + 1 == len(self.orders) or order.at > now]
@@ -121,6 +124,12 @@ class Outlet:
             return []
         count = min(self.car.phases, len(self.spec.phases), self.offered_phases)
         return [self.car.amps] * count
+
+    def defies_a(self) -> float:
+        """By how much a deaf one draws more than anything it was ever told."""
+        if not self.traits.deaf or self.car is None:
+            return 0.0
+        return max(0.0, self.car.amps - max(self.told_a, self.fallback_a))
 
     def on_grid(self, own_a: list[float]) -> Amps:
         return on_grid(own_a, self.spec.phases)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
 
+from gateway.flows.balance import PRESSED_EVERY_S
 from gateway.model.balance import (
     Answer,
     CircuitReading,
@@ -59,6 +60,7 @@ class Controller:
     life: int = 0
     poked: bool = False
     decisions: int = 0
+    pressed_at: dict[ConnectorKey, float] = field(default_factory=dict)
     log: list[tuple[float, Write]] = field(default_factory=list)
 
     @property
@@ -111,8 +113,14 @@ class Controller:
 
     def _obey_alarms(self, decision: Decision) -> None:
         for view in decision.views:
-            if view.memory.disobedience.remedy is Remedy.STOP:
-                self.world.stations.stop_for_good(view.key)
+            remedy = view.memory.disobedience.remedy
+            if remedy is None:
+                self.pressed_at.pop(view.key, None)
+            elif self.world.now >= self.pressed_at.get(view.key, -inf) + PRESSED_EVERY_S:
+                self.pressed_at[view.key] = self.world.now
+                if remedy is Remedy.STOP:
+                    self.world.stations.stop_for_good(view.key)
+                self.world.stations.ask(view.key)
 
     def know(self, key: ConnectorKey, *, quiet: bool = False, **changes: object) -> None:
         """A fact about a connector is another now."""

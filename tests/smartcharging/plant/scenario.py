@@ -1,6 +1,7 @@
 """Scenarios as TOML: a site, what happens there and when, and what may come of it at most.
 
 seconds = 600
+is_calm = true            # meters rest, and the judge looks less often, while nothing happens
 [circuit.main]
 limit_a = 63              # background_a: the worst case that is configured; rise_a: what is on record
 background_a = 30
@@ -44,6 +45,8 @@ HERE = Path(__file__).parent / "scenarios"
 ROTATED = ((0, 1, 2), (1, 2, 0), (2, 0, 1))
 PHASES = {"L1L2L3": (0, 1, 2), "L2L3L1": (1, 2, 0), "L3L1L2": (2, 0, 1), "L1": (0,), "L2": (1,), "L3": (2,)}
 
+LIES = (MeterFault.FLIPPED, MeterFault.SWAPPED)
+
 
 @dataclass(frozen=True, slots=True)
 class Expect:
@@ -54,7 +57,6 @@ class Expect:
     over_s: float = 60.0
     far_over_s: float = 10.0
     heat: float = 1.0
-    judged: bool = True
     least_share: float = 0.0
 
 
@@ -72,7 +74,6 @@ def load(path: Path) -> Scenario:
 def build(told: Mapping[str, Any]) -> Scenario:
     """Raise ValueError if the site can't be safe."""
     nodes, rises = _circuits(told["circuit"])
-    families = {station.get("family", "plain") for station in told["station"]}
     specs, outlets, cars = _stations(told["station"])
     choice = choose(nodes, specs)
     if choice.failures:
@@ -85,7 +86,7 @@ def build(told: Mapping[str, Any]) -> Scenario:
     meter = told.get("meter", {})
     meters = [Meter(node.id, max(node.limit_a), **meter) for node in nodes if node.metered]
     expect = Expect(**told.get("expect", {}))
-    judged = expect.judged and "deaf" not in families
+    lies = [event for event in told.get("event", ()) if event.get("fault") in LIES]
     world = World(
         choice.tree,
         outlets.values(),
@@ -93,7 +94,10 @@ def build(told: Mapping[str, Any]) -> Scenario:
         seed=told.get("seed", 1),
         weather=weather,
         meters=meters,
-        judged=judged,
+        lies=(
+            min((one["at"] for one in lies), default=inf),
+            max((one["at"] + one.get("seconds", inf) for one in lies), default=inf),
+        ),
         is_calm=told.get("is_calm", False),
     )
     world.gateway.rises = rises

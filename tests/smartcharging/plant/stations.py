@@ -20,12 +20,14 @@ NEWS_A = 0.5
 
 
 class Stations:
-    """`woken`: how long cars took to draw again after a pause. `starts`, `pauses`: steps of offers from and to 0 A."""
+    """`woken`: how long cars took to draw again after a pause. `starts`, `pauses`: steps of offers from and to 0 A.
+    `stopped`: those that were, because they did not obey."""
 
     def __init__(self, world: "World", weather: Weather) -> None:
         self.world = world
         self.transactions = count(1)
         self.woken: list[tuple[ConnectorKey, float]] = []
+        self.stopped: list[ConnectorKey] = []
         self.keys: dict[StationId, list[ConnectorKey]] = {}
         for key in world.outlets:
             self.keys.setdefault(key.station, []).append(key)
@@ -59,8 +61,18 @@ class Stations:
         self._tell(key)
 
     def stop_for_good(self, key: ConnectorKey) -> None:
-        """The contactor opens: what is done to a station that does not obey."""
-        self.unplug(key)
+        """The contactor opens, once the call has come: what is done to a station that does not obey."""
+        self.links[key.station].to_station(lambda: self._stopped(key))
+
+    def _stopped(self, key: ConnectorKey) -> None:
+        if self.world.outlets[key].car is not None:
+            self.stopped.append(key)
+            self.unplug(key)
+
+    def ask(self, key: ConnectorKey) -> None:
+        """What it draws now, of a station that answers such questions."""
+        if self.world.outlets[key].traits.tells:
+            self.links[key.station].to_station(lambda: self._say(key))
 
     def receive(self, write: Write, watts: float | None, life: int) -> None:
         """A profile has arrived."""
@@ -155,6 +167,12 @@ class Stations:
         outlet = self.world.outlets[key]
         if outlet.car is not None:
             self._use(outlet)
+        self._say(key)
+        self._report_at(key, self.world.now + outlet.traits.report_s)
+
+    def _say(self, key: ConnectorKey) -> None:
+        """MeterValues, if a transaction runs."""
+        outlet = self.world.outlets[key]
         if outlet.transaction is not None:
             drawn = outlet.on_grid(outlet.drawn())
 
@@ -166,7 +184,6 @@ class Stations:
                     gateway.know(key, quiet=not is_news, measured_a=drawn, measured_at=self.world.now)
 
             self.links[key.station].to_gateway(arrive)
-        self._report_at(key, self.world.now + outlet.traits.report_s)
 
     def _report_at(self, key: ConnectorKey, when: float) -> None:
         self.world.at(when, lambda: self._report(key))

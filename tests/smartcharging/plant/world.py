@@ -27,7 +27,8 @@ STEP_PART = towards(STEP_S)
 
 
 class World:
-    """`outlets` in the order of the tree. What goes wrong by the judge is in `wrong`, the first things only."""
+    """`outlets` in the order of the tree. What goes wrong by the judge is in `wrong`, the first things only.
+    `lies`: from when until when a meter says what is not so."""
 
     def __init__(
         self,
@@ -38,13 +39,16 @@ class World:
         seed: int = 1,
         weather: Weather | None = None,
         meters: Iterable[Meter] = (),
-        judged: bool = True,
+        lies: tuple[float, float] = (inf, inf),
         is_calm: bool = False,
     ) -> None:
-        self.now, self.tree, self.rng, self.judged = 0.0, tree, random.Random(seed), judged
+        self.now, self.tree, self.rng, self.lies = 0.0, tree, random.Random(seed), lies
         self.outlets = {outlet.spec.key: outlet for outlet in outlets}
         self.flow = [0.0] * (3 * len(tree.circuits))
         self.breakers = [Breaker(tree.limit(row)) for row in range(len(self.flow))]
+        self.deaf = [outlet for outlet in self.outlets.values() if outlet.traits.deaf]
+        self.spared = [Breaker(tree.limit(row)) for row in range(len(self.flow))] if self.deaf else []
+        """The breakers, without what no gateway can hold."""
         self.background: dict[str, Amps] = {}
         self.traces: dict[str, list[tuple[float, Amps]]] = {}
         self.moving: set[ConnectorKey] = set()
@@ -84,12 +88,28 @@ class World:
         part = STEP_PART if abs(seconds - STEP_S) < 1e-9 else towards(seconds)
         for breaker, amps in zip(self.breakers, self.flow, strict=True):
             breaker.carry(amps, seconds, part)
+        for breaker, amps in zip(self.spared, self._without_defiance() if self.spared else (), strict=True):
+            breaker.carry(amps, seconds, part)
         self.now += seconds
         for key in list(self.moving):
             car = self.outlets[key].car
             if car is None or not car.step(self.now, seconds):
                 self.moving.discard(key)
             self._show(key)
+
+    def _without_defiance(self) -> list[float]:
+        """What flows, but for what no gateway can hold: what a deaf station takes beyond all it was ever told while no
+        gateway is alive, or while its link is cut and no meter of the circuit could show it."""
+        flow, alive = list(self.flow), self.gateway.alive
+        for outlet in self.deaf:
+            defies_a = outlet.defies_a()
+            if not defies_a or (alive and self.stations.links[outlet.spec.key.station].is_up):
+                continue
+            for phase, _drawn in zip(outlet.spec.phases, outlet.shown, strict=False):
+                for row in self.tree.rows(outlet.spec.circuit, (phase,)):
+                    if not (alive and self.tree.circuits[row // 3].metered):
+                        flow[row] -= defies_a
+        return flow
 
     # -- what flows ----------------------------------------------------------------------------------------------
 
@@ -206,5 +226,5 @@ class World:
             self._judge(decision)
 
     def _judge(self, decision: Decision | None) -> None:
-        if self.judged and len(self.wrong) < 10:
+        if len(self.wrong) < 10:
             self.wrong += judge.wrong(self, decision)
