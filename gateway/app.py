@@ -33,7 +33,7 @@ from gateway.model.token import LateRefusal, OfflineMode
 from gateway.site import Site
 from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions
-from gateway.store import database, salvage
+from gateway.store import database, days, salvage
 from gateway.timekeeper import TimeOptions
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import LinkOptions, WebSocketConnector
@@ -116,11 +116,21 @@ async def _assembled(config: Config, path: Path) -> Assembly:
         connector=connector,
         salvage=partial(salvage.save, path),
         keeps_reserve=True,
+        days=_days(config),
     )
     assembly = Assembly(_site_options(config), _uplink_options(config), seams)
     connector.ping_interval_of = assembly.site.columns.ping_interval_s
     await assembly.load([station.id for station in config.stations])
     return assembly
+
+
+def _days(config: Config) -> days.DayFiles | None:
+    said = config.storage
+    return (
+        days.DayFiles(config.site.state_dir / days.FOLDER, said.record_days, said.record_mb * 2**20)
+        if said.record_days
+        else None
+    )
 
 
 def _spare_the_collector() -> None:

@@ -5,12 +5,13 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from gateway.model.balance import CapStep, Need, Outcome, Rung
+from gateway.model.balance import CapStep, Need, Outcome, Rung, SiteFacts
 from gateway.model.draw import CarNeed
 from gateway.model.ids import StationId, TransactionKey
 from gateway.model.profile import LimitSource, ReportedProfile
 from gateway.model.site_tree import Amps, ConnectorKey
 from gateway.plan import Plan
+from gateway.smartcharging import day as days
 from gateway.smartcharging.decide import Decision, State
 from gateway.smartcharging.external import CapState
 from gateway.smartcharging.fallback import choose
@@ -65,6 +66,8 @@ class Balancer:
         self.stations = frozenset(key.station for key in tree.specs) if tree else frozenset[StationId]()
         self.state: State | None = None
         self.decision: Decision | None = None
+        self.facts: SiteFacts | None = None
+        """What the last decision was told."""
         self.outcomes: list[Outcome] = []
         self.noted: dict[ConnectorKey, float] = {}
         """The ceilings that are on disk for certain. A row that is read may wait for its commit, or fail."""
@@ -83,6 +86,8 @@ class Balancer:
         self.cap_states: dict[str, CapState] = {}
         self.sessions: dict[ConnectorKey, deque[Line]] = {}
         """What each session was told lately."""
+        self.unrecorded: deque[days.Told] = deque(maxlen=10_000)
+        """The same, until it is written down."""
         self.told: dict[ConnectorKey, Told] = {}
         self.told_by: dict[ConnectorKey, LimitSource] = {}
         self.troubles: dict[str, str] = {}

@@ -29,7 +29,7 @@ from gateway.model.records import (
     Put,
 )
 from gateway.model.token import Decision, IdToken, Verdict
-from gateway.ports import LinkState, StationPort, UplinkPort
+from gateway.ports import DayPort, LinkState, StationPort, UplinkPort
 from gateway.site_options import SiteOptions
 from gateway.station import Pending, Station
 from gateway.timekeeper import Timekeeper
@@ -52,6 +52,7 @@ class Site(Durable):
         self.uplink: UplinkPort
         self.meters = Meters(options.meters, options.circuits)
         self.balancer = Balancer(options.plan)
+        self.days: DayPort | None = None
         self.pending: dict[StationId, Pending] = {}
         digits = f"{source.getrandbits(80):020x}"
         self._id_head = f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-"

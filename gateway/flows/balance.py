@@ -24,6 +24,7 @@ from gateway.model.site_tree import ConnectorKey
 from gateway.ports import StationPort
 from gateway.site import Site
 from gateway.smartcharging import profiles, session_log
+from gateway.smartcharging.day import Told
 from gateway.smartcharging.decide import Decision, State, decide
 from gateway.smartcharging.history import Rises, Steps
 
@@ -35,8 +36,6 @@ LEAST_S = 0.02
 """What happens at once shares one decision."""
 METERS_COME_S = 15.0
 """After a start, a meter may need so long to say something."""
-LINES_KEPT = 50
-"""Of one session's limits, to be shown."""
 REST = 4.0
 """At a large site a decision takes its time: the gateway has this many times as much for everything else."""
 SAVED_EVERY_S = 3600.0
@@ -112,6 +111,7 @@ class _Loop:
         self._follow_transactions()
         now = site.clock.monotonic()
         told = site_facts.gather(site)
+        balancer.facts = told.facts
         decision = decide(balancer.tree, told.facts, balancer.state, balancer.plan.policy, now)
         balancer.state, balancer.decision = decision.state, decision
         self.wake_at = min(now + LONGEST_S, decision.wake_at, told.again_at)
@@ -154,8 +154,8 @@ class _Loop:
             if before == after:
                 continue
             known = site.charging.profiles(key.station)
-            balancer.sessions.pop(key, None)
             if before is not None:
+                balancer.sessions.pop(key, None)
                 site.note(site.charging.changes(key.station, profiles.ended(known, before).changes))
             if transaction is None:
                 del self._running[key]
@@ -180,7 +180,10 @@ class _Loop:
         logs = self._site.balancer.sessions
         before = {key: kept[-1] for key, kept in logs.items() if kept}
         for line in session_log.lines(before, decision.shares, frozenset(self._running), now):
-            logs.setdefault(line.key, deque(maxlen=LINES_KEPT)).append(line)
+            logs.setdefault(line.key, deque(maxlen=session_log.KEPT)).append(line)
+            at, number = int(self._site.clock.now().timestamp()), self._running[line.key]
+            told = Told(at, line.key.station, line.key.evse, number, line.set_a, round(line.target_a, 1), line.why)
+            self._site.balancer.unrecorded.append(told)
             log.info("%s: transaction %d is told %g A of %g A planned (%s)",
                      line.key, self._running[line.key], line.set_a, line.target_a, line.why)  # fmt: skip
 
