@@ -30,6 +30,7 @@ from gateway.model.ids import CircuitId, MeterId, StationId
 from gateway.model.reasons import AlarmKind, AuditKind
 from gateway.model.space import StorageLimits
 from gateway.model.token import LateRefusal, OfflineMode
+from gateway.plan import Lodging
 from gateway.site import Site
 from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions
@@ -291,6 +292,7 @@ def _server(assembly: Assembly, config: Config, index: int) -> DownlinkServer:
         max_message_bytes=listener.max_message_bytes,
         max_connections=listener.max_connections,
         handshake_timeout_s=listener.handshake_timeout_s,
+        lodging=Lodging(listener.circuit, listener.rating_a),
     )
     access = {
         station.id: StationAccess(

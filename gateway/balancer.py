@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -9,12 +10,13 @@ from gateway.model.balance import CapStep, Need, Outcome, Rung, SiteFacts
 from gateway.model.draw import CarNeed
 from gateway.model.ids import StationId, TransactionKey
 from gateway.model.profile import LimitSource, ReportedProfile
-from gateway.model.site_tree import Amps, ConnectorKey
-from gateway.plan import Plan
+from gateway.model.site_tree import Amps, ConnectorKey, ConnectorSpec
+from gateway.plan import Lodging, Plan
 from gateway.smartcharging import day as days
+from gateway.smartcharging.circuits import SiteTree, compile_tree
 from gateway.smartcharging.decide import Decision, State
 from gateway.smartcharging.external import CapState
-from gateway.smartcharging.fallback import choose
+from gateway.smartcharging.fallback import Choice, choose, prove
 from gateway.smartcharging.held import Held
 from gateway.smartcharging.history import Rises, Steps
 from gateway.smartcharging.notices import Told
@@ -61,9 +63,10 @@ class Balancer:
 
     def __init__(self, plan: Plan | None) -> None:
         self.plan = plan
-        tree = None if plan is None else choose(plan.circuits, plan.connectors).tree
-        self.tree = tree
-        self.stations = frozenset(key.station for key in tree.specs) if tree else frozenset[StationId]()
+        self.guests: dict[StationId, Lodging] = {}
+        """Stations in no circuit that are served all the same, each where it counts."""
+        self.tree: SiteTree | None = None if plan is None else _grown(plan, {}).tree
+        self.stations = frozenset(key.station for key in self.tree.specs) if self.tree else frozenset[StationId]()
         self.state: State | None = None
         self.decision: Decision | None = None
         self.facts: SiteFacts | None = None
@@ -101,6 +104,33 @@ class Balancer:
     def is_member(self, station: StationId) -> bool:
         return station in self.stations
 
+    def lodge(self, station: StationId, lodging: Lodging) -> str | None:
+        """Count a station in no circuit at its rating. Returns why it can't be served, None if it can."""
+        plan = self.plan
+        if plan is None or station in self.stations or station in plan.elsewhere:
+            return None
+        if lodging.circuit is None:
+            self.dismiss(station)
+            return (
+                None if plan.sees_all else "it is in no circuit, and not every circuit has a meter that sees its load"
+            )
+        lodging = lodging._replace(rating_a=plan.ratings.get(station, lodging.rating_a))
+        if self.guests.get(station) == lodging:
+            return None
+        guests = {**self.guests, station: lodging}
+        grown = _grown(plan, guests)
+        if grown.failures:
+            return f"it is in no circuit, and there is no room for its {lodging.rating_a:g} A: {grown.failures[0].text}"
+        self.guests, self.tree = guests, grown.tree
+        self.poke()
+        return None
+
+    def dismiss(self, station: StationId) -> None:
+        """A station is not served any more, or nowhere."""
+        if self.plan is not None and self.guests.pop(station, None) is not None:
+            self.tree = _grown(self.plan, self.guests).tree
+            self.poke()
+
     def rung(self) -> Rung:
         """The worst of all meters."""
         found = self.decision.backgrounds if self.decision else ()
@@ -125,3 +155,18 @@ class Balancer:
         amount = wish.energy_wh / (volts * phases)
         leaves = None if wish.departure is None else mono + wish.departure.timestamp() - now_s
         return Need(remaining_ah=amount, requested_ah=amount, departure=leaves)
+
+
+def _grown(plan: Plan, guests: Mapping[StationId, Lodging]) -> Choice:
+    """The plan's tree with those beside it that count at their rating, whose fallbacks nobody can install."""
+    tree = choose(plan.circuits, plan.connectors).tree
+    specs = [
+        ConnectorSpec(
+            key=ConnectorKey(station, 1), circuit=circuit or "", min_a=min(6.0, rating_a), max_a=rating_a,
+            fallback_a=rating_a, latency_s=0.0, lease_s=0.0, pausable=False,
+        )
+        for station, (circuit, rating_a) in guests.items()
+    ]  # fmt: skip
+    fallbacks = {**tree.fallback_a, **{spec.key: spec.max_a for spec in specs}}
+    tree = compile_tree(tree.circuits, (*tree.connectors, *specs), fallbacks)
+    return Choice(tree, prove(tree))

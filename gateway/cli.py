@@ -240,6 +240,10 @@ def _show_status(found: dict[str, Any]) -> None:
     if queue["parked"]:
         console.print("Messages are set aside. Remedy: ocpp-gateway queue list --parked says which and why")
     for one in found["pending"]:
+        if one["problem"]:
+            remedy = "name its circuit in [[station]], or the listener's in [[downlink]]"
+            console.print(f"not served: {one['id']} from {one['address']}: {one['problem']}. Remedy: {remedy}")
+            continue
         console.print(
             f"waiting for approval: {one['id']} from {one['address']}, {one['waiting_s']} s. "
             f"Remedy: ocpp-gateway stations approve {one['id']}"

@@ -187,7 +187,8 @@ class _Draft:
         if self.mistakes or balance.section is None:
             return None
         members = [part.section for part in stations if part.section]
-        made = make(list(circuits.sections.values()), members, balance.section, sources.sections)
+        listeners = [part.section for part in downlinks if part.section]
+        made = make(list(circuits.sections.values()), members, balance.section, sources.sections, listeners)
         self.warnings += made.warnings
         self.mistakes += made.mistakes
         if self.mistakes:

@@ -4,19 +4,20 @@ What cannot be safe is refused with the sum that fails: the tree is proved befor
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from pydantic import Field
 
 from gateway.config_connector import Connector, phases_of
+from gateway.config_lodging import InTree, Listener, mistakes_of_listeners, of_no_circuit, rating_of
 from gateway.config_meters import Circuit
 from gateway.config_mistakes import Mistake, dotted, quoted
 from gateway.config_section import Clash, Section
 from gateway.model.balance import Policy
 from gateway.model.ids import StationId
 from gateway.model.site_tree import NO_AMPS, Amps, CircuitNode, ConnectorKey, ConnectorSpec, Mode
-from gateway.plan import Plan, Topic
+from gateway.plan import Lodging, Plan, Topic
 from gateway.smartcharging.circuits import mistakes_of
 from gateway.smartcharging.external import CapSource, guaranteed_power_w
 from gateway.smartcharging.fallback import choose
@@ -79,17 +80,6 @@ class External(Section):
             yield Clash((missing,), "is missing: caps by MQTT need broker and topic", "Give both, or none.")
 
 
-class InTree(Protocol):
-    """A `[[station]]` as far as it matters here."""
-
-    id: StationId
-    circuit: str | None
-    connectors: tuple[Connector, ...]
-    family: str | None
-    proven: bool
-    limit_a: float | None
-
-
 @dataclass(slots=True)
 class Made:
     """What was made of the sections; `plan` None: nothing is to be shared, or there are mistakes."""
@@ -103,19 +93,19 @@ class Made:
 
 
 def make(
-    circuits: Sequence[Circuit], stations: Iterable[InTree], balance: Balance, sources: Mapping[str, External]
+    circuits: Sequence[Circuit],
+    stations: Sequence[InTree],
+    balance: Balance,
+    sources: Mapping[str, External],
+    listeners: Sequence[Listener] = (),
 ) -> Made:
     """The tree of what the sections say, proved. Without a station in a circuit nothing is shared."""
     made = Made()
-    members = []
-    for station in stations:
-        if station.circuit is not None:
-            members.append(station)
-        elif circuits:
-            made.warnings.append(
-                f"station {quoted(station.id)}: it is in no circuit, and its load counts as background"
-            )
+    members = [station for station in stations if station.circuit is not None]
+    lodgings = tuple(Lodging(one.circuit, one.rating_a) for one in listeners)
+    made.warnings += of_no_circuit(circuits, stations, lodgings, is_shared=bool(members))
     _check_sources(made, circuits, sources)
+    made.mistakes += mistakes_of_listeners(circuits, listeners)
     if not members:
         if circuits:
             made.warnings.append("circuit: no station is in one, so that nothing is shared: they are measured only")
@@ -129,7 +119,13 @@ def make(
         for one in circuits
         if one.background_a is None and one.meter is None and one.parent is not None
     ]
-    plan = _plan(nodes, members, balance, sources)
+    plan = replace(
+        _plan(nodes, members, balance, sources),
+        lodgings=lodgings,
+        ratings={one.id: rating_of(one) for one in stations if one.circuit is None and one.connectors},
+        elsewhere=frozenset(one.id for one in stations if one.elsewhere),
+        sees_all=all(one.meter is not None for one in circuits),
+    )
     for text in mistakes_of(plan.circuits, plan.connectors):
         made.refuse("circuit", text, "Correct the circuit or the connector.")
     if made.mistakes:

@@ -11,6 +11,14 @@ from gateway.smartcharging.external import CapSource
 from gateway.smartcharging.families import DEFAULT, Family, shipped
 
 
+class Lodging(NamedTuple):
+    """Where a station that is in no circuit counts, and with how many amperes a phase at most. `circuit` None: nowhere,
+    and it is served only if every circuit has a meter that sees what it draws."""
+
+    circuit: str | None = None
+    rating_a: float = 32.0
+
+
 class Topic(NamedTuple):
     """Where a source's caps come by MQTT. `broker`: host and port."""
 
@@ -23,7 +31,8 @@ class Plan:
     """`own_circuit`: of a station with several connectors, the circuit that stands for the station itself.
 
     `proven`: stations that were seen to step down by themselves at the end of a lease.
-    `topics`: by the name of a source.
+    `topics`: by the name of a source. `lodgings`: of the listeners; `ratings`: of stations in no circuit whose
+    connectors are known. `elsewhere`: stations that none of the circuits feeds. `sees_all`: every circuit has a meter.
     """
 
     circuits: tuple[CircuitNode, ...]
@@ -34,6 +43,10 @@ class Plan:
     own_circuit: Mapping[StationId, str] = field(default_factory=dict)
     sources: tuple[CapSource, ...] = ()
     topics: Mapping[str, Topic] = field(default_factory=dict)
+    lodgings: tuple[Lodging, ...] = ()
+    ratings: Mapping[StationId, float] = field(default_factory=dict)
+    elsewhere: frozenset[StationId] = frozenset()
+    sees_all: bool = True
 
     def keys_of(self, station: StationId) -> tuple[ConnectorKey, ...]:
         return tuple(spec.key for spec in self.connectors if spec.key.station == station)

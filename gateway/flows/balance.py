@@ -19,7 +19,7 @@ from gateway.flows.profile_limits import limits_of
 from gateway.model.balance import Alarm, AlarmKind, CircuitReading, Remedy, Rung
 from gateway.model.ids import TransactionKey
 from gateway.model.reasons import AlarmKind as SiteAlarm
-from gateway.model.records import BackgroundRow, Change, Put
+from gateway.model.records import Approval, BackgroundRow, Change, Put
 from gateway.model.site_tree import ConnectorKey
 from gateway.ports import StationPort
 from gateway.site import Site
@@ -56,6 +56,7 @@ async def run(site: Site) -> None:
     if balancer.tree is None:
         return
     balancer.state = State(started=site.clock.monotonic())
+    _lodge_known(site)
     rows = {key: site.charging.connector(key) for key in balancer.tree.specs}
     balancer.noted = {key: row.ceiling_a for key, row in rows.items() if row.ceiling_a is not None}
     _load_history(site)
@@ -80,6 +81,19 @@ async def run(site: Site) -> None:
         for task in writing:
             task.cancel()
         await asyncio.gather(meters, *writing, return_exceptions=True)
+
+
+def _lodge_known(site: Site) -> None:
+    """Stations in no circuit count before they are back; where listeners have different circuits, when they come."""
+    balancer = site.balancer
+    lodgings = balancer.plan.lodgings if balancer.plan else ()
+    if len({lodging.circuit for lodging in lodgings}) != 1:
+        return
+    for station in site.stations.values():
+        if station.record.approval not in (Approval.UNKNOWN, Approval.REJECTED):
+            refused = balancer.lodge(station.id, max(lodgings, key=lambda one: one.rating_a))
+            if refused is not None:
+                log.warning("%s: is not served when it comes: %s", station.id, refused)
 
 
 async def _hear_meters(site: Site) -> None:
@@ -179,7 +193,8 @@ class _Loop:
         """What each session was told, and why not more: a line for each change."""
         logs = self._site.balancer.sessions
         before = {key: kept[-1] for key, kept in logs.items() if kept}
-        for line in session_log.lines(before, decision.shares, frozenset(self._running), now):
+        running = frozenset(key for key in self._running if self._site.balancer.is_member(key.station))
+        for line in session_log.lines(before, decision.shares, running, now):
             logs.setdefault(line.key, deque(maxlen=session_log.KEPT)).append(line)
             at, number = int(self._site.clock.now().timestamp()), self._running[line.key]
             told = Told(at, line.key.station, line.key.evse, number, line.set_a, round(line.target_a, 1), line.why)

@@ -24,13 +24,16 @@ _REPORT, _LIMIT, _CLEARED = "ReportChargingProfiles", "NotifyChargingLimit", "Cl
 
 def hear(site: Site, station: Station, dialect: Dialect, call: Call) -> bytes | None:
     """Look at a message. The answer, if it was meant for the gateway alone."""
-    if not site.balancer.is_member(station.id):
+    is_member = site.balancer.is_member(station.id)
+    if not is_member and station.id not in site.balancer.guests:
         return None
     reader = DRAW_READERS.get(dialect.name)
     if reader is not None and call.action in reader.actions:
         said = reader.read(call.action, call.payload)
         if said is not None:
             _take(site, station, said)
+    elif not is_member:
+        site.balancer.poke()
     elif call.action == _REPORT:
         return _report(site, station, dialect, call)
     elif call.action in (_LIMIT, _CLEARED):
