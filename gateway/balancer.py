@@ -17,6 +17,7 @@ from gateway.smartcharging.circuits import SiteTree, compile_tree
 from gateway.smartcharging.decide import Decision, State
 from gateway.smartcharging.external import CapState
 from gateway.smartcharging.fallback import Choice, choose, prove
+from gateway.smartcharging.families import DEFAULT, NOT_LIMITED, Purposes, shipped
 from gateway.smartcharging.held import Held
 from gateway.smartcharging.history import Rises, Steps
 from gateway.smartcharging.notices import Told
@@ -93,6 +94,8 @@ class Balancer:
         """The same, until it is written down."""
         self.told: dict[ConnectorKey, Told] = {}
         self.told_by: dict[ConnectorKey, LimitSource] = {}
+        self.unfit: dict[StationId, str] = {}
+        """Stations that can't be managed as the family they are of, and why."""
         self.troubles: dict[str, str] = {}
         """What keeps a station from being managed, in words; by connector."""
         self.woken = asyncio.Event()
@@ -103,6 +106,29 @@ class Balancer:
 
     def is_member(self, station: StationId) -> bool:
         return station in self.stations
+
+    def sort(self, station: StationId, name: str | None) -> None:
+        """A station's boot speaks for the family of that name; None: for none. The configuration's own word stands."""
+        plan, family = self.plan, shipped()[name or DEFAULT]
+        if plan is None or station not in plan.installed:
+            return
+        self.unfit.pop(station, None)
+        if plan.family(station) == family:
+            return
+        other = plan.with_family(station, family)
+        grown, before = _grown(other, self.guests), self.tree
+        if family.purpose is Purposes.TX_DEFAULT:
+            self.unfit[station] = f"{station}: {NOT_LIMITED.format(family.name)}, and counts at its rating"
+        elif grown.failures:
+            self.unfit[station] = (
+                f"{station}: as one of family {family.name} it can't be safe: {grown.failures[0].text}"
+            )
+        else:
+            self.plan, self.tree = other, grown.tree
+            for key, amps in grown.tree.fallback_a.items():
+                if before is not None and before.fallback_a[key] != amps:
+                    self.verified.pop(key.station, None)
+        self.poke()
 
     def lodge(self, station: StationId, lodging: Lodging) -> str | None:
         """Count a station in no circuit at its rating. Returns why it can't be served, None if it can."""
@@ -130,6 +156,10 @@ class Balancer:
         if self.plan is not None and self.guests.pop(station, None) is not None:
             self.tree = _grown(self.plan, self.guests).tree
             self.poke()
+
+    def problems(self) -> list[str]:
+        """What keeps stations from being managed, in words."""
+        return [*self.unfit.values(), *self.troubles.values()]
 
     def rung(self) -> Rung:
         """The worst of all meters."""

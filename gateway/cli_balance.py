@@ -101,7 +101,8 @@ def show_why(shown: list[Shown]) -> None:
         state = "managed" if one["managed"] else "not managed"
         planned = f"planned {one['target_a']:g} A on {one['phases']} phases"
         console.print(f"  limit {one['set_a']:g} A of {one['most_a']:g} A, {planned}")
-        console.print(f"  fallback {one['fallback_a']:g} A, {state}, {'proven' if one['proven'] else 'not proven'}")
+        proof = "proven" if one["proven"] else "not proven"
+        console.print(f"  fallback {one['fallback_a']:g} A, {state}, {proof}, family {one['family']}")
         if one["measured_a"]:
             console.print(f"  draws {_amps(one['measured_a'])} A of L1 / L2 / L3")
         console.print(f"  {why_words(one['why'])}")

@@ -21,14 +21,19 @@ from gateway.plan import Lodging, Plan, Topic
 from gateway.smartcharging.circuits import mistakes_of
 from gateway.smartcharging.external import CapSource, guaranteed_power_w
 from gateway.smartcharging.fallback import choose
-from gateway.smartcharging.families import DEFAULT, Family, Purposes, shipped
+from gateway.smartcharging.families import DEFAULT, NOT_LIMITED, Family, Purposes, shipped
+
+LEAST_STEP_A = 0.1
+"""Of a connector whose step is not said: its family's counts."""
 
 
 class Balance(Section):
     """How current is shared."""
 
     mode: Literal["equal", "need-weighted", "priority"] = "equal"
-    family: str = Field(default=DEFAULT, description="Name a family of stations; docs/configuration.md lists them.")
+    family: str | None = Field(
+        default=None, description="Name a family of stations; left out: by what each says at its boot."
+    )
     turn_min: float = Field(default=20.0, ge=5, le=240, description="Write minutes, 5 to 240.")
     min_on_min: float = Field(default=5.0, ge=1, le=60, description="Write minutes, 1 to 60.")
     stable_s: float = Field(default=30.0, ge=5, le=600, description="Write seconds, 5 to 600.")
@@ -38,7 +43,7 @@ class Balance(Section):
     voltage_v: float = Field(default=230.0, ge=50, le=500, description="Write volts between a phase and neutral.")
 
     def clashes(self) -> Iterator[Clash]:
-        if self.family not in shipped():
+        if self.family is not None and self.family not in shipped():
             yield Clash(("family",), f"there is no family {quoted(self.family)}", _known_shipped())
 
     @property
@@ -111,7 +116,7 @@ def make(
             made.warnings.append("circuit: no station is in one, so that nothing is shared: they are measured only")
         return made
     nodes = [node_of(one) for one in circuits]
-    _check_stations(made, {node.id for node in nodes}, members, balance.family)
+    _check_stations(made, {node.id for node in nodes}, members, balance.family or DEFAULT)
     if made.mistakes:
         return made
     made.warnings += [
@@ -196,8 +201,8 @@ def _check_stations(made: Made, circuits: set[str], members: Iterable[InTree], d
             made.refuse(f"{where}.family", f"there is no family {quoted(station.family)}", _known_shipped())
         family = shipped().get(station.family or default_family)
         if family is not None and family.purpose is Purposes.TX_DEFAULT:
-            problem = f"{quoted(family.name)} takes no profile of a transaction, and this version can't limit it yet"
-            made.refuse(f"{where}.family", problem, "Leave its circuit out: it counts as background then.")
+            remedy = "Set a limit in the station itself, and leave its circuit out: it counts at its rating then."
+            made.refuse(f"{where}.family", NOT_LIMITED.format(family.name), remedy)
         numbers = [connector.evse or place for place, connector in enumerate(station.connectors, 1)]
         if len(set(numbers)) != len(numbers):
             made.refuse(f"{where}.connectors", "two have the same number", "Give each an evse of its own.")
@@ -221,15 +226,20 @@ def _plan(
     specs: list[ConnectorSpec] = []
     kinds: dict[StationId, Family] = {}
     own: dict[StationId, str] = {}
+    installed: dict[StationId, tuple[ConnectorSpec, ...]] = {}
     by_name = {node.id: node for node in nodes}
     for station in members:
-        family = kinds[station.id] = shipped()[station.family or balance.family]
+        said = station.family or balance.family
+        family = kinds[station.id] = shipped()[said or DEFAULT]
         circuit = station.circuit or ""
         if len(station.connectors) > 1 or station.limit_a is not None:
             node = _own_node(station, by_name[circuit])
             nodes.append(node)
             own[station.id] = circuit = node.id
-        specs += [_spec(station, place, one, circuit, family) for place, one in enumerate(station.connectors, 1)]
+        bare = tuple(_spec(station, place, one, circuit) for place, one in enumerate(station.connectors, 1))
+        specs += [family.spec(one) for one in bare]
+        if said is None:
+            installed[station.id] = bare
     return Plan(
         circuits=tuple(nodes),
         connectors=tuple(specs),
@@ -237,6 +247,7 @@ def _plan(
         families=kinds,
         proven=frozenset(station.id for station in members if station.proven),
         own_circuit=own,
+        installed=installed,
         sources=tuple(_source(name, one, nodes, specs) for name, one in sources.items()),
         topics={name: Topic(one.broker, one.topic) for name, one in sources.items() if one.broker and one.topic},
     )
@@ -252,20 +263,19 @@ def _lower(limit: Amps, most: float) -> Amps:
     return (min(limit[0], most), min(limit[1], most), min(limit[2], most))
 
 
-def _spec(station: InTree, place: int, connector: Connector, circuit: str, family: Family) -> ConnectorSpec:
-    installed = ConnectorSpec(
+def _spec(station: InTree, place: int, connector: Connector, circuit: str) -> ConnectorSpec:
+    return ConnectorSpec(
         key=ConnectorKey(station.id, connector.evse or place),
         circuit=circuit,
         phases=phases_of(connector.phases),
         min_a=connector.min_a,
         max_a=connector.max_a,
-        step_a=connector.step_a or family.step_a,
+        step_a=connector.step_a or LEAST_STEP_A,
         fallback_a=connector.fallback_a,
         switchable=connector.switchable,
         rank=connector.priority,
         weight=connector.weight,
     )
-    return family.spec(installed)
 
 
 def _source(name: str, said: External, nodes: Sequence[CircuitNode], specs: Sequence[ConnectorSpec]) -> CapSource:

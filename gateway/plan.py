@@ -1,7 +1,7 @@
 """What the configuration says of sharing current: the tree, how each station takes its profiles, who may cap it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from gateway.model.balance import Policy
@@ -30,6 +30,7 @@ class Topic(NamedTuple):
 class Plan:
     """`own_circuit`: of a station with several connectors, the circuit that stands for the station itself.
 
+    `installed`: connectors before their family was asked, of stations whose boot decides on it.
     `proven`: stations that were seen to step down by themselves at the end of a lease.
     `topics`: by the name of a source. `lodgings`: of the listeners; `ratings`: of stations in no circuit whose
     connectors are known. `elsewhere`: stations that none of the circuits feeds. `sees_all`: every circuit has a meter.
@@ -44,6 +45,7 @@ class Plan:
     sources: tuple[CapSource, ...] = ()
     topics: Mapping[str, Topic] = field(default_factory=dict)
     lodgings: tuple[Lodging, ...] = ()
+    installed: Mapping[StationId, tuple[ConnectorSpec, ...]] = field(default_factory=dict)
     ratings: Mapping[StationId, float] = field(default_factory=dict)
     elsewhere: frozenset[StationId] = frozenset()
     sees_all: bool = True
@@ -53,6 +55,12 @@ class Plan:
 
     def family(self, station: StationId) -> Family:
         return self.families.get(station) or shipped()[DEFAULT]
+
+    def with_family(self, station: StationId, family: Family) -> "Plan":
+        """With a station of another family. Only for those of `installed`."""
+        made = iter([family.spec(one) for one in self.installed[station]])
+        connectors = tuple(next(made) if spec.key.station == station else spec for spec in self.connectors)
+        return replace(self, connectors=connectors, families={**self.families, station: family})
 
     def is_proven(self, station: StationId) -> bool:
         family = self.family(station)

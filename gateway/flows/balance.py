@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
+from gateway.dialects import quirks
 from gateway.flows import profile_writes, site_facts
 from gateway.flows.profile_limits import limits_of
 from gateway.model.balance import Alarm, AlarmKind, CircuitReading, Remedy, Rung
-from gateway.model.ids import TransactionKey
+from gateway.model.ids import StationId, TransactionKey
 from gateway.model.reasons import AlarmKind as SiteAlarm
 from gateway.model.records import Approval, BackgroundRow, Change, Put
 from gateway.model.site_tree import ConnectorKey
@@ -26,6 +27,7 @@ from gateway.site import Site
 from gateway.smartcharging import profiles, session_log
 from gateway.smartcharging.day import Told
 from gateway.smartcharging.decide import Decision, State, decide
+from gateway.smartcharging.families import of_boot
 from gateway.smartcharging.history import Rises, Steps
 
 log = logging.getLogger(__name__)
@@ -113,6 +115,7 @@ class _Loop:
         self._running: dict[ConnectorKey, TransactionKey] = {}
         self._read_at: dict[str, float] = {}
         self._saved_at = site.clock.monotonic()
+        self._boots: dict[StationId, bytes | None] = {}
         self.wake_at = 0.0
 
     def turn(self) -> None:
@@ -121,6 +124,7 @@ class _Loop:
         assert balancer.tree is not None
         assert balancer.plan is not None
         assert balancer.state is not None
+        self._follow_boots()
         self._follow_links()
         self._follow_transactions()
         now = site.clock.monotonic()
@@ -141,6 +145,18 @@ class _Loop:
         task = asyncio.create_task(work)
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+
+    def _follow_boots(self) -> None:
+        """A station is of the family that its boot speaks for."""
+        site = self._site
+        for name in site.balancer.stations:
+            station = site.stations.get(name)
+            boot = station.record.boot if station else None
+            if boot is None or boot is self._boots.get(name):
+                continue
+            self._boots[name] = boot
+            vendor, model = quirks.model_of(boot) or ("", "")
+            site.balancer.sort(name, of_boot(vendor, model, quirks.firmware_of(boot)))
 
     # -- what the CSMS's profiles follow -----------------------------------------------------------------------------
 
@@ -225,7 +241,7 @@ class _Loop:
             if not any((one.kind, one.subject) == (alarm.kind, alarm.subject) for one in standing):
                 log.warning("alarm %s is over: %s", alarm.kind.value, alarm.subject)
         self._alarms = standing
-        said = sorted({f"{one.subject}: {WORDS[one.kind]}" for one in standing} | set(site.balancer.troubles.values()))
+        said = sorted({f"{one.subject}: {WORDS[one.kind]}" for one in standing} | set(site.balancer.problems()))
         if said:
             site.upkeep.raise_alarm(SiteAlarm.BALANCING, "; ".join(said), site.clock.now())
         else:

@@ -67,6 +67,7 @@ def _done(busy: dict[str, asyncio.Task[None]], name: str, _: asyncio.Task[None])
 def _is_due(site: Site, station: Station) -> bool:
     """Not looked at since its boot, or since the gateway's start."""
     is_there = grace.is_open(site, station) and not station.is_held and station.record.boot is not None
+    is_there = is_there and station.id not in site.balancer.unfit
     return is_there and site.balancer.verified.get(station.id) != station.record.boots
 
 

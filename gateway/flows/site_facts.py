@@ -77,7 +77,7 @@ def identity_of(station: Station) -> str:
 
 def is_managed(site: Site, key: ConnectorKey) -> bool:
     tree, row, station = site.balancer.tree, site.charging.connector(key), site.stations.get(key.station)
-    if tree is None or station is None or row.checked is None:
+    if tree is None or station is None or row.checked is None or key.station in site.balancer.unfit:
         return False
     return row.checked == identity_of(station) and row.fallback_a == tree.fallback_a[key]
 
