@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import Field, ValidationError
 
-from gateway.config_balance import Balance, External, make
+from gateway.config_balance import Balance, make
+from gateway.config_external import External
 from gateway.config_meters import Circuit, Meter, Read, read_circuits, read_meters, read_named
 from gateway.config_mistakes import ConfigError, Mistake, dotted, quoted, translated, unknown
 from gateway.config_models import (

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from gateway.config_connector import Connector, phases_of
+from gateway.config_external import External
 from gateway.config_lodging import InTree, Listener, mistakes_of_listeners, of_no_circuit, rating_of
 from gateway.config_meters import Circuit
 from gateway.config_mistakes import Mistake, dotted, quoted
@@ -17,7 +18,7 @@ from gateway.config_section import Clash, Section
 from gateway.model.balance import Policy
 from gateway.model.ids import StationId
 from gateway.model.site_tree import NO_AMPS, Amps, CircuitNode, ConnectorKey, ConnectorSpec, Mode
-from gateway.plan import Lodging, Plan, Topic
+from gateway.plan import Lodging, Plan
 from gateway.smartcharging.circuits import mistakes_of
 from gateway.smartcharging.external import CapSource, guaranteed_power_w
 from gateway.smartcharging.fallback import choose
@@ -58,31 +59,6 @@ class Balance(Section):
             writes_per_h=self.writes_per_h,
             voltage_v=self.voltage_v,
         )
-
-
-class External(Section):
-    """Who may cap a circuit from outside: the grid operator, an energy manager."""
-
-    circuit: str = Field(description="Name the circuit that it caps.")
-    heartbeat_s: float = Field(default=120.0, ge=5, le=86_400, description="Write seconds, 5 to 86400.")
-    fail_safe_w: float | None = Field(
-        default=None, ge=0, le=10_000_000, description="Write watts over all phases; left out: no such cap."
-    )
-    fail_safe_min: float = Field(default=120.0, ge=0, le=10_080, description="Write minutes, 0 to 10080.")
-    section_14a: bool = Field(
-        default=False, description="Write true to leave the chargers what section 14a EnWG guarantees them."
-    )
-    broker: str | None = Field(
-        default=None, max_length=255, description='Name the MQTT broker, such as "127.0.0.1:1883".'
-    )
-    topic: str | None = Field(
-        default=None, min_length=1, max_length=255, description="Name the topic that its caps come in by."
-    )
-
-    def clashes(self) -> Iterator[Clash]:
-        if (self.broker is None) != (self.topic is None):
-            missing = "topic" if self.topic is None else "broker"
-            yield Clash((missing,), "is missing: caps by MQTT need broker and topic", "Give both, or none.")
 
 
 @dataclass(slots=True)
@@ -249,7 +225,7 @@ def _plan(
         own_circuit=own,
         installed=installed,
         sources=tuple(_source(name, one, nodes, specs) for name, one in sources.items()),
-        topics={name: Topic(one.broker, one.topic) for name, one in sources.items() if one.broker and one.topic},
+        topics={name: topic for name, one in sources.items() if (topic := one.said_by) is not None},
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
 from gateway.model.balance import Policy
@@ -20,10 +21,16 @@ class Lodging(NamedTuple):
 
 
 class Topic(NamedTuple):
-    """Where a source's caps come by MQTT. `broker`: host and port."""
+    """Where a source's caps come by MQTT. `broker`: host and port. The files are read for each connection."""
 
     broker: str
     topic: str
+    username: str | None = None
+    password_file: Path | None = None
+    tls: bool = False
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +68,12 @@ class Plan:
         made = iter([family.spec(one) for one in self.installed[station]])
         connectors = tuple(next(made) if spec.key.station == station else spec for spec in self.connectors)
         return replace(self, connectors=connectors, families={**self.families, station: family})
+
+    def rating_a(self, station: StationId) -> float:
+        """The most the whole station may ever draw, per phase: all its connectors, or its own fuse."""
+        most = sum(spec.max_a for spec in self.connectors if spec.key.station == station)
+        own = self.own_circuit.get(station)
+        return min([most, *(max(node.limit_a) for node in self.circuits if node.id == own)])
 
     def is_proven(self, station: StationId) -> bool:
         family = self.family(station)

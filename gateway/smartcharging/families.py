@@ -62,7 +62,7 @@ class Family:
     """`boots`: stations of it, by what their BootNotification says. `latency_s`: from Accepted to the current's change,
     at most. `start_delay_s`: between a transaction's start and its first profile. `proven`: every firmware of it was
     seen to step down at the end of a lease. `tells`: its GetCompositeSchedule can be believed. `keeps_in_flash`:
-    profiles go to flash, so that leases wear it out."""
+    profiles go to flash, so that leases wear it out. `takes_maximum`: a maximum of the whole station may be written."""
 
     name: str
     boots: tuple[Boot, ...] = ()
@@ -81,6 +81,7 @@ class Family:
     proven: bool = False
     tells: bool = False
     keeps_in_flash: bool = False
+    takes_maximum: bool = False
 
     def __post_init__(self) -> None:
         if not self.step_a > 0 or not self.min_a > 0 or self.latency_s < 0 or self.start_delay_s < 0:
