@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 from gateway.model.balance import CapStep, Need, Outcome, Rung, SiteFacts
 from gateway.model.draw import CarNeed
@@ -40,6 +40,18 @@ class Car:
     max_a: float | None = None
     wish: CarNeed | None = None
     adopted_a: float | None = None
+
+
+class CarSaid(TypedDict, total=False):
+    """What is news of a car: fields of `Car`."""
+
+    measured_a: Amps
+    measured_at: float
+    is_suspended: bool
+    phases: int
+    max_a: float | None
+    wish: CarNeed
+    adopted_a: float
 
 
 class Allowed(NamedTuple):
@@ -166,11 +178,11 @@ class Balancer:
         found = self.decision.backgrounds if self.decision else ()
         return max((one.rung for one in found), default=Rung.NORMAL)
 
-    def hear(self, key: ConnectorKey, **said: object) -> None:
+    def hear(self, key: ConnectorKey, **said: Unpack[CarSaid]) -> None:
         """Something new of the car there; nobody's without a transaction."""
         car = self.cars.get(key)
         if car is not None:
-            changed = replace(car, **said)  # type: ignore[arg-type]
+            changed = replace(car, **said)
             if changed != car:
                 self.cars[key] = changed
                 self.poke()
