@@ -46,7 +46,6 @@ from gateway.web.server import LocalApi
 log = logging.getLogger(__name__)
 
 DATABASE = "gateway.db"
-API_SOCKET = "gateway.sock"
 LOOK_FOR_DAMAGE_S = 30.0
 
 
@@ -61,7 +60,7 @@ async def run(config: Config) -> None:
     assembly = await _assembled(config, path)
     servers = [_server(assembly, config, index) for index in range(len(config.downlinks))]
     metering = Metering(meter_options(config), assembly.site.meters, assembly.site.clock, assembly.site.random)
-    api = LocalApi(routes.build(assembly.site), state / API_SOCKET)
+    api = LocalApi(routes.build(assembly.site), config.site.api_socket)
     manager = ServiceManager(os.environ)
     for warning in config.warnings:
         log.warning("%s", warning)

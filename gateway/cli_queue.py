@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.cli_base import TROUBLE, ask, config_option, json_option, lines, load_config
-from gateway.cli_record import show_limits
 
 _WORDS = {
     "in-flight": "with the CSMS now",
@@ -163,6 +162,8 @@ def transactions(
 ) -> None:
     """List charging transactions, newest first. With --unknown, exit status 1 if there is any."""
     if number is not None:
+        from gateway.cli_record import show_limits
+
         show_limits(load_config(path), number, as_json=as_json)
         return
     params = {"station": station, "limit": limit}

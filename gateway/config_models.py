@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from gateway.config_connector import Connector
+from gateway.config_place import API_SOCKET, STATE_DIR
 from gateway.config_section import Clash, Section
 from gateway.config_tags import TagsFileOption
 from gateway.config_values import (
@@ -79,7 +80,12 @@ class Site(Section):
     identity: Annotated[
         Identity, Field(description='Give 1 to 48 characters without "/": the gateway\'s own identity.')
     ]
-    state_dir: Folder = Field(default=Path("state"), validate_default=True, description="Give the path of a folder.")
+    state_dir: Folder = Field(default=Path(STATE_DIR), validate_default=True, description="Give the path of a folder.")
+
+    @property
+    def api_socket(self) -> Path:
+        """Where the running gateway answers."""
+        return self.state_dir / API_SOCKET
 
 
 class Downlink(Leg):
