@@ -30,10 +30,11 @@ from gateway.model.ids import CircuitId, MeterId, StationId
 from gateway.model.reasons import AlarmKind, AuditKind
 from gateway.model.space import StorageLimits
 from gateway.model.token import LateRefusal, OfflineMode
+from gateway.plan import Lodging
 from gateway.site import Site
 from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions
-from gateway.store import database, salvage
+from gateway.store import database, days, salvage
 from gateway.timekeeper import TimeOptions
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import LinkOptions, WebSocketConnector
@@ -45,7 +46,6 @@ from gateway.web.server import LocalApi
 log = logging.getLogger(__name__)
 
 DATABASE = "gateway.db"
-API_SOCKET = "gateway.sock"
 LOOK_FOR_DAMAGE_S = 30.0
 
 
@@ -60,7 +60,7 @@ async def run(config: Config) -> None:
     assembly = await _assembled(config, path)
     servers = [_server(assembly, config, index) for index in range(len(config.downlinks))]
     metering = Metering(meter_options(config), assembly.site.meters, assembly.site.clock, assembly.site.random)
-    api = LocalApi(routes.build(assembly.site), state / API_SOCKET)
+    api = LocalApi(routes.build(assembly.site), config.site.api_socket)
     manager = ServiceManager(os.environ)
     for warning in config.warnings:
         log.warning("%s", warning)
@@ -116,11 +116,21 @@ async def _assembled(config: Config, path: Path) -> Assembly:
         connector=connector,
         salvage=partial(salvage.save, path),
         keeps_reserve=True,
+        days=_days(config),
     )
     assembly = Assembly(_site_options(config), _uplink_options(config), seams)
     connector.ping_interval_of = assembly.site.columns.ping_interval_s
     await assembly.load([station.id for station in config.stations])
     return assembly
+
+
+def _days(config: Config) -> days.DayFiles | None:
+    said = config.storage
+    return (
+        days.DayFiles(config.site.state_dir / days.FOLDER, said.record_days, said.record_mb * 2**20)
+        if said.record_days
+        else None
+    )
 
 
 def _spare_the_collector() -> None:
@@ -281,6 +291,7 @@ def _server(assembly: Assembly, config: Config, index: int) -> DownlinkServer:
         max_message_bytes=listener.max_message_bytes,
         max_connections=listener.max_connections,
         handshake_timeout_s=listener.handshake_timeout_s,
+        lodging=Lodging(listener.circuit, listener.rating_a),
     )
     access = {
         station.id: StationAccess(

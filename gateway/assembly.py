@@ -16,6 +16,7 @@ from gateway.flows import (
     local_list,
     pace,
     pull,
+    record,
     replay,
     storage,
     tell,
@@ -24,6 +25,7 @@ from gateway.flows import (
 )
 from gateway.model.ids import StationId
 from gateway.model.records import Approval, Change, Put, Record
+from gateway.ports import DayPort
 from gateway.site import Site
 from gateway.site_options import SiteOptions
 from gateway.store.database import Runner
@@ -38,7 +40,7 @@ log = logging.getLogger(__name__)
 class Seams:
     """What is injected: time, randomness (ids, jitter), the database and the way to the CSMS.
 
-    `salvage` and `keeps_reserve` are for a database file on a real disk.
+    `salvage` and `keeps_reserve` are for a database file on a real disk. `days`: where days are recorded, if they are.
     """
 
     clock: Clock
@@ -48,6 +50,7 @@ class Seams:
     connector: Connector
     salvage: Salvage | None = None
     keeps_reserve: bool = False
+    days: DayPort | None = None
 
 
 class Assembly:
@@ -55,6 +58,7 @@ class Assembly:
 
     def __init__(self, options: SiteOptions, uplink: PerStationOptions, seams: Seams) -> None:
         self.site = Site(options, seams.clock, seams.source)
+        self.site.days = seams.days
         self._uplink = PerStation(self.site, uplink, seams.connector)
         self.site.uplink = self._uplink
         self.site.writer = Writer(
@@ -101,6 +105,7 @@ class Assembly:
                 lambda: install.run(self.site),
                 lambda: tell.run(self.site),
                 lambda: pull.run(self.site),
+                lambda: record.run(self.site),
                 lambda: local_list.run(self.site),
                 lambda: housekeeping.run(self.site),
                 lambda: timing.run(self.site),

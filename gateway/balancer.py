@@ -2,18 +2,22 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
-from gateway.model.balance import CapStep, Need, Outcome, Rung
+from gateway.model.balance import CapStep, Need, Outcome, Rung, SiteFacts
 from gateway.model.draw import CarNeed
 from gateway.model.ids import StationId, TransactionKey
 from gateway.model.profile import LimitSource, ReportedProfile
-from gateway.model.site_tree import Amps, ConnectorKey
-from gateway.plan import Plan
+from gateway.model.site_tree import Amps, ConnectorKey, ConnectorSpec
+from gateway.plan import Lodging, Plan
+from gateway.smartcharging import day as days
+from gateway.smartcharging.circuits import SiteTree, compile_tree
 from gateway.smartcharging.decide import Decision, State
 from gateway.smartcharging.external import CapState
-from gateway.smartcharging.fallback import choose
+from gateway.smartcharging.fallback import Choice, choose, prove
+from gateway.smartcharging.families import DEFAULT, NOT_LIMITED, Purposes, shipped
 from gateway.smartcharging.held import Held
 from gateway.smartcharging.history import Rises, Steps
 from gateway.smartcharging.notices import Told
@@ -38,6 +42,18 @@ class Car:
     adopted_a: float | None = None
 
 
+class CarSaid(TypedDict, total=False):
+    """What is news of a car: fields of `Car`."""
+
+    measured_a: Amps
+    measured_at: float
+    is_suspended: bool
+    phases: int
+    max_a: float | None
+    wish: CarNeed
+    adopted_a: float
+
+
 class Allowed(NamedTuple):
     """What the CSMS's profiles allow a connector, as long as nothing of `basis` changes, and until `until`."""
 
@@ -60,11 +76,14 @@ class Balancer:
 
     def __init__(self, plan: Plan | None) -> None:
         self.plan = plan
-        tree = None if plan is None else choose(plan.circuits, plan.connectors).tree
-        self.tree = tree
-        self.stations = frozenset(key.station for key in tree.specs) if tree else frozenset[StationId]()
+        self.guests: dict[StationId, Lodging] = {}
+        """Stations in no circuit that are served all the same, each where it counts."""
+        self.tree: SiteTree | None = None if plan is None else _grown(plan, {}).tree
+        self.stations = frozenset(key.station for key in self.tree.specs) if self.tree else frozenset[StationId]()
         self.state: State | None = None
         self.decision: Decision | None = None
+        self.facts: SiteFacts | None = None
+        """What the last decision was told."""
         self.outcomes: list[Outcome] = []
         self.noted: dict[ConnectorKey, float] = {}
         """The ceilings that are on disk for certain. A row that is read may wait for its commit, or fail."""
@@ -83,8 +102,12 @@ class Balancer:
         self.cap_states: dict[str, CapState] = {}
         self.sessions: dict[ConnectorKey, deque[Line]] = {}
         """What each session was told lately."""
+        self.unrecorded: deque[days.Told] = deque(maxlen=10_000)
+        """The same, until it is written down."""
         self.told: dict[ConnectorKey, Told] = {}
         self.told_by: dict[ConnectorKey, LimitSource] = {}
+        self.unfit: dict[StationId, str] = {}
+        """Stations that can't be managed as the family they are of, and why."""
         self.troubles: dict[str, str] = {}
         """What keeps a station from being managed, in words; by connector."""
         self.woken = asyncio.Event()
@@ -96,16 +119,70 @@ class Balancer:
     def is_member(self, station: StationId) -> bool:
         return station in self.stations
 
+    def sort(self, station: StationId, name: str | None) -> None:
+        """A station's boot speaks for the family of that name; None: for none. The configuration's own word stands."""
+        plan, family = self.plan, shipped()[name or DEFAULT]
+        if plan is None or station not in plan.installed:
+            return
+        self.unfit.pop(station, None)
+        if plan.family(station) == family:
+            return
+        other = plan.with_family(station, family)
+        grown, before = _grown(other, self.guests), self.tree
+        if family.purpose is Purposes.TX_DEFAULT:
+            self.unfit[station] = f"{station}: {NOT_LIMITED.format(family.name)}, and counts at its rating"
+        elif grown.failures:
+            self.unfit[station] = (
+                f"{station}: as one of family {family.name} it can't be safe: {grown.failures[0].text}"
+            )
+        else:
+            self.plan, self.tree = other, grown.tree
+            for key, amps in grown.tree.fallback_a.items():
+                if before is not None and before.fallback_a[key] != amps:
+                    self.verified.pop(key.station, None)
+        self.poke()
+
+    def lodge(self, station: StationId, lodging: Lodging) -> str | None:
+        """Count a station in no circuit at its rating. Returns why it can't be served, None if it can."""
+        plan = self.plan
+        if plan is None or station in self.stations or station in plan.elsewhere:
+            return None
+        if lodging.circuit is None:
+            self.dismiss(station)
+            return (
+                None if plan.sees_all else "it is in no circuit, and not every circuit has a meter that sees its load"
+            )
+        lodging = lodging._replace(rating_a=plan.ratings.get(station, lodging.rating_a))
+        if self.guests.get(station) == lodging:
+            return None
+        guests = {**self.guests, station: lodging}
+        grown = _grown(plan, guests)
+        if grown.failures:
+            return f"it is in no circuit, and there is no room for its {lodging.rating_a:g} A: {grown.failures[0].text}"
+        self.guests, self.tree = guests, grown.tree
+        self.poke()
+        return None
+
+    def dismiss(self, station: StationId) -> None:
+        """A station is not served any more, or nowhere."""
+        if self.plan is not None and self.guests.pop(station, None) is not None:
+            self.tree = _grown(self.plan, self.guests).tree
+            self.poke()
+
+    def problems(self) -> list[str]:
+        """What keeps stations from being managed, in words."""
+        return [*self.unfit.values(), *self.troubles.values()]
+
     def rung(self) -> Rung:
         """The worst of all meters."""
         found = self.decision.backgrounds if self.decision else ()
         return max((one.rung for one in found), default=Rung.NORMAL)
 
-    def hear(self, key: ConnectorKey, **said: object) -> None:
+    def hear(self, key: ConnectorKey, **said: Unpack[CarSaid]) -> None:
         """Something new of the car there; nobody's without a transaction."""
         car = self.cars.get(key)
         if car is not None:
-            changed = replace(car, **said)  # type: ignore[arg-type]
+            changed = replace(car, **said)
             if changed != car:
                 self.cars[key] = changed
                 self.poke()
@@ -120,3 +197,18 @@ class Balancer:
         amount = wish.energy_wh / (volts * phases)
         leaves = None if wish.departure is None else mono + wish.departure.timestamp() - now_s
         return Need(remaining_ah=amount, requested_ah=amount, departure=leaves)
+
+
+def _grown(plan: Plan, guests: Mapping[StationId, Lodging]) -> Choice:
+    """The plan's tree with those beside it that count at their rating, whose fallbacks nobody can install."""
+    tree = choose(plan.circuits, plan.connectors).tree
+    specs = [
+        ConnectorSpec(
+            key=ConnectorKey(station, 1), circuit=circuit or "", min_a=min(6.0, rating_a), max_a=rating_a,
+            fallback_a=rating_a, latency_s=0.0, lease_s=0.0, pausable=False,
+        )
+        for station, (circuit, rating_a) in guests.items()
+    ]  # fmt: skip
+    fallbacks = {**tree.fallback_a, **{spec.key: spec.max_a for spec in specs}}
+    tree = compile_tree(tree.circuits, (*tree.connectors, *specs), fallbacks)
+    return Choice(tree, prove(tree))

@@ -1,246 +1,49 @@
-"""The command line.
+"""The command line. A command's module is imported when it is used: most have no need of what the others need.
 
 Exit status: 0 ok, 1 found trouble, 2 usage, 3 gateway unreachable, 4 refused, 5 time-out, 78 configuration.
 """
 
-import asyncio
-import json
-import sys
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
+from importlib import import_module
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 import gateway
-from gateway import app, cli_queue, log
-from gateway.cli_balance import cap, circuits, release, show_why
-from gateway.cli_base import CONFIG, REFUSED, TROUBLE, ask, config_option, fail, json_option, load_config
-from gateway.cli_meter import circuit_lines, meter, meter_lines
-from gateway.config import redacted
-from gateway.demo import commands as demo_commands
-from gateway.errors import GatewayError, SchemaTooNewError
+
+COMMANDS = {
+    "authorize": "cli_status:authorize",
+    "cap": "cli_balance:cap",
+    "check-config": "cli_run:check_config",
+    "circuits": "cli_balance:circuits",
+    "demo": "demo.commands:demo",
+    "meter": "cli_meter:meter",
+    "queue": "cli_queue:queue",
+    "release": "cli_balance:release",
+    "run": "cli_run:run",
+    "simulate": "demo.commands:simulate",
+    "stations": "cli_status:stations",
+    "status": "cli_status:status",
+    "transactions": "cli_queue:transactions",
+}
+"""By name: the module in this package, and what it calls the command."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Commands by name, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        found = getattr(import_module(f"gateway.{module}"), name)
+        assert isinstance(found, click.Command)
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(gateway.__version__, prog_name="ocpp-gateway")
 def main() -> None:
     """A Local Controller for parking sites: chargers on one side, the CSMS on the other, and nothing lost between."""
-
-
-@main.command()
-@config_option
-def run(path: Path | None) -> None:
-    """Run the gateway until it is told to stop."""
-    config = load_config(path)
-    log.setup(config.log.level, config.log.format)
-    try:
-        asyncio.run(app.run(config))
-    except SchemaTooNewError as error:
-        fail(CONFIG, f"cannot run: {error}")
-    except GatewayError as error:
-        fail(TROUBLE, f"cannot run: {error}")
-
-
-@main.command("check-config")
-@config_option
-@json_option
-def check_config(path: Path | None, as_json: bool) -> None:
-    """Check the configuration file and say everything that is wrong with it."""
-    config = load_config(path, as_json=as_json)
-    if as_json:
-        click.echo(json.dumps({"ok": True, "warnings": config.warnings, "config": redacted(config)}, default=str))
-        return
-    for warning in config.warnings:
-        click.echo(f"warning: {warning}")
-    counts = f"{len(config.downlinks)} listeners, {len(config.stations)} stations, {len(config.meters)} meters"
-    click.echo(f"{config.source}: good ({counts}, {config.uplink.url})")
-
-
-@main.command()
-@config_option
-@json_option
-def status(path: Path | None, as_json: bool) -> None:
-    """Show the stations, their links to the CSMS, and what is queued. Exit status 1 if something needs attention."""
-    found = ask(path, "GET", "/v1/status")
-    if as_json:
-        click.echo(json.dumps(found))
-    else:
-        _show_status(found)
-    are_read = all(one["freshness"] in ("fresh", "late") for one in found["meters"])
-    is_troubled = found["store"] != "ok" or found["alarms"] or found["queue"]["parked"] or found["pending"]
-    if is_troubled or not are_read:
-        sys.exit(TROUBLE)
-
-
-class _Stations(click.Group):
-    """`stations NAME` is short for `stations show NAME`."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands:
-            args = ["show", *args]
-        return super().resolve_command(ctx, args)
-
-
-@main.group(cls=_Stations, invoke_without_command=True)
-@config_option
-@json_option
-@click.pass_context
-def stations(context: click.Context, path: Path | None, as_json: bool) -> None:
-    """List the stations, and those that wait for approval."""
-    context.obj = path
-    if context.invoked_subcommand is None:
-        found = ask(path, "GET", "/v1/status")
-        if as_json:
-            click.echo(json.dumps({"stations": found["stations"], "pending": found["pending"]}))
-        else:
-            _show_status(found)
-
-
-@stations.command()
-@click.argument("station")
-@click.option("--why", is_flag=True, help="Say what keeps its cars from more current, and who has the rest.")
-@config_option
-@json_option
-@click.pass_obj
-def show(said: Path | None, station: str, path: Path | None, *, why: bool, as_json: bool) -> None:
-    """Show one station; "show" may be left out."""
-    path = path or said
-    if not why:
-        click.echo(json.dumps(_one_station(path, station), indent=None if as_json else 2))
-        return
-    found = ask(path, "GET", f"/v1/stations/{station}/why")
-    if as_json:
-        click.echo(json.dumps(found))
-    else:
-        show_why(found)
-
-
-def _one_station(path: Path | None, station: str) -> dict[str, Any]:
-    found: list[dict[str, Any]] = ask(path, "GET", "/v1/status")["stations"]
-    one = next((one for one in found if one["id"] == station), None)
-    if one is None:
-        fail(REFUSED, f"no station {station} is known")
-    return one
-
-
-@stations.command()
-@click.argument("station")
-@click.pass_obj
-def approve(path: Path | None, station: str) -> None:
-    """Take a waiting station into service. What it showed as password is what it must show from now on."""
-    ask(path, "POST", f"/v1/stations/{station}/approve")
-    click.echo(f"{station} is approved; it connects again within its retry time")
-
-
-@stations.command()
-@click.argument("station")
-@click.pass_obj
-def reject(path: Path | None, station: str) -> None:
-    """Refuse a station from now on."""
-    ask(path, "POST", f"/v1/stations/{station}/reject")
-    click.echo(f"{station} is rejected")
-
-
-main.add_command(meter)
-main.add_command(circuits)
-main.add_command(cap)
-main.add_command(release)
-
-
-@main.command()
-@click.argument("token")
-@click.option("--station", required=True, help="The station it would be shown at.")
-@click.option("--evse", type=click.IntRange(min=1), help="The connector (2.x: EVSE) it would start at.")
-@click.option("--type", "kind", default="", help="Type of the token in OCPP 2.x, such as eMAID; a card without it.")
-@config_option
-@json_option
-def authorize(*, token: str, station: str, evse: int | None, kind: str, path: Path | None, as_json: bool) -> None:
-    """Say what would happen if TOKEN were shown at a station now, and why. Changes nothing.
-
-    Exit status 1 if it could not start there without the CSMS.
-    """
-    asked = {"token": token, "station": station, "kind": kind, **({"evse": str(evse)} if evse else {})}
-    found = ask(path, "GET", f"/v1/authorize?{urlencode(asked)}")
-    if as_json:
-        click.echo(json.dumps(found))
-    else:
-        _show_authorization(found)
-    if not found["offline"]["start"]["accepted"]:
-        sys.exit(TROUBLE)
-
-
-main.add_command(cli_queue.queue)
-main.add_command(cli_queue.transactions)
-main.add_command(demo_commands.simulate)
-main.add_command(demo_commands.demo)
-
-
-def _show_authorization(found: dict[str, Any]) -> None:
-    online, offline = found["online"], found["offline"]
-    if online["answers_before"]:
-        click.echo("now: accepted at once, and the CSMS is asked meanwhile; its word on the start counts")
-    elif online["asks_csms"]:
-        click.echo(f"now: the CSMS is asked; if it is silent for {online['waits_s']:g} s, as without it")
-    else:
-        click.echo(f"now: as without the CSMS, which can't be asked (link {online['link']})")
-    for what, shown in (("shown", offline["authorize"]), ("start", offline["start"])):
-        more = "".join(f", {name} {shown[name]}" for name in ("group", "expiry") if shown[name])
-        click.echo(f"without the CSMS, {what}: {shown['status']} ({shown['reason']}): {shown['because']}{more}")
-    known = found["known"]
-    if listed := known["local_list"]:
-        whose = f"version {listed['version']}, this station's" if listed["is_own"] else "the newest of the site"
-        click.echo(f"local list ({whose}): {listed['status']}")
-    if cached := known["cache"]:
-        click.echo(f"cache: {cached['status']}, said {cached['seen']}, last used {cached['used']}")
-    if not (listed or cached or known["tags_file"]):
-        click.echo("in no list, no cache, no tags file")
-
-
-def _show_status(found: dict[str, Any]) -> None:
-    console = Console()
-    table = Table(title=found["site"], title_justify="left")
-    for heading in ("station", "connected", "version", "uplink", "connectors", "running", "queue", "parked"):
-        table.add_column(heading)
-    for one in found["stations"]:
-        connectors = " ".join(f"{name}:{state}" for name, state in one["connectors"].items())
-        table.add_row(
-            one["id"],
-            "yes" if one["connected"] else "no",
-            one["dialect"] or "-",
-            "held by the CSMS" if one["held"] else one["uplink"],
-            connectors or "-",
-            str(one["running"]),
-            str(one["queue"]),
-            str(one["parked"]),
-        )
-    console.print(table)
-    for line in meter_lines(found["meters"]) + circuit_lines(found["circuits"]):
-        console.print(line)
-    queue = found["queue"]
-    console.print(
-        f"{queue['rows']} messages on their way to the CSMS, {queue['parked']} set aside, "
-        f"{queue['unknown_outcomes']} deliveries of unknown outcome; store {found['store']}"
-    )
-    clock = found["clock"]
-    waiting = "; stations that boot have to wait for it" if clock["stations_wait"] else ""
-    console.print(f"time {clock['time']}, {clock['trust']}: {clock['reason']}{waiting}")
-    for one in found["stations"]:
-        if one["clock"]["is_skewed"]:
-            console.print(f"{one['id']}: its clock is {one['clock']['skew_s']:+.0f} s off. Remedy: set its time source")
-        if abs(one["clock"]["given_offset_s"]) > 60:
-            offset = f"{one['clock']['given_offset_s']:+.0f} s"
-            console.print(f"{one['id']}: keeps a time {offset} off until its transaction has ended")
-    for alarm in found["alarms"]:
-        console.print(f"ALARM {alarm['kind']} since {alarm['since']}: {alarm['text']}", style="bold red")
-    if queue["parked"]:
-        console.print("Messages are set aside. Remedy: ocpp-gateway queue list --parked says which and why")
-    for one in found["pending"]:
-        console.print(
-            f"waiting for approval: {one['id']} from {one['address']}, {one['waiting_s']} s. "
-            f"Remedy: ocpp-gateway stations approve {one['id']}"
-        )

@@ -11,20 +11,24 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.cli_base import TROUBLE, ask, config_option, json_option
+from gateway.cli_record import replay_command
 
 Shown = dict[str, Any]
 LATELY = 8
 """Changes of a session's limit that are shown."""
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @config_option
 @json_option
-def circuits(path: Path | None, as_json: bool) -> None:
+@click.pass_context
+def circuits(context: click.Context, path: Path | None, as_json: bool) -> None:
     """Show the live tree: limit, other loads, what cars were given, what is kept for others, per phase.
 
     Exit status 1 if a circuit's meter can't be relied on, or a station is not managed.
     """
+    if context.invoked_subcommand is not None:
+        return
     found = ask(path, "GET", "/v1/circuits")
     if as_json:
         click.echo(json.dumps(found))
@@ -33,6 +37,9 @@ def circuits(path: Path | None, as_json: bool) -> None:
     are_bad = any(one["rung"] not in ("normal", "late") for one in found["circuits"])
     if are_bad or found["troubles"]:
         sys.exit(TROUBLE)
+
+
+circuits.add_command(replay_command)
 
 
 def _show_circuits(found: Shown) -> None:
@@ -94,7 +101,8 @@ def show_why(shown: list[Shown]) -> None:
         state = "managed" if one["managed"] else "not managed"
         planned = f"planned {one['target_a']:g} A on {one['phases']} phases"
         console.print(f"  limit {one['set_a']:g} A of {one['most_a']:g} A, {planned}")
-        console.print(f"  fallback {one['fallback_a']:g} A, {state}, {'proven' if one['proven'] else 'not proven'}")
+        proof = "proven" if one["proven"] else "not proven"
+        console.print(f"  fallback {one['fallback_a']:g} A, {state}, {proof}, family {one['family']}")
         if one["measured_a"]:
             console.print(f"  draws {_amps(one['measured_a'])} A of L1 / L2 / L3")
         console.print(f"  {why_words(one['why'])}")

@@ -8,14 +8,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-import httpx
 
-from gateway import app
-from gateway.config import Config, load
-from gateway.config_mistakes import ConfigError
+from gateway.config_place import api_socket
+
+if TYPE_CHECKING:
+    import httpx
+
+    from gateway.config import Config
 
 TROUBLE, UNREACHABLE, REFUSED, TIMEOUT, CONFIG = 1, 3, 4, 5, 78
 PLACES = (Path("config.toml"), Path("/etc/ocpp-gateway/config.toml"))
@@ -42,7 +44,9 @@ def find(path: Path | None) -> Path:
     return found
 
 
-def load_config(path: Path | None, *, as_json: bool = False) -> Config:
+def load_config(path: Path | None, *, as_json: bool = False) -> "Config":
+    from gateway.config import ConfigError, load
+
     try:
         return load(find(path))
     except ConfigError as error:
@@ -64,7 +68,7 @@ def ask(
 ) -> Any:
     """Ask the running gateway over its socket. A parameter that is None is left out."""
     try:
-        return request(load_config(path), method, route, params=params, body=body)
+        return request(socket_of(path), method, route, params=params, body=body)
     except Unreachable as error:
         fail(UNREACHABLE, str(error))
 
@@ -72,7 +76,7 @@ def ask(
 def lines(path: Path | None, route: str, *, params: Mapping[str, Any] | None = None) -> Iterator[str]:
     """A list that may be long, line by line."""
     try:
-        with _client(load_config(path)) as client, client.stream("GET", route, params=_given(params)) as answer:
+        with _client(socket_of(path)) as client, client.stream("GET", route, params=_given(params)) as answer:
             if answer.is_error:
                 answer.read()
             _check(answer)
@@ -81,8 +85,13 @@ def lines(path: Path | None, route: str, *, params: Mapping[str, Any] | None = N
         fail(UNREACHABLE, str(error))
 
 
+def socket_of(path: Path | None) -> Path:
+    """Where the running gateway answers. A file that does not say it clearly is read whole, with all its mistakes."""
+    return api_socket(find(path)) or load_config(path).site.api_socket
+
+
 def request(
-    config: Config,
+    socket: Path,
     method: str,
     route: str,
     *,
@@ -90,15 +99,16 @@ def request(
     body: Mapping[str, Any] | None = None,
 ) -> Any:
     """Raises Unreachable. Anything else that goes wrong ends the command."""
-    with _client(config) as client:
+    with _client(socket) as client:
         answer = client.request(method, route, params=_given(params), json=body)
     _check(answer)
     return answer.json()
 
 
 @contextmanager
-def _client(config: Config) -> Iterator[httpx.Client]:
-    socket = config.site.state_dir / app.API_SOCKET
+def _client(socket: Path) -> "Iterator[httpx.Client]":
+    import httpx
+
     remedy = "Remedy: is it running, with this configuration?"
     try:
         socket.stat()
@@ -119,7 +129,7 @@ def _given(params: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {name: value for name, value in params.items() if value is not None} if params else None
 
 
-def _check(answer: httpx.Response) -> None:
+def _check(answer: "httpx.Response") -> None:
     if answer.is_error:
         try:
             detail = answer.json().get("detail", answer.text)

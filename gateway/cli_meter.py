@@ -16,14 +16,13 @@ from rich.table import Table
 from gateway import cli_meter_source, log
 from gateway.cli_base import TIMEOUT, TROUBLE, config_option, json_option, load_config
 from gateway.cli_meter_ct import ct_test
+from gateway.cli_meter_lines import coloured, number
 from gateway.cli_meter_models import models
 from gateway.cli_meter_probe import probe_command
 from gateway.cli_meter_source import Shown
 from gateway.config import Config
 from gateway.model.ids import MeterId
 from gateway.web import meter_snapshot
-
-_COLOURS = {"good": "green", "fresh": "green", "partial": "yellow", "late": "yellow"}
 
 
 @click.group()
@@ -98,14 +97,14 @@ def _table(shown: Shown, about: str) -> RenderableType:
     for words, key, unit, digits in (
         ("current", "current_a", "A", 2), ("voltage", "voltage_v", "V", 1), ("active power", "power_w", "W", 0),
     ):  # fmt: skip
-        total = [_number(reading["power_total_w"], digits)] if key == "power_w" else [""]
-        table.add_row(words, *(_number(one, digits) for one in reading[key]), *total, unit)
+        total = [number(reading["power_total_w"], digits)] if key == "power_w" else [""]
+        table.add_row(words, *(number(one, digits) for one in reading[key]), *total, unit)
     for words, key, unit, digits in (
         ("power factor", "power_factor", "", 2), ("frequency", "frequency_hz", "Hz", 2),
         ("energy in", "energy_import_kwh", "kWh", 2), ("energy out", "energy_export_kwh", "kWh", 2),
     ):  # fmt: skip
         if shown[key]:
-            table.add_row(words, "", "", "", _number(shown[key]["value"], digits), unit)
+            table.add_row(words, "", "", "", number(shown[key]["value"], digits), unit)
     return Group(about, table, *_lines(shown, reading))
 
 
@@ -113,7 +112,7 @@ def _lines(shown: Shown, reading: Shown) -> Iterator[str]:
     """What is to be said about the values."""
     if reading:
         yield f"age {reading['age_s']:.1f} s, expected every {shown['interval_s'] or '?'} s"
-        yield f"quality {_coloured(reading['quality'])}"
+        yield f"quality {coloured(reading['quality'])}"
         for one in reading["reasons"]:
             where = "".join(f" L{phase}" for phase in one["phases"])
             yield f"  {one['reason']}{where}: {one['words']}"
@@ -122,7 +121,7 @@ def _lines(shown: Shown, reading: Shown) -> Iterator[str]:
     else:
         yield "no reading yet"
     relied = f"{shown['age_s']:.1f} s old" if shown["age_s"] is not None else "no currents that can be believed"
-    yield f"for balancing: {_coloured(shown['freshness'])} ({relied})"
+    yield f"for balancing: {coloured(shown['freshness'])} ({relied})"
     if shown["bad_in_a_row"]:
         yield f"  the last {shown['bad_in_a_row']} readings were not believed"
     if not shown["gives_room"] and shown["interval_s"]:
@@ -131,41 +130,3 @@ def _lines(shown: Shown, reading: Shown) -> Iterator[str]:
         yield f"[red]trouble[/red]: {escape(trouble['problem'])}"
         yield f"  Remedy: {escape(trouble['remedy'])}"
     yield from (f"note: {escape(note)}" for note in shown["notes"])
-
-
-def meter_lines(meters: list[Shown]) -> list[str]:
-    """A line for each meter, for `status`."""
-    lines = []
-    for one in meters:
-        quality = one["reading"]["quality"] if one["reading"] else "no reading"
-        age = f"{one['age_s']:.1f} s old" if one["age_s"] is not None else "nothing to rely on"
-        trouble = (
-            f": {escape(one['trouble']['problem'])}. Remedy: {escape(one['trouble']['remedy'])}"
-            if one["trouble"]
-            else ""
-        )
-        lines.append(f"meter {one['id']}: {_coloured(one['freshness'])}, {_coloured(quality)}, {age}{trouble}")
-    return lines
-
-
-def circuit_lines(circuits: list[Shown]) -> list[str]:
-    """A line for each circuit, for `status`."""
-    lines = []
-    for one in circuits:
-        load = " / ".join(_number(value, 1) for value in one["current_a"])
-        missing = "; ".join(
-            f"{part['meter'] or part['circuit']} {'/'.join(f'L{phase}' for phase in part['phases'])} {part['reason']}"
-            for part in one["missing"]
-        )
-        lines.append(
-            f"circuit {one['id']}: {load} A of {one['limit_a']:g} A{f' (missing: {missing})' if missing else ''}"
-        )
-    return lines
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _coloured(word: str) -> str:
-    return f"[{_COLOURS.get(word, 'red')}]{word}[/]"

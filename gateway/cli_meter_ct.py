@@ -141,7 +141,7 @@ def _amps(text: str) -> tuple[float, float]:
 def _check_stations(config: Config, stations: tuple[str, ...]) -> None:
     known = {str(station.id) for station in config.stations}
     try:
-        known |= {one["id"] for one in request(config, "GET", "/v1/status")["stations"]}
+        known |= {one["id"] for one in request(config.site.api_socket, "GET", "/v1/status")["stations"]}
     except Unreachable:
         if not known:
             return  # they may all have been approved by hand: only the gateway knows

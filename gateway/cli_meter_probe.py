@@ -143,7 +143,7 @@ def _host(text: str) -> Host:
 
 def _is_running(config: Config) -> bool:
     try:
-        request(config, "GET", "/v1/meters")
+        request(config.site.api_socket, "GET", "/v1/meters")
     except Unreachable:
         return False
     return True

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
-from gateway import app
 from gateway.cli_base import UNREACHABLE, Unreachable, fail, request
 from gateway.clock import Clock
 from gateway.config import Config
@@ -39,7 +38,7 @@ def described(config: Config, name: MeterId) -> str:
 
 
 def _asked(config: Config, name: MeterId) -> Shown:
-    shown: Shown = request(config, "GET", f"/v1/meters/{name}")
+    shown: Shown = request(config.site.api_socket, "GET", f"/v1/meters/{name}")
     return shown
 
 
@@ -54,6 +53,8 @@ async def _from_gateway(config: Config, name: MeterId) -> AsyncGenerator[Shown]:
 
 async def _directly(config: Config, name: MeterId, wait_s: float) -> AsyncGenerator[Shown]:
     """What the meter says, first when it has said something, or when there is no use in waiting."""
+    from gateway import app
+
     clock, meters = Clock(), Meters([name])
     options = [one for one in app.meter_options(config) if one.id == name]
     reading = asyncio.create_task(Metering(options, meters, clock, random.Random()).run())

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli_base import TROUBLE, ask, config_option, json_option, lines
+from gateway.cli_base import TROUBLE, ask, config_option, json_option, lines, load_config
 
 _WORDS = {
     "in-flight": "with the CSMS now",
@@ -145,12 +145,27 @@ def log_(path: Path | None, *, limit: int, as_json: bool) -> None:
 @station_option
 @click.option("--running", is_flag=True, help="Only those that run.")
 @click.option("--unknown", is_flag=True, help="Deliveries that the CSMS may hold twice, because no answer came.")
+@click.option(
+    "--limits", "number", type=click.IntRange(1), help="What the transaction of this number was told, and why."
+)
 @limit_option
 @json_option
 def transactions(
-    path: Path | None, station: str | None, *, running: bool, unknown: bool, limit: int, as_json: bool
+    *,
+    path: Path | None,
+    station: str | None,
+    running: bool,
+    unknown: bool,
+    number: int | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List charging transactions, newest first. With --unknown, exit status 1 if there is any."""
+    if number is not None:
+        from gateway.cli_record import show_limits
+
+        show_limits(load_config(path), number, as_json=as_json)
+        return
     params = {"station": station, "limit": limit}
     if unknown:
         found = ask(path, "GET", "/v1/unknown-outcomes", params=params)

@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import Field, ValidationError
 
-from gateway.config_balance import Balance, External, make
+from gateway.config_balance import Balance, make
+from gateway.config_external import External
 from gateway.config_meters import Circuit, Meter, Read, read_circuits, read_meters, read_named
 from gateway.config_mistakes import ConfigError, Mistake, dotted, quoted, translated, unknown
 from gateway.config_models import (
@@ -187,7 +188,8 @@ class _Draft:
         if self.mistakes or balance.section is None:
             return None
         members = [part.section for part in stations if part.section]
-        made = make(list(circuits.sections.values()), members, balance.section, sources.sections)
+        listeners = [part.section for part in downlinks if part.section]
+        made = make(list(circuits.sections.values()), members, balance.section, sources.sections, listeners)
         self.warnings += made.warnings
         self.mistakes += made.mistakes
         if self.mistakes:

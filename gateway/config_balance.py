@@ -4,30 +4,37 @@ What cannot be safe is refused with the sum that fails: the tree is proved befor
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from pydantic import Field
 
 from gateway.config_connector import Connector, phases_of
+from gateway.config_external import External
+from gateway.config_lodging import InTree, Listener, mistakes_of_listeners, of_no_circuit, rating_of
 from gateway.config_meters import Circuit
 from gateway.config_mistakes import Mistake, dotted, quoted
 from gateway.config_section import Clash, Section
 from gateway.model.balance import Policy
 from gateway.model.ids import StationId
 from gateway.model.site_tree import NO_AMPS, Amps, CircuitNode, ConnectorKey, ConnectorSpec, Mode
-from gateway.plan import Plan, Topic
+from gateway.plan import Lodging, Plan
 from gateway.smartcharging.circuits import mistakes_of
 from gateway.smartcharging.external import CapSource, guaranteed_power_w
 from gateway.smartcharging.fallback import choose
-from gateway.smartcharging.families import DEFAULT, Family, Purposes, shipped
+from gateway.smartcharging.families import DEFAULT, NOT_LIMITED, Family, Purposes, shipped
+
+LEAST_STEP_A = 0.1
+"""Of a connector whose step is not said: its family's counts."""
 
 
 class Balance(Section):
     """How current is shared."""
 
     mode: Literal["equal", "need-weighted", "priority"] = "equal"
-    family: str = Field(default=DEFAULT, description="Name a family of stations; docs/configuration.md lists them.")
+    family: str | None = Field(
+        default=None, description="Name a family of stations; left out: by what each says at its boot."
+    )
     turn_min: float = Field(default=20.0, ge=5, le=240, description="Write minutes, 5 to 240.")
     min_on_min: float = Field(default=5.0, ge=1, le=60, description="Write minutes, 1 to 60.")
     stable_s: float = Field(default=30.0, ge=5, le=600, description="Write seconds, 5 to 600.")
@@ -37,7 +44,7 @@ class Balance(Section):
     voltage_v: float = Field(default=230.0, ge=50, le=500, description="Write volts between a phase and neutral.")
 
     def clashes(self) -> Iterator[Clash]:
-        if self.family not in shipped():
+        if self.family is not None and self.family not in shipped():
             yield Clash(("family",), f"there is no family {quoted(self.family)}", _known_shipped())
 
     @property
@@ -54,42 +61,6 @@ class Balance(Section):
         )
 
 
-class External(Section):
-    """Who may cap a circuit from outside: the grid operator, an energy manager."""
-
-    circuit: str = Field(description="Name the circuit that it caps.")
-    heartbeat_s: float = Field(default=120.0, ge=5, le=86_400, description="Write seconds, 5 to 86400.")
-    fail_safe_w: float | None = Field(
-        default=None, ge=0, le=10_000_000, description="Write watts over all phases; left out: no such cap."
-    )
-    fail_safe_min: float = Field(default=120.0, ge=0, le=10_080, description="Write minutes, 0 to 10080.")
-    section_14a: bool = Field(
-        default=False, description="Write true to leave the chargers what section 14a EnWG guarantees them."
-    )
-    broker: str | None = Field(
-        default=None, max_length=255, description='Name the MQTT broker, such as "127.0.0.1:1883".'
-    )
-    topic: str | None = Field(
-        default=None, min_length=1, max_length=255, description="Name the topic that its caps come in by."
-    )
-
-    def clashes(self) -> Iterator[Clash]:
-        if (self.broker is None) != (self.topic is None):
-            missing = "topic" if self.topic is None else "broker"
-            yield Clash((missing,), "is missing: caps by MQTT need broker and topic", "Give both, or none.")
-
-
-class InTree(Protocol):
-    """A `[[station]]` as far as it matters here."""
-
-    id: StationId
-    circuit: str | None
-    connectors: tuple[Connector, ...]
-    family: str | None
-    proven: bool
-    limit_a: float | None
-
-
 @dataclass(slots=True)
 class Made:
     """What was made of the sections; `plan` None: nothing is to be shared, or there are mistakes."""
@@ -103,25 +74,25 @@ class Made:
 
 
 def make(
-    circuits: Sequence[Circuit], stations: Iterable[InTree], balance: Balance, sources: Mapping[str, External]
+    circuits: Sequence[Circuit],
+    stations: Sequence[InTree],
+    balance: Balance,
+    sources: Mapping[str, External],
+    listeners: Sequence[Listener] = (),
 ) -> Made:
     """The tree of what the sections say, proved. Without a station in a circuit nothing is shared."""
     made = Made()
-    members = []
-    for station in stations:
-        if station.circuit is not None:
-            members.append(station)
-        elif circuits:
-            made.warnings.append(
-                f"station {quoted(station.id)}: it is in no circuit, and its load counts as background"
-            )
+    members = [station for station in stations if station.circuit is not None]
+    lodgings = tuple(Lodging(one.circuit, one.rating_a) for one in listeners)
+    made.warnings += of_no_circuit(circuits, stations, lodgings, is_shared=bool(members))
     _check_sources(made, circuits, sources)
+    made.mistakes += mistakes_of_listeners(circuits, listeners)
     if not members:
         if circuits:
             made.warnings.append("circuit: no station is in one, so that nothing is shared: they are measured only")
         return made
     nodes = [node_of(one) for one in circuits]
-    _check_stations(made, {node.id for node in nodes}, members, balance.family)
+    _check_stations(made, {node.id for node in nodes}, members, balance.family or DEFAULT)
     if made.mistakes:
         return made
     made.warnings += [
@@ -129,7 +100,13 @@ def make(
         for one in circuits
         if one.background_a is None and one.meter is None and one.parent is not None
     ]
-    plan = _plan(nodes, members, balance, sources)
+    plan = replace(
+        _plan(nodes, members, balance, sources),
+        lodgings=lodgings,
+        ratings={one.id: rating_of(one) for one in stations if one.circuit is None and one.connectors},
+        elsewhere=frozenset(one.id for one in stations if one.elsewhere),
+        sees_all=all(one.meter is not None for one in circuits),
+    )
     for text in mistakes_of(plan.circuits, plan.connectors):
         made.refuse("circuit", text, "Correct the circuit or the connector.")
     if made.mistakes:
@@ -200,8 +177,8 @@ def _check_stations(made: Made, circuits: set[str], members: Iterable[InTree], d
             made.refuse(f"{where}.family", f"there is no family {quoted(station.family)}", _known_shipped())
         family = shipped().get(station.family or default_family)
         if family is not None and family.purpose is Purposes.TX_DEFAULT:
-            problem = f"{quoted(family.name)} takes no profile of a transaction, and this version can't limit it yet"
-            made.refuse(f"{where}.family", problem, "Leave its circuit out: it counts as background then.")
+            remedy = "Set a limit in the station itself, and leave its circuit out: it counts at its rating then."
+            made.refuse(f"{where}.family", NOT_LIMITED.format(family.name), remedy)
         numbers = [connector.evse or place for place, connector in enumerate(station.connectors, 1)]
         if len(set(numbers)) != len(numbers):
             made.refuse(f"{where}.connectors", "two have the same number", "Give each an evse of its own.")
@@ -225,15 +202,20 @@ def _plan(
     specs: list[ConnectorSpec] = []
     kinds: dict[StationId, Family] = {}
     own: dict[StationId, str] = {}
+    installed: dict[StationId, tuple[ConnectorSpec, ...]] = {}
     by_name = {node.id: node for node in nodes}
     for station in members:
-        family = kinds[station.id] = shipped()[station.family or balance.family]
+        said = station.family or balance.family
+        family = kinds[station.id] = shipped()[said or DEFAULT]
         circuit = station.circuit or ""
         if len(station.connectors) > 1 or station.limit_a is not None:
             node = _own_node(station, by_name[circuit])
             nodes.append(node)
             own[station.id] = circuit = node.id
-        specs += [_spec(station, place, one, circuit, family) for place, one in enumerate(station.connectors, 1)]
+        bare = tuple(_spec(station, place, one, circuit) for place, one in enumerate(station.connectors, 1))
+        specs += [family.spec(one) for one in bare]
+        if said is None:
+            installed[station.id] = bare
     return Plan(
         circuits=tuple(nodes),
         connectors=tuple(specs),
@@ -241,8 +223,9 @@ def _plan(
         families=kinds,
         proven=frozenset(station.id for station in members if station.proven),
         own_circuit=own,
+        installed=installed,
         sources=tuple(_source(name, one, nodes, specs) for name, one in sources.items()),
-        topics={name: Topic(one.broker, one.topic) for name, one in sources.items() if one.broker and one.topic},
+        topics={name: topic for name, one in sources.items() if (topic := one.said_by) is not None},
     )
 
 
@@ -256,20 +239,19 @@ def _lower(limit: Amps, most: float) -> Amps:
     return (min(limit[0], most), min(limit[1], most), min(limit[2], most))
 
 
-def _spec(station: InTree, place: int, connector: Connector, circuit: str, family: Family) -> ConnectorSpec:
-    installed = ConnectorSpec(
+def _spec(station: InTree, place: int, connector: Connector, circuit: str) -> ConnectorSpec:
+    return ConnectorSpec(
         key=ConnectorKey(station.id, connector.evse or place),
         circuit=circuit,
         phases=phases_of(connector.phases),
         min_a=connector.min_a,
         max_a=connector.max_a,
-        step_a=connector.step_a or family.step_a,
+        step_a=connector.step_a or LEAST_STEP_A,
         fallback_a=connector.fallback_a,
         switchable=connector.switchable,
         rank=connector.priority,
         weight=connector.weight,
     )
-    return family.spec(installed)
 
 
 def _source(name: str, said: External, nodes: Sequence[CircuitNode], specs: Sequence[ConnectorSpec]) -> CapSource:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from gateway.config_connector import Connector
+from gateway.config_place import API_SOCKET, STATE_DIR
 from gateway.config_section import Clash, Section
 from gateway.config_tags import TagsFileOption
 from gateway.config_values import (
@@ -79,7 +80,12 @@ class Site(Section):
     identity: Annotated[
         Identity, Field(description='Give 1 to 48 characters without "/": the gateway\'s own identity.')
     ]
-    state_dir: Folder = Field(default=Path("state"), validate_default=True, description="Give the path of a folder.")
+    state_dir: Folder = Field(default=Path(STATE_DIR), validate_default=True, description="Give the path of a folder.")
+
+    @property
+    def api_socket(self) -> Path:
+        """Where the running gateway answers."""
+        return self.state_dir / API_SOCKET
 
 
 class Downlink(Leg):
@@ -95,6 +101,12 @@ class Downlink(Leg):
     default_version: Version = "1.6"
     max_connections: int = Field(default=1000, ge=1, le=100_000, description="Write a whole number, 1 to 100000.")
     handshake_timeout_s: Seconds = 10.0
+    circuit: str | None = Field(
+        default=None, description="Name the circuit that stations of this listener count in if they are in none."
+    )
+    rating_a: float = Field(
+        default=32.0, gt=0, le=1000, description="Write amperes a phase: the most such a station can draw."
+    )
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
@@ -243,6 +255,7 @@ class Station(Section):
     ignore_basic_user: bool = Field(default=False, description="Write true or false.")
     quirks: Quirks = ()
     circuit: str | None = Field(default=None, description="Name the circuit that feeds it; left out: none is shared.")
+    elsewhere: bool = Field(default=False, description="Write true if none of the circuits feeds it.")
     connectors: tuple[Connector, ...] = Field(
         default=(),
         strict=False,
@@ -271,6 +284,8 @@ class Station(Section):
         yield from _both(self, "uplink_password")
         if self.id in self.alias:
             yield Clash(("alias", "id"), "repeats the station's own id", "Take it out of the list.")
+        if self.elsewhere and self.circuit is not None:
+            yield Clash(("elsewhere", "circuit"), "it is in a circuit", "Keep one of the two.")
 
     def cautions(self) -> Iterator[str]:
         if self.password and self.uplink_password and self.password.reveal() == self.uplink_password.reveal():

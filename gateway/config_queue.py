@@ -14,6 +14,8 @@ class Storage(Section):
         default=150_000, ge=100, le=10_000_000, description="Write a whole number, 100 to 10000000."
     )
     keep_transactions_days: int = Field(default=90, ge=31, le=3650, description="Write whole days, 31 to 3650.")
+    record_days: int = Field(default=30, ge=0, le=3650, description="Write whole days, 0 to 3650; 0 = none.")
+    record_mb: int = Field(default=64, ge=1, le=65_536, description="Write whole MiB, 1 to 65536.")
 
 
 class Replay(Section):

@@ -279,6 +279,7 @@ SecretEnv = Annotated[
 ]
 CertificateFile = Annotated[Path | None, BeforeValidator(_file), Field(description=_CERTIFICATE)]
 KeyFile = Annotated[Path | None, BeforeValidator(_file), Field(description=_KEY)]
+AnyFile = Annotated[Path | None, BeforeValidator(_file), Field(description="Give the path of a file.")]
 Identity = Annotated[str, AfterValidator(identity)]
 PathName = Annotated[str, AfterValidator(path_name)]
 Title = Annotated[str, AfterValidator(_title)]

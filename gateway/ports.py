@@ -100,3 +100,13 @@ class MeterPort(Protocol):
 
     def put(self, state: MeterState) -> None:
         """A meter said something, or something about it changed; whoever waits for that is woken."""
+
+
+class DayPort(Protocol):
+    """Where recorded days are kept."""
+
+    async def append(self, day: str, lines: bytes) -> None:
+        """Add lines to a day; they are on the disk when this returns. Raises StoreError."""
+
+    async def read(self, day: str) -> list[bytes]:
+        """A day's lines, none if there is no such day. Raises StoreError."""

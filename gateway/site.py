@@ -28,9 +28,11 @@ from gateway.model.records import (
     OutboxRow,
     Put,
 )
+from gateway.model.settings import Column, Columns, Key
 from gateway.model.token import Decision, IdToken, Verdict
-from gateway.ports import LinkState, StationPort, UplinkPort
+from gateway.ports import DayPort, LinkState, StationPort, UplinkPort
 from gateway.site_options import SiteOptions
+from gateway.smartcharging.profile_rules import MAX_PERIODS, MAX_PROFILES, MAX_STACK_LEVEL
 from gateway.station import Pending, Station
 from gateway.timekeeper import Timekeeper
 from gateway.upkeep import Upkeep
@@ -38,6 +40,14 @@ from gateway.upkeep import Upkeep
 K = TypeVar("K")
 V = TypeVar("V")
 REMOTE_START_S = 600.0
+GIVEN = {
+    Key.PROFILE_STACK_LEVEL: str(MAX_STACK_LEVEL),
+    Key.PROFILE_PERIODS: str(MAX_PERIODS),
+    Key.PROFILES_INSTALLED: str(MAX_PROFILES),
+    Key.PROFILE_UNITS: "Current,Power",
+    Key.PROFILE_UNIT_LETTERS: "A,W",
+}
+"""Of stations whose profiles the gateway holds: what it takes, whatever they could."""
 
 
 class Site(Durable):
@@ -52,6 +62,7 @@ class Site(Durable):
         self.uplink: UplinkPort
         self.meters = Meters(options.meters, options.circuits)
         self.balancer = Balancer(options.plan)
+        self.days: DayPort | None = None
         self.pending: dict[StationId, Pending] = {}
         digits = f"{source.getrandbits(80):020x}"
         self._id_head = f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-"
@@ -150,6 +161,15 @@ class Site(Durable):
         """How full the queue and its file are."""
         rows = sum(len(station.queue) + len(station.parked) for station in self.stations.values())
         return level(self.writer.space, rows, self.options.limits, before)
+
+    def settings_of(self, station: StationId) -> Columns:
+        """A station's settings, with the gateway's own word where it holds the station's charging profiles."""
+        known = self.columns.of(station)
+        if not self.balancer.is_member(station):
+            return known
+        held = len(self.charging.profiles(station).held)
+        given = {**GIVEN, Key.PROFILES_HELD: str(held)}
+        return {**known, **{key: Column(value) for key, value in given.items()}}
 
     # -- messages ---------------------------------------------------------------------------------------------------
 

@@ -161,7 +161,10 @@ class Station:
 
 @dataclass(slots=True)
 class Pending:
-    """An unknown station whose socket is kept until the operator decides. `credential`: what it would be pinned to."""
+    """An unknown station whose socket is kept until the operator decides. `credential`: what it would be pinned to.
+
+    `problem`: why a known one is not served; an approval is no remedy then.
+    """
 
     id: StationId
     since: float
@@ -169,3 +172,4 @@ class Pending:
     address: str
     credential: str | None
     port: StationPort | None = None
+    problem: str = ""

@@ -8,7 +8,8 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from gateway.config import Config, ConfigError, Mistake, load
-from gateway.config_balance import Balance, External
+from gateway.config_balance import Balance
+from gateway.config_external import External
 from gateway.config_meters import CircuitKeys
 from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Site, Station, Uplink
 from gateway.config_queue import Replay, Storage

@@ -186,7 +186,9 @@ async def _reload(gateway: GatewayProcess, until: str) -> None:
 
 
 def _commands(group: click.Group, *before: str) -> Iterator[list[str]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         yield [*before, name]
         if isinstance(command, click.Group):
             yield from _commands(command, *before, name)

@@ -294,11 +294,11 @@ def test_example_loads(tmp_path: Path) -> None:
 def test_example_loads_with_every_setting_switched_on(tmp_path: Path, pems: dict[str, bytes]) -> None:
     text = re.sub(r"^#(?=[a-z\[])", "", EXAMPLE.read_text(), flags=re.MULTILINE)
     passwords = re.findall(r'password_file = "(.+?)"', text)
-    assert len(passwords) == 4
+    assert len(passwords) == 5
     for number, name in enumerate(passwords):
         write(tmp_path / name, f"password number {number}".encode())
     names = {"gateway.pem": "0.pem", "gateway.key": "0.key", "gateway-rsa.pem": "1.pem", "gateway-rsa.key": "1.key"}
-    for name, pem in {**names, "csms-root.pem": "ca.pem"}.items():
+    for name, pem in {**names, "csms-root.pem": "ca.pem", "broker-root.pem": "ca.pem"}.items():
         write(tmp_path / "tls" / name, pems[pem])
     write(tmp_path / "tags.txt", b"04A2B3C4D5E680  # key box\n")
     config = load(write(tmp_path / "gateway.toml", text.encode()))

@@ -164,7 +164,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     (
         _MAIN + _STATION + 'family = "default-profile-only"\nconnectors = [{}]',
         'station "a".family',
-        "can't limit it yet",
+        "it can't be limited",
     ),
     (_MAIN + _STATION + 'family = "x"\nconnectors = [{}]', 'station "a".family', 'no family "x"'),
     (_MAIN + _STATION + "connectors = [{ fallback_a = 3 }]", "circuit", "a fallback is 0 or at least min_a"),

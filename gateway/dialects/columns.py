@@ -28,7 +28,7 @@ def change_configuration(payload: bytes, columns: Columns) -> Guarded:
         return refuse(REJECTED) if is_kept_key(key) or is_of_the_leg(key) else relay(payload)
     if row.use is Use.SHARED:
         return Guarded(payload, _as_it_is, lambda answer: _accepted(row, value, answer))
-    if value is None or row.use is Use.FIXED:
+    if value is None or row.use in (Use.FIXED, Use.GIVEN):
         return refuse(REJECTED, f"{row.key} is not set")
     if row.use is Use.CREDENTIAL:
         secret = keys.authorization_key(value)
@@ -73,7 +73,7 @@ def _with_own(answer: bytes, columns: Columns, is_all: bool) -> bytes:
             answer = splice(answer, (*at, "value"), REMOVE)
         elif row is not None and (own := told(row, columns.get(row.key), value)) != value:
             answer = splice(answer, (*at, "value"), encode(own))
-            if entry.get("readonly") is True:
+            if entry.get("readonly") is True and row.use is not Use.GIVEN:
                 answer = splice(answer, (*at, "readonly"), b"false")
     return _with_missing(answer, found, columns, is_all)
 
@@ -84,10 +84,10 @@ def _with_missing(answer: bytes, found: Json, columns: Columns, is_all: bool) ->
     unknown = found.get("unknownKey")
     names = [name for name in unknown if isinstance(name, str)] if isinstance(unknown, list) else []
     own = {name: row for name in names if (row := keys.of_16(name)) and is_own(row, columns.get(row.key))}
-    added = [_entry(name, columns[row.key]) for name, row in own.items()]
+    added = [_entry(name, row, columns[row.key]) for name, row in own.items()]
     if is_all and "configurationKey" in found:
         added += [
-            _entry(row.v16, columns[row.key])
+            _entry(row.v16, row, columns[row.key])
             for row in keys.ROWS
             if row.v16 and row.v16.casefold() not in listed and is_own(row, columns.get(row.key)) and row.v16 not in own
         ]
@@ -102,8 +102,8 @@ def _with_missing(answer: bytes, found: Json, columns: Columns, is_all: bool) ->
     return splice(answer, ("configurationKey",), b"[%b]" % b",".join([*there, *added]))
 
 
-def _entry(key: str, column: Column) -> bytes:
-    return encode({"key": key, "readonly": False, "value": column.believed})
+def _entry(key: str, row: Row, column: Column) -> bytes:
+    return encode({"key": key, "readonly": row.use is Use.GIVEN, "value": column.believed})
 
 
 def _heard(found: Json, columns: Columns) -> Learned:
@@ -138,8 +138,8 @@ def _as_it_is(answer: bytes | None) -> bytes:
 
 
 def is_own(row: Row, column: Column | None) -> bool:
-    """Whether the CSMS has set what the gateway keeps for it."""
-    return row.use is Use.OURS and column is not None and column.believed is not None
+    """Whether the CSMS has set what the gateway keeps for it, or the gateway has a value of its own."""
+    return row.use in (Use.OURS, Use.GIVEN) and column is not None and column.believed is not None
 
 
 def told(row: Row, column: Column | None, reported: str | None) -> str | None:
@@ -149,14 +149,14 @@ def told(row: Row, column: Column | None, reported: str | None) -> str | None:
     """
     if column is None or column.believed is None:
         return reported
-    if row.use is Use.OURS or (row.use is Use.SHARED and reported == column.held):
+    if row.use in (Use.OURS, Use.GIVEN) or (row.use is Use.SHARED and reported == column.held):
         return column.believed
     return reported
 
 
 def heard_of(row: Row, name: str, reported: str, columns: Mapping[str, Column]) -> Columns:
     """What the station holds, by its own words."""
-    if row.use is Use.CREDENTIAL or len(reported) > _LONGEST:
+    if row.use in (Use.CREDENTIAL, Use.GIVEN) or len(reported) > _LONGEST:
         return {}
     known = columns.get(name, NO_COLUMN)
     is_overruled = row.use is Use.SHARED and reported != known.held

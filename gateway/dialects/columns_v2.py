@@ -13,7 +13,7 @@ from gateway.dialects.keys import LONGEST_PASSWORD, Row, Use
 from gateway.dialects.payloads import encode, read_answer, read_once, text
 from gateway.dialects.pieces import elements, entries, name_of, remove
 from gateway.dialects.settings import is_kept_variable, is_of_the_leg, is_secret
-from gateway.model.settings import Column, Columns, Learned
+from gateway.model.settings import Column, Columns, Key, Learned
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.splice import REMOVE, Path, splice
 
@@ -84,7 +84,7 @@ def _judged(entry: Entry, columns: Columns, longest_password: int) -> _Ours | No
         return _Ours("Rejected") if is_kept_variable(component, variable) or is_of_the_leg(variable) else None
     if row.use is Use.SHARED:
         return None
-    if row.use is Use.FIXED or value is None:
+    if row.use in (Use.FIXED, Use.GIVEN) or value is None:
         return _Ours("Rejected", "this is not set")
     if entry.get("attributeType") not in (None, "Actual"):
         return _Ours("NotSupportedAttributeType" if row.use is Use.OURS else "Rejected")
@@ -192,6 +192,10 @@ def clean_report(payload: bytes, columns: Columns) -> tuple[bytes, Learned]:
             paths: list[Path] = [(*at, attribute, "value") for attribute, _ in attributes]
             payload = remove(payload, paths)
             continue
+        most = columns.get(Key.PROFILES_INSTALLED)
+        if row is not None and row.key is Key.PROFILES_HELD and most and "variableCharacteristics" in entry:
+            bound: Path = ("reportData", index, "variableCharacteristics", "maxLimit")
+            payload = splice(payload, bound, (most.believed or "0").encode())
         for attribute, said in attributes:
             if row is None or said.get("type") not in (None, "Actual"):
                 continue

@@ -22,12 +22,14 @@ class Use(StrEnum):
     """Who answers a CSMS that sets it.
 
     ours: the gateway; it never goes down, and the CSMS sees its own value ever after. shared: it works in the station,
-    so it goes down, and what the station took is kept. fixed: nobody may set it. credential: the link's password.
+    so it goes down, and what the station took is kept. fixed: nobody may set it. given: nor this, and the CSMS sees the
+    gateway's value. credential: the link's password.
     """
 
     OURS = "ours"
     SHARED = "shared"
     FIXED = "fixed"
+    GIVEN = "given"
     CREDENTIAL = "credential"
 
 
@@ -57,7 +59,7 @@ class Row(NamedTuple):
 
 
 _COMM, _AUTH, _TX = "OCPPCommCtrlr", "AuthCtrlr", "TxCtrlr"
-_CACHE, _LIST = "AuthCacheCtrlr", "LocalAuthListCtrlr"
+_CACHE, _LIST, _SMART = "AuthCacheCtrlr", "LocalAuthListCtrlr", "SmartChargingCtrlr"
 
 ROWS = (
     Row(Key.AUTHORIZATION_KEY, Use.CREDENTIAL, _anything, "AuthorizationKey", ("SecurityCtrlr", "BasicAuthPassword")),
@@ -122,6 +124,13 @@ ROWS = (
     Row(Key.METER_SAMPLE_INTERVAL, Use.SHARED, _anything, "MeterValueSampleInterval"),
     Row(Key.METER_SAMPLED_DATA, Use.SHARED, _anything, "MeterValuesSampledData"),
     Row(Key.METER_ALIGNED_DATA, Use.SHARED, _anything, "MeterValuesAlignedData"),
+    # What the CSMS's charging profiles may be: where the gateway holds them, its own word counts.
+    Row(Key.PROFILE_STACK_LEVEL, Use.GIVEN, _anything, "ChargeProfileMaxStackLevel", (_SMART, "ProfileStackLevel")),
+    Row(Key.PROFILE_PERIODS, Use.GIVEN, _anything, "ChargingScheduleMaxPeriods", (_SMART, "PeriodsPerSchedule")),
+    Row(Key.PROFILES_INSTALLED, Use.GIVEN, _anything, "MaxChargingProfilesInstalled"),
+    Row(Key.PROFILES_HELD, Use.GIVEN, _anything, None, (_SMART, "Entries"), "ChargingProfiles"),
+    Row(Key.PROFILE_UNITS, Use.GIVEN, _anything, "ChargingScheduleAllowedChargingRateUnit"),
+    Row(Key.PROFILE_UNIT_LETTERS, Use.GIVEN, _anything, None, (_SMART, "RateUnit")),
     Row(Key.NUMBER_OF_CONNECTORS, Use.FIXED, _anything, "NumberOfConnectors"),
 )
 

@@ -171,10 +171,6 @@ class Profiles20x:
     def cleared_limit(self, evse: int, source: str) -> tuple[str, bytes] | None:
         return "ClearedChargingLimit", encode({"chargingLimitSource": source, "evseId": evse})
 
-    def notify_priority(self, transaction: str, is_on: bool) -> tuple[str, bytes]:
-        """2.1."""
-        return "NotifyPriorityCharging", encode({"transactionId": transaction, "activated": is_on})
-
     def pull_update(self, profile: int) -> tuple[str, bytes]:
         """2.1."""
         return "PullDynamicScheduleUpdate", encode({"chargingProfileId": profile})

@@ -15,6 +15,7 @@ from gateway.downlink import credentials, handshake
 from gateway.downlink.handshake import Named, Refusal, Standing
 from gateway.model.ids import StationId
 from gateway.model.records import Approval, StationRecord
+from gateway.plan import Lodging
 from gateway.ports import StationPort
 from gateway.site import Site
 from gateway.station import fitting
@@ -59,6 +60,7 @@ class ListenerOptions:
     max_message_bytes: int = 1024 * 1024
     max_connections: int = 1000
     handshake_timeout_s: float = 10.0
+    lodging: Lodging = field(default_factory=Lodging)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Admission:
     """A handshake that goes through.
 
     `judged`: the older socket that was found dead. `credential`: what a pending station is pinned to at its approval.
+    `problem`: why one that is known is pending all the same.
     """
 
     station: StationId
@@ -103,6 +106,7 @@ class Admission:
     judged: StationPort | None
     credential: str | None = field(repr=False)
     ping: bool
+    problem: str = ""
 
 
 class Doorkeeper:
@@ -144,6 +148,8 @@ class Doorkeeper:
             return Refusal(503, f"{options.max_connections} stations are connected: raise max_connections")
         is_served = standing is Standing.KNOWN and (proof.is_proven or options.security_profile == 0)
         is_pending = not is_served and options.unknown_stations == UnknownStations.APPROVE
+        homeless = None if is_pending else self._homeless(station_id)
+        is_pending = is_pending or homeless is not None
         if is_pending:
             credential = await self._pend(station_id, proof)
         else:
@@ -158,7 +164,7 @@ class Doorkeeper:
             return Refusal(503, "the station is connected already, and nothing proves that this is the same one")
         models = fitting(self._site.options.models, record.boot if record else None)
         ping = self._access_of(station_id).ping and all(model.ping for model in models)
-        return Admission(station_id, version, proof.is_proven, is_pending, old, credential, ping)
+        return Admission(station_id, version, proof.is_proven, is_pending, old, credential, ping, homeless or "")
 
     def port_of(self, station_id: StationId, is_pending: bool) -> StationPort | None:
         """The socket that is there now."""
@@ -171,11 +177,17 @@ class Doorkeeper:
     def is_still_pending(self, station_id: StationId) -> bool:
         """Whether the operator has not decided meanwhile."""
         standing, record = self._standing(station_id), self._record(station_id)
+        if standing is Standing.KNOWN and self._homeless(station_id):
+            return True
         return standing is Standing.UNKNOWN or (
             standing is Standing.KNOWN
             and self._options.security_profile > 0
             and (record is None or record.credential is None)
         )
+
+    def _homeless(self, station_id: StationId) -> str | None:
+        """Why a station that is in no circuit can't be served; None if it is in one, or counts in this listener's."""
+        return self._site.balancer.lodge(station_id, self._options.lodging)
 
     def _record(self, station_id: StationId) -> StationRecord | None:
         known = self._site.stations.get(station_id)

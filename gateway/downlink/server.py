@@ -276,8 +276,9 @@ class DownlinkServer:
         elif pending.port is not None:
             pending.port.close(1000, "replaced by a newer connection")
         pending.subprotocol, pending.address = dialect.subprotocol, connection.address
-        pending.credential = admission.credential
-        log.warning("%s: not known, from %s: waits for approval", station_id, connection.address)
+        pending.credential, pending.problem = admission.credential, admission.problem
+        problem = admission.problem or "not known"
+        log.warning("%s: from %s, waits: %s", station_id, connection.address, problem)
         await station.serve_pending(site, pending, socket, dialect)
 
     def _expire(self, pending: Pending) -> None:

@@ -15,17 +15,20 @@ from typing import Any
 
 import msgspec
 
+from gateway.dialects import quirks
 from gateway.flows import profile_writes, site_facts
 from gateway.flows.profile_limits import limits_of
 from gateway.model.balance import Alarm, AlarmKind, CircuitReading, Remedy, Rung
-from gateway.model.ids import TransactionKey
+from gateway.model.ids import StationId, TransactionKey
 from gateway.model.reasons import AlarmKind as SiteAlarm
-from gateway.model.records import BackgroundRow, Change, Put
+from gateway.model.records import Approval, BackgroundRow, Change, Put
 from gateway.model.site_tree import ConnectorKey
 from gateway.ports import StationPort
 from gateway.site import Site
 from gateway.smartcharging import profiles, session_log
+from gateway.smartcharging.day import Told
 from gateway.smartcharging.decide import Decision, State, decide
+from gateway.smartcharging.families import of_boot
 from gateway.smartcharging.history import Rises, Steps
 from gateway.station import Station
 
@@ -37,8 +40,6 @@ LEAST_S = 0.02
 """What happens at once shares one decision."""
 METERS_COME_S = 15.0
 """After a start, a meter may need so long to say something."""
-LINES_KEPT = 50
-"""Of one session's limits, to be shown."""
 REST = 4.0
 """At a large site a decision takes its time: the gateway has this many times as much for everything else."""
 PRESSED_EVERY_S = 5.0
@@ -61,6 +62,7 @@ async def run(site: Site) -> None:
     if balancer.tree is None:
         return
     balancer.state = State(started=site.clock.monotonic())
+    _lodge_known(site)
     rows = {key: site.charging.connector(key) for key in balancer.tree.specs}
     balancer.noted = {key: row.ceiling_a for key, row in rows.items() if row.ceiling_a is not None}
     _load_history(site)
@@ -87,6 +89,19 @@ async def run(site: Site) -> None:
         await asyncio.gather(meters, *writing, return_exceptions=True)
 
 
+def _lodge_known(site: Site) -> None:
+    """Stations in no circuit count before they are back; where listeners have different circuits, when they come."""
+    balancer = site.balancer
+    lodgings = balancer.plan.lodgings if balancer.plan else ()
+    if len({lodging.circuit for lodging in lodgings}) != 1:
+        return
+    for station in site.stations.values():
+        if station.record.approval not in (Approval.UNKNOWN, Approval.REJECTED):
+            refused = balancer.lodge(station.id, max(lodgings, key=lambda one: one.rating_a))
+            if refused is not None:
+                log.warning("%s: is not served when it comes: %s", station.id, refused)
+
+
 async def _hear_meters(site: Site) -> None:
     revision = site.meters.revision
     while True:
@@ -105,6 +120,7 @@ class _Loop:
         self._read_at: dict[str, float] = {}
         self._pressed_at: dict[str, float] = {}
         self._saved_at = site.clock.monotonic()
+        self._boots: dict[StationId, bytes | None] = {}
         self.wake_at = 0.0
 
     def turn(self) -> None:
@@ -113,10 +129,12 @@ class _Loop:
         assert balancer.tree is not None
         assert balancer.plan is not None
         assert balancer.state is not None
+        self._follow_boots()
         self._follow_links()
         self._follow_transactions()
         now = site.clock.monotonic()
         told = site_facts.gather(site)
+        balancer.facts = told.facts
         decision = decide(balancer.tree, told.facts, balancer.state, balancer.plan.policy, now)
         balancer.state, balancer.decision = decision.state, decision
         self.wake_at = min(now + LONGEST_S, decision.wake_at, told.again_at)
@@ -132,6 +150,18 @@ class _Loop:
         task = asyncio.create_task(work)
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+
+    def _follow_boots(self) -> None:
+        """A station is of the family that its boot speaks for."""
+        site = self._site
+        for name in site.balancer.stations:
+            station = site.stations.get(name)
+            boot = station.record.boot if station else None
+            if boot is None or boot is self._boots.get(name):
+                continue
+            self._boots[name] = boot
+            vendor, model = quirks.model_of(boot) or ("", "")
+            site.balancer.sort(name, of_boot(vendor, model, quirks.firmware_of(boot)))
 
     # -- what the CSMS's profiles follow -----------------------------------------------------------------------------
 
@@ -159,8 +189,8 @@ class _Loop:
             if before == after:
                 continue
             known = site.charging.profiles(key.station)
-            balancer.sessions.pop(key, None)
             if before is not None:
+                balancer.sessions.pop(key, None)
                 site.note(site.charging.changes(key.station, profiles.ended(known, before).changes))
             if transaction is None:
                 del self._running[key]
@@ -184,8 +214,12 @@ class _Loop:
         """What each session was told, and why not more: a line for each change."""
         logs = self._site.balancer.sessions
         before = {key: kept[-1] for key, kept in logs.items() if kept}
-        for line in session_log.lines(before, decision.shares, frozenset(self._running), now):
-            logs.setdefault(line.key, deque(maxlen=LINES_KEPT)).append(line)
+        running = frozenset(key for key in self._running if self._site.balancer.is_member(key.station))
+        for line in session_log.lines(before, decision.shares, running, now):
+            logs.setdefault(line.key, deque(maxlen=session_log.KEPT)).append(line)
+            at, number = int(self._site.clock.now().timestamp()), self._running[line.key]
+            told = Told(at, line.key.station, line.key.evse, number, line.set_a, round(line.target_a, 1), line.why)
+            self._site.balancer.unrecorded.append(told)
             log.info("%s: transaction %d is told %g A of %g A planned (%s)",
                      line.key, self._running[line.key], line.set_a, line.target_a, line.why)  # fmt: skip
 
@@ -213,7 +247,7 @@ class _Loop:
                 log.warning("alarm %s is over: %s", alarm.kind.value, alarm.subject)
         self._press(standing)
         self._alarms = standing
-        said = sorted({f"{one.subject}: {WORDS[one.kind]}" for one in standing} | set(site.balancer.troubles.values()))
+        said = sorted({f"{one.subject}: {WORDS[one.kind]}" for one in standing} | set(site.balancer.problems()))
         if said:
             site.upkeep.raise_alarm(SiteAlarm.BALANCING, "; ".join(said), site.clock.now())
         else:

@@ -135,7 +135,7 @@ def _guarded(command: _Command) -> Guarded:
     """The command after its guard. Raises CallError."""
     rule, payload = command.rule, command.call.payload
     if rule.keeps:
-        return rule.keeps(payload, command.site.columns.of(command.station.id))
+        return rule.keeps(payload, command.site.settings_of(command.station.id))
     return rule.guard(payload) if rule.guard else Guarded(payload, lambda answer: answer or b"{}")
 
 

@@ -1,5 +1,6 @@
-"""What stations say in passing that the balancer wants to know. Nothing here waits, and nothing is kept on disk."""
+"""What stations say in passing that the balancer wants to know. Nothing here waits."""
 
+import logging
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,27 +15,36 @@ from gateway.rpc.codes import CallError
 from gateway.rpc.frame import Call
 from gateway.site import Site
 from gateway.smartcharging.circuits import on_grid
-from gateway.smartcharging.held import Held
+from gateway.smartcharging.held import Held, Running
+from gateway.smartcharging.profile_updates import use_priority
 from gateway.station import Station
+
+log = logging.getLogger(__name__)
 
 OLD_S = 60.0
 """A reading that was made longer ago says nothing of now: it waited in the station's queue."""
 _REPORT, _LIMIT, _CLEARED = "ReportChargingProfiles", "NotifyChargingLimit", "ClearedChargingLimit"
+_PRIORITY = "NotifyPriorityCharging"
 
 
 def hear(site: Site, station: Station, dialect: Dialect, call: Call) -> bytes | None:
     """Look at a message. The answer, if it was meant for the gateway alone."""
-    if not site.balancer.is_member(station.id):
+    is_member = site.balancer.is_member(station.id)
+    if not is_member and station.id not in site.balancer.guests:
         return None
     reader = DRAW_READERS.get(dialect.name)
     if reader is not None and call.action in reader.actions:
         said = reader.read(call.action, call.payload)
         if said is not None:
             _take(site, station, said)
+    elif not is_member:
+        site.balancer.poke()
     elif call.action == _REPORT:
         return _report(site, station, dialect, call)
     elif call.action in (_LIMIT, _CLEARED):
         _external(site, station, dialect, call)
+    elif call.action == _PRIORITY:
+        _use_priority(site, station, dialect, call)
     else:
         site.balancer.poke()
     return None
@@ -95,6 +105,26 @@ def _report(site: Site, station: Station, dialect: Dialect, call: Call) -> bytes
     if not more_follow:
         report.done.set()
     return b"{}"
+
+
+def _use_priority(site: Site, station: Station, dialect: Dialect, call: Call) -> None:
+    """A driver has asked for priority at the station, or given it up: it counts as if the CSMS had said so."""
+    codec = REPORTING.get(dialect.name)
+    if codec is None:
+        return
+    try:
+        wire_id, is_on = codec.read_notify_priority(call.payload)
+    except CallError:
+        return
+    own = site.ledger.by_station_id(station.id, wire_id)
+    if own is None or own.evse is None or own not in site.ledger.running(station.id):
+        return
+    running = Running(own.key, own.received or site.clock.now(), wire_id)
+    outcome, status = use_priority(site.charging.profiles(station.id), own.evse, running, is_on)
+    log.info("%s: priority charging of %s is %s: %s", station.id, wire_id, "wanted" if is_on else "over", status.value)
+    site.note(site.charging.changes(station.id, outcome.changes))
+    site.balancer.allowed.clear()
+    site.balancer.poke()
 
 
 def _external(site: Site, station: Station, dialect: Dialect, call: Call) -> None:

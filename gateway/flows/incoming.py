@@ -86,6 +86,6 @@ def _cleaned(incoming: Incoming) -> bytes:
     site, station, payload = incoming.site, incoming.station, incoming.call.payload
     if incoming.rule.clean is None:
         return payload
-    payload, learned = incoming.rule.clean(payload, site.columns.of(station.id))
+    payload, learned = incoming.rule.clean(payload, site.settings_of(station.id))
     site.note(site.columns.changes(station.id, learned))
     return payload

@@ -67,6 +67,7 @@ def _done(busy: dict[str, asyncio.Task[None]], name: str, _: asyncio.Task[None])
 def _is_due(site: Site, station: Station) -> bool:
     """Not looked at since its boot, or since the gateway's start."""
     is_there = grace.is_open(site, station) and not station.is_held and station.record.boot is not None
+    is_there = is_there and station.id not in site.balancer.unfit
     return is_there and site.balancer.verified.get(station.id) != station.record.boots
 
 
@@ -78,6 +79,7 @@ async def _look_after(site: Site, station: Station) -> None:
         keys = site.balancer.plan.keys_of(station.id)
         await _report_foreign(site, station, port)
         done = [await _make_safe(site, station, port, key) for key in keys]
+        await _set_maximum(site, station, port)
         if all(done) and station.port is port:
             site.balancer.verified[station.id] = boots
     except StoreError:
@@ -122,6 +124,23 @@ async def _make_safe(site: Site, station: Station, port: StationPort, key: Conne
     await site.commit([Put(replace(site.charging.connector(key), fallback_a=fallback_a, checked=identity))])
     log.info("%s: fallback %g A installed%s", key, fallback_a, "" if holds else "; it can't be asked whether it holds")
     return True
+
+
+async def _set_maximum(site: Site, station: Station, port: StationPort) -> None:
+    """A second fuse, where the family is known to take one: written once for a station, its firmware and its rating."""
+    assert site.balancer.plan is not None
+    family, most_a = site.balancer.plan.family(station.id), site.balancer.plan.rating_a(station.id)
+    row, identity = site.charging.connector(ConnectorKey(station.id, 0)), site_facts.identity_of(station)
+    asked = f"{identity}|{most_a:g}"
+    if not family.takes_maximum or row.checked == asked:
+        return
+    volts = site.balancer.plan.policy.voltage_v
+    profile = merge.rating(most_a, Supply(3, volts, volts), family.writing())
+    answer = await profile_writes.send(site, station, 0, profile, site.clock.monotonic() + ASKED_S)
+    if answer in (Answer.ACCEPTED, Answer.REJECTED) and station.port is port:
+        held_a = most_a if answer is Answer.ACCEPTED else None
+        await site.commit([Put(replace(row, fallback_a=held_a, checked=asked))])
+        log.info("%s: a maximum of %g A: %s", station.id, most_a, answer.value)
 
 
 def _one_phase(site: Site, key: ConnectorKey, family: Family) -> Supply:

@@ -3,7 +3,7 @@
 from gateway.balancer import Balancer
 from gateway.model.ids import StationId
 from gateway.model.profile import Kind, Purpose, RateUnit
-from gateway.smartcharging.profile_rules import Limits
+from gateway.smartcharging.profile_rules import MAX_PERIODS, MAX_PROFILES, MAX_STACK_LEVEL, Limits
 
 _FIRST = frozenset((Purpose.STATION_MAX, Purpose.TX_DEFAULT, Purpose.TX))
 _LATER = frozenset((Purpose.PRIORITY, Purpose.LOCAL_GENERATION))
@@ -15,9 +15,9 @@ def limits_of(balancer: Balancer, station: StationId, *, by_id: bool, is_dynamic
     keys = balancer.plan.keys_of(station) if balancer.plan else ()
     return Limits(
         evses=max((key.evse for key in keys), default=1),
-        max_stack_level=1000,
-        max_periods=1024,
-        max_profiles=200,
+        max_stack_level=MAX_STACK_LEVEL,
+        max_periods=MAX_PERIODS,
+        max_profiles=MAX_PROFILES,
         units=frozenset(RateUnit),
         purposes=_FIRST | _LATER if is_dynamic else _FIRST,
         kinds=frozenset((*_KINDS, Kind.DYNAMIC)) if is_dynamic else _KINDS,

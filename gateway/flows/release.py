@@ -8,6 +8,7 @@ from gateway.errors import RefusedError
 from gateway.flows import grace, site_facts
 from gateway.model.profile import ProfileFilter
 from gateway.model.records import Put
+from gateway.model.site_tree import ConnectorKey
 from gateway.rpc.session import Answered
 from gateway.site import Site
 from gateway.smartcharging.merge import Slot, own_id
@@ -33,15 +34,19 @@ async def release(site: Site, station: Station) -> list[str]:
     if any(site_facts.running_at(site, key) is not None for key in keys):
         raise RefusedError(f"{station.id} charges: without its limits it would draw all it can")
     balancer.verified[station.id] = station.record.boots
-    await site.commit([Put(replace(site.charging.connector(key), checked=None)) for key in keys])
+    whole = site.charging.connector(ConnectorKey(station.id, 0))
+    rows = [site.charging.connector(key) for key in keys] + ([whole] if whole.checked is not None else [])
+    await site.commit([Put(replace(row, checked=None)) for row in rows])
     balancer.poke()
     codec, left = PROFILE_CODECS[port.dialect.name], []
-    for key in keys:
-        for slot in (Slot.LEASE, Slot.FALLBACK):
-            cleared = codec.clear_profiles(ProfileFilter(ids=(own_id(slot, key.evse),)))
-            outcome = await port.call(*cleared, send_by=site.clock.monotonic() + ASKED_S)
-            is_gone = isinstance(outcome, Answered) and codec.is_accepted(outcome.payload)
-            if not is_gone and slot is Slot.FALLBACK:
-                left.append(f"{key}: its fallback")
+    ours = [(slot, key.evse, f"{key}: its fallback") for key in keys for slot in (Slot.LEASE, Slot.FALLBACK)]
+    if whole.fallback_a is not None:
+        ours.append((Slot.RATING, 0, f"{station.id}: its maximum"))
+    for slot, evse, name in ours:
+        cleared = codec.clear_profiles(ProfileFilter(ids=(own_id(slot, evse),)))
+        outcome = await port.call(*cleared, send_by=site.clock.monotonic() + ASKED_S)
+        is_gone = isinstance(outcome, Answered) and codec.is_accepted(outcome.payload)
+        if not is_gone and slot is not Slot.LEASE:
+            left.append(name)
     log.warning("%s: released%s", station.id, f", but not {', '.join(left)}" if left else "")
     return left

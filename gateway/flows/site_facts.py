@@ -77,7 +77,7 @@ def identity_of(station: Station) -> str:
 
 def is_managed(site: Site, key: ConnectorKey) -> bool:
     tree, row, station = site.balancer.tree, site.charging.connector(key), site.stations.get(key.station)
-    if tree is None or station is None or row.checked is None:
+    if tree is None or station is None or row.checked is None or key.station in site.balancer.unfit:
         return False
     return row.checked == identity_of(station) and row.fallback_a == tree.fallback_a[key]
 
@@ -99,7 +99,7 @@ def _connector(site: Site, spec: ConnectorSpec, mono: float) -> ConnectorFacts:
         reachable=grace.is_open(site, station) and not station.is_held,
         managed=is_managed(site, key),
         proven=balancer.plan.is_proven(key.station),
-        has_ev=transaction is not None or not tells_empty,
+        has_ev=transaction is not None or not tells_empty or key.station in balancer.guests,
         transaction=transaction.key if transaction is not None and may_write else None,
         wants=not (tells_full or (car is not None and car.is_suspended)),
         measured_a=car.measured_a if car else None,

@@ -18,10 +18,10 @@ EVERY_S = 1.0
 
 async def run(site: Site) -> None:
     """Look every second; ends by cancellation."""
-    tree = site.balancer.tree
-    while tree is not None:
+    plan = site.balancer.plan
+    while plan is not None:
         await asyncio.sleep(EVERY_S)
-        for key in tree.specs:
+        for key in (spec.key for spec in plan.connectors):
             try:
                 _look(site, key)
             except Exception:  # one connector's trouble is never another's

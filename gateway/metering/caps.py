@@ -64,4 +64,14 @@ class CapListener:
 
 def _where(topic: Topic) -> Where:
     host, _, port = topic.broker.rpartition(":")
-    return Where(host or topic.broker, int(port) if host and port.isdigit() else 1883)
+    is_given = bool(host) and port.isdigit()
+    return Where(
+        host if is_given else topic.broker,
+        int(port) if is_given else (8883 if topic.tls else 1883),
+        topic.username,
+        topic.password_file,
+        topic.tls,
+        topic.ca_file,
+        topic.cert_file,
+        topic.key_file,
+    )

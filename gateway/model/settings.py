@@ -50,6 +50,12 @@ class Key(StrEnum):
     METER_SAMPLE_INTERVAL = "MeterValueSampleInterval"
     METER_SAMPLED_DATA = "MeterValuesSampledData"
     METER_ALIGNED_DATA = "MeterValuesAlignedData"
+    PROFILE_STACK_LEVEL = "ChargeProfileMaxStackLevel"
+    PROFILE_PERIODS = "ChargingScheduleMaxPeriods"
+    PROFILES_INSTALLED = "MaxChargingProfilesInstalled"
+    PROFILES_HELD = "SmartChargingCtrlr.Entries"
+    PROFILE_UNITS = "ChargingScheduleAllowedChargingRateUnit"
+    PROFILE_UNIT_LETTERS = "SmartChargingCtrlr.RateUnit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 
@@ -18,6 +19,7 @@ from gateway.smartcharging.merge import Writing
 
 DEFAULT = "default"
 LEASE_S = 300.0
+NOT_LIMITED = '"{}" takes no profile of a transaction, so that it can\'t be limited'
 
 
 class Zero(StrEnum):
@@ -38,12 +40,32 @@ class Purposes(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Boot:
+    """What boots say: each as a pattern with * and ?, any case."""
+
+    vendor: str
+    model: str = "*"
+    firmware: str = "*"
+
+    def fits(self, vendor: str, model: str, firmware: str) -> bool:
+        pairs = ((vendor, self.vendor), (model, self.model), (firmware, self.firmware))
+        return all(fnmatchcase(said.casefold(), pattern.casefold()) for said, pattern in pairs)
+
+    @property
+    def weight(self) -> tuple[int, ...]:
+        """How much it says: what names more of the firmware, then of the model, goes before."""
+        return tuple(len(one.replace("*", "")) for one in (self.firmware, self.model, self.vendor))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """`latency_s`: from Accepted to the current's change, at most. `start_delay_s`: between a transaction's start and
-    its first profile. `proven`: every firmware of it was seen to step down at the end of a lease. `tells`: its
-    GetCompositeSchedule can be believed. `keeps_in_flash`: profiles go to flash, so that leases wear it out."""
+    """`boots`: stations of it, by what their BootNotification says. `latency_s`: from Accepted to the current's change,
+    at most. `start_delay_s`: between a transaction's start and its first profile. `proven`: every firmware of it was
+    seen to step down at the end of a lease. `tells`: its GetCompositeSchedule can be believed. `keeps_in_flash`:
+    profiles go to flash, so that leases wear it out. `takes_maximum`: a maximum of the whole station may be written."""
 
     name: str
+    boots: tuple[Boot, ...] = ()
     unit: RateUnit = RateUnit.A
     kind: Kind = Kind.ABSOLUTE
     purpose: Purposes = Purposes.TX
@@ -59,6 +81,7 @@ class Family:
     proven: bool = False
     tells: bool = False
     keeps_in_flash: bool = False
+    takes_maximum: bool = False
 
     def __post_init__(self) -> None:
         if not self.step_a > 0 or not self.min_a > 0 or self.latency_s < 0 or self.start_delay_s < 0:
@@ -101,6 +124,17 @@ def family(name: str, told: Mapping[str, object]) -> Family:
         return msgspec.convert({**told, "name": name}, Family)
     except msgspec.ValidationError as error:
         raise ValueError(f"family {name}: {error}") from error
+
+
+def of_boot(vendor: str, model: str, firmware: str, known: Mapping[str, Family] | None = None) -> str | None:
+    """The name of the family that a boot speaks for; the pattern that says most decides. None if none does."""
+    fitting = [
+        (boot.weight, name)
+        for name, one in sorted((known or shipped()).items())
+        for boot in one.boots
+        if boot.fits(vendor, model, firmware)
+    ]
+    return max(fitting)[1] if fitting else None
 
 
 @cache

@@ -22,6 +22,8 @@ from gateway.model.profile import (
 from gateway.smartcharging.held import IDLE, Held, Running
 
 CHARGING_ONLY = "ChargingOnly"
+MAX_STACK_LEVEL, MAX_PERIODS, MAX_PROFILES = 1000, 1024, 200
+"""What the gateway holds for a station, and tells the CSMS that the station can."""
 EXTERNAL_IDS = range(-100_000, 0)
 """Ids of the gateway's own constraints as it reports them to the CSMS."""
 _ALWAYS_START, _ALWAYS_END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from gateway.model.balance import Share
 from gateway.model.site_tree import Binding, ConnectorKey
 
+KEPT = 50
+"""Lines of one session, to be shown."""
 PASSING = frozenset((Binding.SETTLING, Binding.LOWER_FIRST, Binding.PENDING, Binding.WRITES))
 """Reasons of a few seconds: alone they are no line."""
 
@@ -25,8 +27,8 @@ def lines(
 ) -> Iterator[Line]:
     """The lines that a decision adds. `before`: the last one of each session that runs; `sessions`: those that do."""
     for share in shares:
-        if share.key not in sessions:
-            continue
+        if share.key not in sessions or share.why.binding is Binding.UNREACHABLE:
+            continue  # nobody tells it anything, and it holds what it was told before
         line, last = Line(at, share.key, share.set_a, share.target_a, str(share.why)), before.get(share.key)
         is_other = last is None or last.set_a != line.set_a
         if is_other or (last is not None and last.why != line.why and share.why.binding not in PASSING):

@@ -38,7 +38,7 @@ def sharing(api: APIRouter, site: Site) -> None:
             "shared": balancer.tree is not None,
             "circuits": balance_view.circuits(site),
             "connectors": balance_view.connectors(site),
-            "troubles": sorted(balancer.troubles.values()),
+            "troubles": sorted(balancer.problems()),
         }
 
     @api.get("/stations/{station}/why")

@@ -130,6 +130,7 @@ def connectors(site: Site, station: StationId | None = None) -> list[dict[str, A
                 "station": view.key.station,
                 "evse": view.key.evse,
                 "circuit": view.spec.circuit,
+                "family": site.balancer.plan.family(view.key.station).name if site.balancer.plan else None,
                 "managed": view.facts.managed,
                 "proven": view.proven,
                 "transaction": transaction.station_tx_id if transaction else None,

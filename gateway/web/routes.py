@@ -33,7 +33,10 @@ def build(site: Site) -> FastAPI:
     @api.post("/v1/stations/{station_id}/approve")
     async def approve(station_id: str) -> dict[str, str]:
         """Take a waiting (or once rejected) station into service; it reconnects and boots."""
-        waiting = site.pending.pop(StationId(station_id), None)
+        waiting = site.pending.get(StationId(station_id))
+        if waiting and waiting.problem:
+            raise HTTPException(409, f"{station_id}: {waiting.problem}")
+        site.pending.pop(StationId(station_id), None)
         known = site.stations.get(StationId(station_id))
         if waiting is None and (known is None or known.record.approval is not Approval.REJECTED):
             raise HTTPException(404, f"no station {station_id} waits for approval")
@@ -52,6 +55,7 @@ def build(site: Site) -> FastAPI:
         if known and known.record.approval is Approval.CONFIGURED:
             raise HTTPException(409, f"station {station_id} is in the configuration: take it out there")
         await site.admit(StationId(station_id), Approval.REJECTED)
+        site.balancer.dismiss(StationId(station_id))
         for port in (waiting and waiting.port, known and known.port):
             if port:
                 port.close(1008, "rejected by the operator")

@@ -64,7 +64,13 @@ def pending(site: Site) -> list[dict[str, Any]]:
     """Stations that wait for approval."""
     now = site.clock.monotonic()
     return [
-        {"id": one.id, "address": one.address, "subprotocol": one.subprotocol, "waiting_s": round(now - one.since)}
+        {
+            "id": one.id,
+            "address": one.address,
+            "subprotocol": one.subprotocol,
+            "waiting_s": round(now - one.since),
+            "problem": one.problem or None,
+        }
         for one in site.pending.values()
     ]
 

@@ -17,6 +17,7 @@ HEX = "00112233445566778899aabbccddeeff"
 PASSWORD = "sixteen or more."
 OF_16 = [row for row in ROWS if row.v16]
 OF_2 = [row for row in ROWS if row.v2]
+READ_ONLY = (Use.FIXED, Use.GIVEN)
 
 
 def names(row: Row) -> str:
@@ -50,11 +51,12 @@ def test_a_key_is_set(row: Row) -> None:
     goes_down, answer = row.use is Use.SHARED, b'{"status":"Accepted"}'
     assert guarded.forward == (payload if goes_down else None)
     finished = guarded.finish(answer if goes_down else None)
-    assert json.loads(finished) == {"status": "Rejected" if row.use is Use.FIXED else "Accepted"}
+    assert json.loads(finished) == {"status": "Rejected" if row.use in READ_ONLY else "Accepted"}
     expected = {
         Use.OURS: Learned({row.key: Column(value, "held")}, is_promise=True),
         Use.SHARED: Learned({row.key: Column(value, value)}, is_promise=True),
         Use.FIXED: Learned(),
+        Use.GIVEN: Learned(),
         Use.CREDENTIAL: Learned(secret=bytes.fromhex(HEX), is_promise=True),
     }
     assert learned(guarded, answer if goes_down else None) == expected[row.use]
@@ -125,6 +127,46 @@ def test_a_strange_configuration_breaks_nothing(answer: bytes) -> None:
     assert learned(guarded, answer) == Learned()
 
 
+def test_where_the_gateway_holds_the_profiles_its_own_bounds_are_told() -> None:
+    """Whatever the station could: its own words are neither told nor kept."""
+    bounds: dict[str, Column] = {Key.PROFILE_STACK_LEVEL: Column("1000"), Key.PROFILE_UNITS: Column("Current,Power")}
+    asked = b'{"key":["ChargeProfileMaxStackLevel","ChargingScheduleAllowedChargingRateUnit"]}'
+    answer = (
+        b'{"configurationKey":[{"key":"ChargeProfileMaxStackLevel","readonly":true,"value":"0"}],'
+        b'"unknownKey":["ChargingScheduleAllowedChargingRateUnit"]}'
+    )
+    guarded = columns.get_configuration(asked, bounds)
+    told = json.loads(guarded.finish(answer))
+    assert [(one["key"], one["readonly"], one["value"]) for one in told["configurationKey"]] == [
+        ("ChargeProfileMaxStackLevel", True, "1000"),
+        ("ChargingScheduleAllowedChargingRateUnit", True, "Current,Power"),
+    ]
+    assert learned(guarded, answer) == Learned()
+    assert columns.get_configuration(asked, {}).finish(answer) == answer, "a station that holds its own"
+
+
+def test_a_report_has_the_gateways_bounds_of_profiles() -> None:
+    report = {
+        "requestId": 1,
+        "generatedAt": "2026-03-01T08:00:00Z",
+        "seqNo": 0,
+        "reportData": [
+            {
+                "component": {"name": "SmartChargingCtrlr"},
+                "variable": {"name": "Entries", "instance": "ChargingProfiles"},
+                "variableAttribute": [{"value": "3"}],
+                "variableCharacteristics": {"dataType": "integer", "maxLimit": 8, "supportsMonitoring": False},
+            }
+        ],
+    }
+    bounds: dict[str, Column] = {Key.PROFILES_HELD: Column("1"), Key.PROFILES_INSTALLED: Column("200")}
+    cleaned, kept = columns_v2.clean_report(json.dumps(report).encode(), bounds)
+    [told] = json.loads(cleaned)["reportData"]
+    assert (told["variableAttribute"], told["variableCharacteristics"]["maxLimit"]) == ([{"value": "1"}], 200)
+    assert schema.validate("2.0.1", "NotifyReport", "request", cleaned) == []
+    assert kept == Learned()
+
+
 # -- 2.x --------------------------------------------------------------------------------------------------------------
 
 
@@ -161,7 +203,7 @@ def test_all_variables_in_one_request() -> None:
     results, kept = answered(guarded)
     assert [(one["component"]["name"], one["variable"]["name"]) for one in results] == [row.v2 for row in OF_2]
     for row, result in zip(OF_2, results, strict=True):
-        assert result["attributeStatus"] == ("Rejected" if row.use is Use.FIXED else "Accepted"), row.key
+        assert result["attributeStatus"] == ("Rejected" if row.use in READ_ONLY else "Accepted"), row.key
     expected: dict[str, Column] = {row.key: Column(values[row.key], None) for row in OF_2 if row.use is Use.OURS}
     expected |= {row.key: Column(values[row.key], values[row.key]) for row in OF_2 if row.use is Use.SHARED}
     assert kept == Learned(expected, PASSWORD.encode(), is_promise=True)

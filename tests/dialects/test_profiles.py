@@ -287,7 +287,6 @@ def test_dynamic_profiles_and_priority_of_2_1() -> None:
     valid("2.1", action, payload)
     assert codec.read_set(payload).profile == one
     valid("2.1", *codec.pull_update(4))
-    valid("2.1", *codec.notify_priority("t", True))
     assert codec.read_pulled(4, b'{"status":"Accepted","scheduleUpdate":{"limit":6}}') == DynamicUpdate(4, 6.0)
     for answer in (None, b"{}", b'{"status":"Accepted"}', b'{"status":"Rejected","scheduleUpdate":{"limit":6}}',
                    b'{"status":"Accepted","scheduleUpdate":{"limit":"x"}}'):  # fmt: skip

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
+from gateway.balancer import Balancer
 from gateway.downlink import admission, credentials
 from gateway.downlink import server as server_module
 from gateway.downlink.server import DownlinkServer, StationAccess, UnknownStations
@@ -16,6 +18,7 @@ from gateway.model.records import Approval, StationRecord
 from gateway.site import Site
 from gateway.store.writer import load
 from tests.downlink.rig import CP, HEARTBEAT, SECRET, Rig, asks, basic, close_code, is_served, until
+from tests.sim.test_balance import plan
 
 ACCESS = {CP: StationAccess(password=SECRET)}
 ACCEPT, APPROVE, REFUSE = UnknownStations.ACCEPT, UnknownStations.APPROVE, UnknownStations.REFUSE
@@ -244,6 +247,16 @@ async def test_approved_station_comes_back_with_its_pinned_password(rig: Rig) ->
     assert await close_code(waiting) == 1012
     assert (await rig.refused(server, login=(CP, b"other secret"))).response.status_code == 401
     assert await is_served(await rig.dial(server, login=(CP, SECRET)))
+
+
+async def test_a_station_in_no_circuit_waits_though_it_is_approved(rig: Rig) -> None:
+    rig.site.balancer = Balancer(replace(plan(), sees_all=False))
+    server = await rig.listen(unknown_stations=ACCEPT)
+    client = await rig.dial(server)
+    await wait_pending(rig)
+    assert "it is in no circuit" in rig.site.pending[CP].problem
+    assert (await asks(client, BOOT))[2]["status"] == "Pending"
+    assert await is_served(await rig.dial(server, "/ocpp/CP-1")), "one that is in a circuit"
 
 
 async def test_without_a_password_nobody_waits_where_one_is_asked(rig: Rig) -> None:

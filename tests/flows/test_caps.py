@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import aiomqtt
 import httpx
 import pytest
+import trustme
 
 from gateway.assembly import Assembly, Seams
 from gateway.clock import Clock
@@ -32,11 +34,11 @@ from tests.sim.disk import SimRunner
 from tests.sim.station import EPOCH
 
 
-def plan(*, broker: str | None = None) -> Plan:
+def plan(*, topic: Topic | None = None) -> Plan:
     main = CircuitNode(id="main", limit_a=(63.0,) * 3)
     spec = ConnectorSpec(key=ConnectorKey(StationId("CP-1"), 1), circuit="main")
     grid = CapSource(name="grid", circuit="main", silent_s=60.0, failsafe_w=4200.0, failsafe_s=600.0, least_w=1000.0)
-    topics = {"grid": Topic(broker, "site/cap")} if broker else {}
+    topics = {"grid": topic} if topic else {}
     return Plan(circuits=(main,), connectors=(spec,), sources=(grid,), topics=topics)
 
 
@@ -155,13 +157,30 @@ async def test_the_api_sets_shows_and_takes_away(tmp_path: Path) -> None:
 
 
 async def by_mqtt(tmp_path: Path, act: Callable[[Site, aiomqtt.Client], Coroutine[Any, Any, None]]) -> None:
-    broker = Mosquitto(tmp_path)
+    """The broker asks for TLS and a password."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    (tmp_path / "secret").write_text("s3cret\n")
+    accounts = tmp_path / "accounts"
+    accounts.write_text("gateway:s3cret\n")
+    process = await asyncio.create_subprocess_exec("mosquitto_passwd", "-U", str(accounts))
+    assert await process.wait() == 0
+    accounts.chmod(0o600)
+    files = [f"certfile {tmp_path}/cert.pem", f"keyfile {tmp_path}/key.pem", f"password_file {accounts}"]
+    broker = Mosquitto(tmp_path, ["allow_anonymous false", *files])
     await broker.start()
     try:
         where = f"127.0.0.1:{broker.port}"
+        topic = Topic(where, "site/cap", "gateway", tmp_path / "secret", tls=True, ca_file=tmp_path / "ca.pem")
+        context = ssl.create_default_context(cafile=tmp_path / "ca.pem")
         async with (
-            Bench(tmp_path / "db", plan(broker=where)) as bench,
-            aiomqtt.Client("127.0.0.1", broker.port) as client,
+            Bench(tmp_path / "db", plan(topic=topic)) as bench,
+            aiomqtt.Client(
+                "127.0.0.1", broker.port, username="gateway", password="s3cret", tls_context=context
+            ) as client,
         ):
             await client.publish("site/cap", '{"limit_w": 9000}', retain=True)
             listening = asyncio.create_task(CapListener(bench.site, random.Random(1)).run())

@@ -57,6 +57,8 @@ class SimStation:
         self._sessions = 0
         self._running: _Session | None = None
         self._has_booted = False
+        self.says: dict[str, str] = {}
+        """At its boot, in 1.6."""
         self._may_send = asyncio.Event()
         self.serial = 1
         self.is_deaf: Callable[[], bool] = lambda: False
@@ -101,7 +103,7 @@ class SimStation:
         while not self._has_booted:
             serial = f"SN-{self.serial}"
             payload = (
-                {"chargePointVendor": "Sim", "chargePointModel": "One", "chargePointSerialNumber": serial}
+                {"chargePointVendor": "Sim", "chargePointModel": "One", "chargePointSerialNumber": serial, **self.says}
                 if self.version == "1.6"
                 else {
                     "reason": "PowerUp",

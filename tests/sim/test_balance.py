@@ -18,6 +18,7 @@ from gateway.model.ids import CircuitId, MeterId, StationId
 from gateway.model.site_tree import CircuitNode, ConnectorKey, ConnectorSpec
 from gateway.model.token import OfflineMode
 from gateway.plan import Plan
+from gateway.ports import DayPort
 from gateway.site_options import SiteOptions
 from gateway.smartcharging.families import Family
 from tests.sim import loop
@@ -45,12 +46,13 @@ def plan(*, proven: bool = True) -> Plan:
 class Scene:
     """A world, its building, and what was seen of it ten times a second."""
 
-    def __init__(self, folder: Path, shared: Plan) -> None:
+    def __init__(self, folder: Path, shared: Plan, days: DayPort | None = None) -> None:
         circuits = [Circuit(CircuitId("main"), LIMIT_A, meter=MeterId("grid"))]
         options = SiteOptions(
             offline=OfflineMode.ALLOW_UNKNOWN, plan=shared, circuits=circuits, meters=[MeterId("grid")]
         )
         self.world = World(folder, 1, options)
+        self.world.days = days
         self.stations: list[ObedientStation] = []
         self.building = Building(METER, self.stations)
         self.flows: list[tuple[float, float]] = []
@@ -101,8 +103,9 @@ def play(
     monkeypatch: pytest.MonkeyPatch,
     act: Callable[[Scene], Coroutine[Any, Any, None]],
     shared: Plan | None = None,
+    days: DayPort | None = None,
 ) -> Scene:
-    scene = Scene(folder, shared or plan())
+    scene = Scene(folder, shared or plan(), days)
     monkeypatch.setattr(registry, "build", scene.building.build)
 
     async def whole() -> None:

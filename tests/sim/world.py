@@ -18,6 +18,7 @@ from gateway.errors import ConnectError, StoreError
 from gateway.model.ids import StationId
 from gateway.model.records import Approval, OutboxRow
 from gateway.model.token import OfflineMode
+from gateway.ports import DayPort
 from gateway.site_options import SiteOptions
 from gateway.transport import Socket
 from gateway.uplink.backoff import Backoff
@@ -48,6 +49,7 @@ class World:
         self.boot = "boot-1"
         self.gets_sick = False
         self.shared_token: str | None = None
+        self.days: DayPort | None = None
         self.power_cuts = 0
         """How many hit an operation of the store."""
         self._running: asyncio.Task[None] | None = None
@@ -69,6 +71,7 @@ class World:
             runner=self.runner,
             reopen=self._reopen,
             connector=self,
+            days=self.days,
         )
         assembly = Assembly(self.options, self.uplink, seams)
         await assembly.load([])

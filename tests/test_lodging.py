@@ -1,0 +1,126 @@
+"""Stations that nobody has put into a circuit (D8): counted at their rating, or kept waiting."""
+
+import asyncio
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.balancer import Balancer
+from gateway.model.ids import StationId
+from gateway.model.site_tree import ConnectorKey
+from gateway.plan import Lodging, Plan
+from gateway.smartcharging.fallback import prove
+from tests.config_bench import Bench
+from tests.sim.charger import ObedientStation
+from tests.sim.test_balance import BASE_A, LIMIT_A, Scene, plan, play
+
+GUEST = StationId("CP-9")
+KEY = ConnectorKey(GUEST, 1)
+
+
+def roomy() -> Plan:
+    """20 A of other loads at most, three fallbacks of 6 A: 25 A of 63 A are left."""
+    [main] = plan().circuits
+    return replace(plan(), circuits=(replace(main, background_a=(20.0,) * 3),), lodgings=(Lodging("main", 16.0),))
+
+
+def test_it_counts_at_its_rating_where_there_is_room() -> None:
+    balancer = Balancer(roomy())
+    assert balancer.lodge(GUEST, Lodging("main", 16.0)) is None
+    assert balancer.tree is not None
+    assert (balancer.tree.fallback_a[KEY], balancer.tree.specs[KEY].max_a) == (16.0, 16.0)
+    assert not prove(balancer.tree)
+    assert not balancer.is_member(GUEST), "its profiles are its own"
+    problem = balancer.lodge(StationId("CP-10"), Lodging("main", 16.0))
+    assert problem is not None
+    assert "no room for its 16 A: circuit main, L1" in problem
+    assert set(balancer.guests) == {GUEST}
+    balancer.dismiss(GUEST)
+    assert KEY not in balancer.tree.specs
+    assert balancer.lodge(StationId("CP-10"), Lodging("main", 16.0)) is None
+
+
+def test_without_a_circuit_of_its_listener_it_waits_where_it_would_not_be_seen() -> None:
+    balancer = Balancer(replace(roomy(), sees_all=False, elsewhere=frozenset({StationId("far")})))
+    assert "not every circuit has a meter" in (balancer.lodge(GUEST, Lodging()) or "")
+    assert balancer.lodge(StationId("far"), Lodging()) is None
+    assert balancer.lodge(StationId("CP-1"), Lodging()) is None
+    assert Balancer(roomy()).lodge(GUEST, Lodging()) is None
+    assert Balancer(None).lodge(GUEST, Lodging()) is None
+    rated = Balancer(replace(roomy(), ratings={GUEST: 20.0}))
+    assert rated.lodge(GUEST, Lodging("main", 99.0)) is None
+    assert rated.guests[GUEST].rating_a == 20.0
+
+
+def test_a_station_in_no_circuit_takes_its_rating_at_any_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    async def act(scene: Scene) -> None:
+        assert scene.world.assembly
+        site = scene.world.assembly.site
+        await asyncio.sleep(20)
+        await site.admit(GUEST, site.stations[StationId("CP-1")].record.approval)
+        assert site.balancer.lodge(GUEST, roomy().lodgings[0]) is None
+        scene.charge(300)
+        await asyncio.sleep(100)
+        seen["before"] = sum(station.current_a() for station in scene.stations)
+        guest = ObedientStation(GUEST, "1.6", scene.world.dial, random.Random(9))
+        guest.car_a = 16.0
+        scene.stations.append(guest)
+        scene.world.stations[GUEST] = guest
+        scene.world._tasks.append(asyncio.create_task(guest.run()))
+        await guest.ready()
+        scene.tasks.append(asyncio.create_task(guest.session("T-9", 30, 5.0)))
+        await asyncio.sleep(100)
+        seen["after"] = sum(station.current_a() for station in scene.stations)
+        seen["heard"] = [action for _, action, _ in guest.heard if "Charging" in action]
+        scene.meters.cancel()
+        await scene.world.crash()
+        await scene.world.start()
+        assert scene.world.assembly
+        await asyncio.sleep(0.01)
+        seen["restarted"] = dict(scene.world.assembly.site.balancer.guests)
+
+    scene = play(tmp_path, monkeypatch, act, roomy())
+    assert 18 < seen["before"] <= LIMIT_A - BASE_A - 16
+    assert seen["after"] > seen["before"] + 10, "it was counted before, so that nobody has to make room"
+    assert not scene.over()
+    assert seen["heard"] == [], "nothing of the gateway's is written into it"
+    assert seen["restarted"] == {GUEST: Lodging("main", 16.0)}
+
+
+_MAIN = '[meter.m]\ndriver = "simulated"\n[circuit.main]\nlimit_a = 63\nmeter = "m"\nbackground_a = 9\n'
+_ROW = '[circuit.row]\nlimit_a = 32\nparent = "main"\nbackground_a = 0\n'
+_IN = '[[station]]\nid = "a"\ncircuit = "main"\nproven = true\nconnectors = [{}]\n'
+_OUT = '[[station]]\nid = "b"\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "listener", "said"),
+    [
+        (_MAIN + _IN + _OUT, "", 'station "b": it is in no circuit, and its load counts as background'),
+        (_MAIN + _ROW + _IN + _OUT, "", 'station "b": it is in no circuit, and waits'),
+        (_MAIN + _ROW + _IN, "", 'downlink: stations in no circuit wait: "row" has no meter'),
+        (_MAIN + _ROW + _IN + _OUT, '\ncircuit = "main"', "is not limited, and counts at its rating"),
+        (_MAIN + _ROW + _IN + _OUT + "elsewhere = true\n", '\ncircuit = "main"', ""),
+        (_OUT, "", ""),
+    ],
+)
+def test_the_configuration_says_what_becomes_of_it(tmp_path: Path, more: str, listener: str, said: str) -> None:
+    bench = Bench(tmp_path, more=more)
+    bench.downlink += listener
+    warnings = [one for one in bench.load().warnings if "no circuit" in one]
+    assert (said in "".join(warnings)) if said else not warnings, warnings
+
+
+def test_its_listener_names_a_circuit_that_is_there(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, more=_MAIN + _IN)
+    bench.downlink += '\ncircuit = "cellar"'
+    assert [(one.path, one.problem) for one in bench.mistakes()] == [
+        ("downlink[0].circuit", 'there is no circuit "cellar"')
+    ]
