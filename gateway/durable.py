@@ -10,10 +10,12 @@ from typing import TypeVar
 
 from gateway.columns import SiteColumns
 from gateway.core.ledger import Ledger
+from gateway.core.numbering import Numbering
 from gateway.core.tokens import Tokens
 from gateway.errors import StoreError
 from gateway.model.events import EventKind
 from gateway.model.ids import RowId, StationId
+from gateway.model.place import Place
 from gateway.model.records import (
     AuditEntry,
     Change,
@@ -59,6 +61,7 @@ class Durable:
         self.upkeep = upkeep
         self.ledger = Ledger()
         self.tokens = Tokens()
+        self.numbering = Numbering()
         self.unknown_outcomes: dict[RowId, UnknownOutcome] = {}
         self.rows_of_token: dict[str, dict[RowId, StationId]] = {}
         self.delivered: deque[OutboxRow] = deque()
@@ -75,6 +78,7 @@ class Durable:
         self.tokens = Tokens()
         self.unknown_outcomes.clear()
         self.columns.clear()
+        self.numbering.clear()
         self.rows_of_token.clear()
         self.delivered.clear()
         self.upkeep.audit.clear()
@@ -120,14 +124,20 @@ class Durable:
             case UnknownOutcome():
                 _set(self.unknown_outcomes, record.row, record, is_put)
                 self._next_row = max(self._next_row, record.row + 1)
-            case Counter():
-                self.counter = record
+            case Counter() | Place():
+                self._apply_number(record)
             case ClockBase() | StationClock():
                 self.time.apply(record)
             case Setting() | UplinkSecret():
                 self.columns.apply(record, is_put)
             case AuditEntry():
                 self.upkeep.apply(record, is_put)
+
+    def _apply_number(self, record: Counter | Place) -> None:
+        if isinstance(record, Counter):
+            self.counter = record
+        else:
+            self.numbering.put(record)
 
     def _apply_row(self, row: OutboxRow, is_put: bool) -> None:
         station = self.station(row.station)

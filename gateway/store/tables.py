@@ -14,6 +14,7 @@ from typing import Any, NewType, Union, get_args, get_origin, get_type_hints
 from msgspec import Struct
 
 from gateway.errors import DamagedError
+from gateway.model.place import Place
 from gateway.model.records import (
     RELEASED,
     AuditEntry,
@@ -180,6 +181,7 @@ TABLES: dict[type[Any], Table] = {
         Table(StationClock, "station_clock", "station"),
         Table(Setting, "setting", "station", "name"),
         Table(UplinkSecret, "uplink_secret", "station"),
+        Table(Place, "place", "number", has_number=True),
         Table(AuditEntry, "audit", "id", has_number=True),
     )
 }
