@@ -13,7 +13,7 @@ import pytest
 
 from gateway.dialects import registry, schema
 from gateway.dialects.base import Dialect, Route
-from gateway.dialects.site_rules import EACH, IdKind, Merge, SiteDown, SiteUp, Way, Whole
+from gateway.dialects.site_rules import EACH, IdAt, IdKind, Merge, SiteDown, SiteUp, Way, Whole
 from gateway.rpc.codes import ErrorCode
 from tests.dialects.examples import Example
 
@@ -180,14 +180,13 @@ def _walk(found: Any, path: str, *, is_16: bool) -> Iterator[str]:
 @pytest.mark.parametrize("dialect", EVERY)
 def test_no_id_of_the_schemas_is_left_out(dialect: Dialect) -> None:
     """A member a row does not name would let a station's number out, or the site's number in."""
-    site = registry.site_table(dialect.name)
     checked = 0
-    for row in (*site.up.values(), *site.down.values()):
+    for row in _rows(dialect):
         if row.way in (Way.ANSWER, Way.REFUSE):
             continue
-        for kind, ids in (("request", row.ids), ("response", row.answer_ids)):
+        for kind, ids in _sides(row):
             named = {str(one) for one in ids}
-            looks = set(_id_members(dialect, row.action, kind))  # type: ignore[arg-type]  # the two kinds there are
+            looks = set(_id_members(dialect, row.action, kind))
             assert looks <= named, f"{row.action} {kind}: {sorted(looks - named)}"
             checked += len(looks)
     assert checked > 12
@@ -195,13 +194,23 @@ def test_no_id_of_the_schemas_is_left_out(dialect: Dialect) -> None:
 
 @pytest.mark.parametrize("dialect", EVERY)
 def test_every_path_is_in_its_schema(dialect: Dialect) -> None:
-    site = registry.site_table(dialect.name)
-    for row in (*site.up.values(), *site.down.values()):
-        for kind, ids in (("request", row.ids), ("response", row.answer_ids)):
+    for row in _rows(dialect):
+        for kind, ids in _sides(row):
             for one in ids:
-                found: Any = json.loads(Example(dialect.name, row.action, kind).payload())  # type: ignore[arg-type]  # as above
+                found: Any = json.loads(Example(dialect.name, row.action, kind).payload())
                 for step in one.path:
                     found = found[0] if step == EACH else found[step]
+
+
+def _rows(dialect: Dialect) -> Iterator[SiteUp | SiteDown]:
+    site = registry.site_table(dialect.name)
+    yield from site.up.values()
+    yield from site.down.values()
+
+
+def _sides(row: SiteUp | SiteDown) -> Iterator[tuple[schema.Kind, tuple[IdAt, ...]]]:
+    yield "request", row.ids
+    yield "response", row.answer_ids
 
 
 if __name__ == "__main__":
