@@ -13,7 +13,7 @@ from gateway.model.place import Place
 from gateway.model.records import Change, Put
 
 MOST_PLACES = 999
-"""Ids that stations make themselves are told apart by a place's number in three digits (`join`)."""
+"""Ids that stations make themselves are told apart by a place's number in three digits (`upstream_id`)."""
 MOST_EVSES = 64
 """Of one station: a nonsense number must not use up the site's."""
 _SPAN = MOST_PLACES + 1
@@ -72,6 +72,23 @@ class Numbering:
         found = self.place(head)
         return found.station if found and self.head(found.station) == head else None
 
+    def evse(self, station: StationId, number: int) -> int | None:
+        """A number's EVSE, if it is this station's."""
+        found = self._by_number.get(number)
+        return found.evse if found and found.station == station else None
+
+    def upstream_id(self, station: StationId, own: int) -> int | None:
+        """An id that a station made itself (of an event, a monitor) as the CSMS sees it: 7 of the station whose head is
+        12 is 7012. None while it has no head."""
+        head = self.head(station)
+        return None if head is None else own * _SPAN + head
+
+    def own_id(self, upstream: int) -> tuple[StationId, int] | None:
+        """The same the other way; None if no station in service has that head."""
+        own, head = divmod(upstream, _SPAN)
+        station = self.station_at(head)
+        return None if station is None else (station, own)
+
     # -- decisions --------------------------------------------------------------------------------------------------
 
     def seen(self, station: StationId, evses: Iterable[int]) -> list[Change]:
@@ -111,14 +128,3 @@ class Numbering:
             if own is not None:
                 changes.append(Put(replace(own, station=old, is_removed=True)))
         return changes
-
-
-def join(own: int, head: int) -> int:
-    """An id that a station made itself (of an event, a monitor) as the CSMS sees it: 7 of the station whose first
-    place is 12 is 7012."""
-    return own * _SPAN + head
-
-
-def split(joined: int) -> tuple[int, int]:
-    """The station's own id, and the head of the station."""
-    return divmod(joined, _SPAN)

@@ -7,7 +7,6 @@ from contextlib import closing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core import numbering
 from gateway.core.numbering import MOST_EVSES, MOST_PLACES, Numbering, Refusal
 from gateway.model.ids import StationId
 from gateway.model.place import Place
@@ -144,6 +143,18 @@ def test_nonsense_does_not_use_the_numbers_up() -> None:
     assert table.seen(B, [1]) == []
 
 
-@given(st.integers(-(2**40), 2**40), st.integers(1, MOST_PLACES))
-def test_ids_of_different_stations_never_meet(own: int, head: int) -> None:
-    assert numbering.split(numbering.join(own, head)) == (own, head)
+@given(st.integers(-(2**40), 2**40), st.integers(-(2**40), 2**40))
+def test_ids_of_different_stations_never_meet(own: int, other: int) -> None:
+    table = with_places((A, 2), (B, 1))
+    of_a, of_b = table.upstream_id(A, own), table.upstream_id(B, other)
+    assert of_a is not None
+    assert of_b is not None
+    assert of_a != of_b
+    assert (table.own_id(of_a), table.own_id(of_b)) == ((A, own), (B, other))
+    assert table.own_id(of_a + 1) is None  # the second EVSE is no head
+    assert table.upstream_id(C, own) is None
+
+
+def test_an_evse_is_its_own_station_s() -> None:
+    table = with_places((A, 2), (B, 1))
+    assert [table.evse(A, 2), table.evse(B, 2), table.evse(B, 3), table.evse(B, 4)] == [2, None, 1, None]
