@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from gateway import clock
-from gateway.assembly import Assembly, Seams
+from gateway.assembly import Assembly, Seams, Uplink
 from gateway.config import Config, load
 from gateway.core.authorize import AuthorizationOptions
 from gateway.core.meter_checks import Rules
@@ -35,8 +35,8 @@ from gateway.station import ModelOptions, StationOptions
 from gateway.store import database, salvage
 from gateway.timekeeper import TimeOptions
 from gateway.uplink.backoff import Backoff
-from gateway.uplink.link import LinkOptions, WebSocketConnector
-from gateway.uplink.per_station import PerStationOptions
+from gateway.uplink.link import Connector, LinkOptions, WebSocketConnector
+from gateway.uplink.per_station import PerStation, PerStationOptions
 from gateway.watchdog import ServiceManager
 from gateway.web import routes
 from gateway.web.server import LocalApi
@@ -115,7 +115,7 @@ async def _assembled(config: Config, path: Path) -> Assembly:
         salvage=partial(salvage.save, path),
         keeps_reserve=True,
     )
-    assembly = Assembly(_site_options(config), _uplink_options(config), seams)
+    assembly = Assembly(_site_options(config), partial(_uplink, _uplink_options(config)), seams)
     connector.ping_interval_of = assembly.site.columns.ping_interval_s
     await assembly.load([station.id for station in config.stations])
     return assembly
@@ -244,6 +244,10 @@ def _link_options(config: Config) -> LinkOptions:
         ping_interval_s=uplink.ping_interval_s,
         max_message_bytes=uplink.max_message_bytes,
     )
+
+
+def _uplink(options: PerStationOptions, site: Site, connector: Connector) -> Uplink:
+    return PerStation(site, options, connector)
 
 
 def _uplink_options(config: Config) -> PerStationOptions:
