@@ -5,16 +5,16 @@ Boots and heartbeats of stations are answered here; what goes up is mapped, and 
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+
+from msgspec.structs import replace as replaced
 
 from gateway.core.one_station import OneStation
-from gateway.core.schedule import Schedule, Urgency, Waiting
+from gateway.core.schedule import Urgency
 from gateway.dialects import registry, site_map
 from gateway.dialects.base import Dialect, Role
-from gateway.dialects.site_reports import Reports
+from gateway.dialects.site_reports import GIVE_UP_S, Reports
 from gateway.dialects.site_rules import SiteUp, Way
 from gateway.errors import StoreError
 from gateway.model.events import BootAnswer, RegistrationStatus
@@ -23,27 +23,18 @@ from gateway.model.records import Change
 from gateway.ports import LinkState
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, RefusedResult, Request, Silence, Unanswered
+from gateway.rpc.splice import SpliceError
 from gateway.site import Site
 from gateway.station import Station
 from gateway.uplink.link import Answer, Connector, Link
 from gateway.uplink.site_commands import SiteCommands
 from gateway.uplink.site_link import SiteLink, SiteLinkOptions
+from gateway.uplink.site_queue import SiteQueue, urgency
 from gateway.uplink.site_status import SiteStatus
 
 log = logging.getLogger(__name__)
 
 NOT_CONNECTED = Unanswered(Silence.NOT_CONNECTED, was_sent=False)
-
-
-@dataclass(slots=True)
-class _Message:
-    """One CALL of a station, mapped."""
-
-    action: str
-    payload: bytes
-    message_id: str
-    on_done: Callable[[Outcome], None]
-    on_sent: Callable[[], None] | None = None
 
 
 class _Post:
@@ -76,10 +67,13 @@ class Aggregate:
         self._keeper.on_up = self._up
         self._keeper.on_down = self._down
         self._keeper.answer_of = self._answer_of
-        self._schedule: Schedule[_Message] = Schedule()
+        self._queue = SiteQueue(site, lambda: self._keeper.link)
+        self._keeper.on_idle = self._queue.send_next
         self._reports = Reports()
-        self._status = SiteStatus(site, self._say)
+        self._status = SiteStatus(site, self.say)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unwritten: dict[StationId, list[tuple[SiteUp, Request]]] = {}
+        """Messages of stations whose new numbers are being written."""
         site.columns.configured_password = lambda _: None
 
     async def run(self) -> None:
@@ -94,7 +88,7 @@ class Aggregate:
     @property
     def drain_s(self) -> float:
         """How long what waits for the CSMS will take, as fast as it answers now."""
-        return self._schedule.drain_s(sum(len(station.queue) for station in self._site.stations.values()))
+        return self._queue.drain_s(sum(len(station.queue) for station in self._site.stations.values()))
 
     # -- the link ---------------------------------------------------------------------------------------------------
 
@@ -111,17 +105,17 @@ class Aggregate:
 
     def _down(self) -> None:
         self._status.down()
-        for waiting in self._schedule.clear():
-            waiting.item.on_done(Unanswered(Silence.CLOSED, was_sent=False))
+        self._queue.clear()
         for station in self._site.stations.values():
             station.link = None
             station.wake.set()
 
     def _answer_of(self, dialect: Dialect) -> Answer:
         """What answers the CSMS's commands on a link of that version."""
-        return SiteCommands(self._site, dialect, self._reports, self._triggered, self._configuration).answer
+        return SiteCommands(self._site, dialect, self._reports, self).answer
 
-    def _triggered(self, asked: str) -> bool:
+    def trigger(self, asked: str) -> bool:
+        """Send a message in the site's own name; False: there is no such message."""
         if asked == "BootNotification":
             self._keeper.boot_again()
         elif asked == "Heartbeat":
@@ -130,7 +124,8 @@ class Aggregate:
             return False
         return True
 
-    def _configuration(self) -> dict[str, str]:
+    def configuration(self) -> dict[str, str]:
+        """Settings of the site itself (1.6)."""
         return {
             "HeartbeatInterval": str(self._keeper.interval_s),
             "NumberOfConnectors": str(len(self._site.numbering.places())),
@@ -201,7 +196,7 @@ class Aggregate:
             self._join(own, link)
         if own.port is None:
             for (action, _), payload in self._reports.gone(station):
-                self._say(action, payload)
+                self.say(action, payload)
         self._status.wake(station)
 
     # -- up ---------------------------------------------------------------------------------------------------------
@@ -218,12 +213,7 @@ class Aggregate:
         elif row.way is Way.ANSWER:
             request.on_done(Answered(self._own_answer(link.dialect, request.action)))
         else:
-            evses = [1, *site_map.evses_named(row, request.payload)]
-            numbered = self._site.numbering.seen(station, evses)
-            if numbered:
-                self._later(self._numbered(station, row, request, numbered))
-            else:
-                self._enqueue(station, row, request)
+            self._number(station, row, request)
 
     def _own_answer(self, dialect: Dialect, action: str) -> bytes:
         rule, codec, now = dialect.up[action], dialect.codec, self._site.clock.now()
@@ -233,14 +223,34 @@ class Aggregate:
             return codec.answer_heartbeat(now)
         return rule.offline if isinstance(rule.offline, bytes) else b"{}"
 
-    async def _numbered(self, station: StationId, row: SiteUp, request: Request, changes: list[Change]) -> None:
-        """A number is on disk before anything that carries it leaves."""
+    def _number(self, station: StationId, row: SiteUp, request: Request) -> None:
+        """A number is on disk before anything that carries it leaves; what comes meanwhile waits behind."""
+        waiting = self._unwritten.get(station)
+        if waiting is not None:
+            waiting.append((row, request))
+            return
+        changes = self._site.numbering.seen(station, [1, *site_map.evses_named(row, request.payload)])
+        if not changes:
+            self._enqueue(station, row, request)
+            return
+        self._unwritten[station] = [(row, request)]
+        task = asyncio.get_running_loop().create_task(self._write(station, changes), name=f"numbers of {station}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _write(self, station: StationId, changes: list[Change]) -> None:
+        is_written = False
         try:
             await self._site.commit(changes)
-        except StoreError:
-            request.on_done(NOT_CONNECTED)
-        else:
-            self._enqueue(station, row, request)
+            is_written = True
+        except StoreError as error:
+            log.error("%s: its numbers can't be written: %s", station, error)
+        finally:
+            for row, request in self._unwritten.pop(station):
+                if is_written:
+                    self._number(station, row, request)
+                else:
+                    request.on_done(NOT_CONNECTED)
 
     def _enqueue(self, station: StationId, row: SiteUp, request: Request) -> None:
         link = self._keeper.link
@@ -250,7 +260,7 @@ class Aggregate:
         own = self._own(station, link.dialect)
         try:
             payload = site_map.map_up(row, request.payload, own)
-        except (CallError, site_map.UnknownIdError) as error:
+        except (CallError, SpliceError, site_map.UnknownIdError) as error:
             request.on_done(Refused(ErrorCode.FORMAT_VIOLATION, str(error)))
             return
         if payload is None:
@@ -259,81 +269,29 @@ class Aggregate:
         if row.is_report:
             ready = self._reports.part(row.action, station, payload, self._site.clock.monotonic())
             for part in ready:
-                self._say(row.action, part)
+                self.say(row.action, part)
+            asyncio.get_running_loop().call_later(GIVE_UP_S, self._end_reports)
             request.on_done(Answered(b"{}"))
             return
-        message = _Message(
-            request.action,
-            payload,
-            request.message_id,
-            partial(_mapped_down, row, own, request.on_done),
-            request.on_sent,
-        )
-        urgency = _urgency(link.dialect, request)
-        is_ordered = link.dialect.up[row.action].role is Role.TRANSACTION
-        self._put(Waiting(station, urgency, message, self._site.clock.monotonic(), is_ordered, send_by=request.send_by))
+        mapped = replaced(request, payload=payload, on_done=partial(_mapped_down, row, own, request.on_done))
+        role = link.dialect.up[row.action].role
+        self._queue.put(station, urgency(link.dialect, request), mapped, is_ordered=role is Role.TRANSACTION)
 
-    def _say(self, action: str, payload: bytes) -> None:
+    def _end_reports(self) -> None:
+        for (action, _), payload in self._reports.expire(self._site.clock.monotonic()):
+            self.say(action, payload)
+
+    def say(self, action: str, payload: bytes) -> None:
         """The site itself tells the CSMS something; whatever the answer."""
-        message = _Message(action, payload, self._site.message_id(), lambda _: None)
-        own = StationId(self._options.identity)
-        self._put(Waiting(own, Urgency.COMMAND, message, self._site.clock.monotonic()))
-
-    def _put(self, waiting: Waiting[_Message]) -> None:
-        self._schedule.put(waiting)
-        if waiting.send_by < float("inf"):
-            delay = max(0.0, waiting.send_by - self._site.clock.monotonic())
-            asyncio.get_running_loop().call_later(delay, self._expire)
-        self._send_next()
-
-    def _expire(self) -> None:
-        for waiting in self._schedule.expire(self._site.clock.monotonic()):
-            waiting.item.on_done(Unanswered(Silence.TOO_LATE, was_sent=False))
-
-    def _send_next(self) -> None:
-        link = self._keeper.link
-        if link is None or not link.pump.session.is_idle:
-            return
-        now = self._site.clock.monotonic()
-        waiting = self._schedule.next(now)
-        if waiting is None:
-            return
-        message = waiting.item
-        timeout_s = self._site.options.call_timeout_s
-
-        def done(outcome: Outcome) -> None:
-            if not isinstance(outcome, Unanswered):
-                self._schedule.answered(self._site.clock.monotonic() - now)
-            asyncio.get_running_loop().call_soon(self._send_next)
-            message.on_done(outcome)
-
-        link.post(Request(message.message_id, message.action, message.payload, done, Priority.COMMAND, timeout_s,
-                          on_sent=message.on_sent))  # fmt: skip
+        request = Request(self._site.message_id(), action, payload, lambda _: None)
+        self._queue.put(StationId(self._options.identity), Urgency.COMMAND, request)
 
     def _own(self, station: StationId, dialect: Dialect) -> OneStation:
         gives = dialect.csms_gives_tx_ids
         return OneStation(station, self._site.numbering, self._site.ledger, gives_tx_ids=gives)
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _mapped_down(row: SiteUp, own: OneStation, on_done: Callable[[Outcome], None], outcome: Outcome) -> None:
     if isinstance(outcome, Answered) and row.answer_ids:
         outcome = Answered(site_map.map_answer_down(row, outcome.payload, own))
     on_done(outcome)
-
-
-def _urgency(dialect: Dialect, request: Request) -> Urgency:
-    role = dialect.up[request.action].role
-    if role is Role.AUTHORIZE:
-        return Urgency.AUTHORIZE
-    if role is not Role.TRANSACTION:
-        return Urgency.STATUS
-    try:
-        message = dialect.codec.transaction(request.action, request.payload)
-    except CallError:
-        return Urgency.TRANSACTION
-    return Urgency.SAMPLES if message is None or message.samples_only else Urgency.TRANSACTION

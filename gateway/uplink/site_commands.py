@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from typing import Protocol
 
 from gateway.dialects import registry, site_says
 from gateway.dialects.base import Dialect, DownRule, Role
@@ -34,22 +34,24 @@ _REPORTS = {
 }
 
 
-class SiteCommands:
-    """`say`: sends a message in the site's own name. `configuration`: the site's own settings (1.6)."""
+class Itself(Protocol):
+    """What the site does and says in its own name."""
 
-    def __init__(
-        self,
-        site: Site,
-        dialect: Dialect,
-        reports: Reports,
-        say: Callable[[str], bool],
-        configuration: Callable[[], dict[str, str]],
-    ) -> None:
+    def trigger(self, asked: str) -> bool: ...
+
+    def say(self, action: str, payload: bytes) -> None: ...
+
+    def configuration(self) -> dict[str, str]: ...
+
+
+class SiteCommands:
+    """The commands that come down one link of that version."""
+
+    def __init__(self, site: Site, dialect: Dialect, reports: Reports, itself: Itself) -> None:
         self._site = site
         self._dialect = dialect
         self._reports = reports
-        self._say = say
-        self._configuration = configuration
+        self._itself = itself
         self._ids = LiveIds(site, dialect)
         self._table = registry.site_table(dialect.name)
 
@@ -81,10 +83,10 @@ class SiteCommands:
                 return await self._one(Part(stations[0], call.payload), call, received)
             return self._dialect.tokens.answer_list_version(0, is_empty=True)
         if row.is_own is not None and call.action.endswith("TriggerMessage"):
-            is_said = self._say(site_says.asked_message(call.payload))
+            is_said = self._itself.trigger(site_says.asked_message(call.payload))
             return b'{"status":"Accepted"}' if is_said else b'{"status":"NotImplemented"}'
         if call.action == "GetConfiguration":
-            return site_says.get_configuration(call.payload, self._configuration())
+            return site_says.get_configuration(call.payload, self._itself.configuration())
         return _said(row.unknown or rule.rejected or ErrorCode.NOT_SUPPORTED)
 
     async def _ask(self, row: SiteDown, rule: DownRule, call: Call, received: float, planned: ToStations) -> bytes:
@@ -96,7 +98,8 @@ class SiteCommands:
         if report is not None:
             for station, answer in answers.items():
                 if answer is None or not self._dialect.tokens.accepts(answer):
-                    self._reports.without(station, report)
+                    for payload in self._reports.without(station, report):
+                        self._itself.say(report[0], payload)
         if planned.asked and row.split:
             return gather(
                 row.split,

@@ -41,13 +41,15 @@ class SiteLinkOptions:
 
 
 class SiteLink:
-    """`link` is there from the CSMS's Accepted to the site's boot until it falls; `on_up` and `on_down` tell of it."""
+    """`link` is there from the CSMS's Accepted to the site's boot until it falls; `on_up` and `on_down` tell of it.
+    `on_idle`: a CALL of the site's own is over."""
 
     def __init__(self, site: Site, options: SiteLinkOptions, connector: Connector) -> None:
         self.link: Link | None = None
         self.interval_s = 300
         self.on_up: Callable[[Link], None]
         self.on_down: Callable[[], None]
+        self.on_idle: Callable[[], None]
         self.answer_of: Callable[[Dialect], Answer]
         self._site = site
         self._options = options
@@ -158,6 +160,7 @@ class SiteLink:
         action = next(rule.action for rule in link.dialect.up.values() if rule.role is role)
         timeout_s = self._site.options.call_timeout_s
         outcome = await link.pump.call(self._site.message_id(), action, payload, priority=priority, timeout_s=timeout_s)
+        self.on_idle()
         if not isinstance(outcome, Answered):
             return None
         timing.hear_csms(self._site, link.dialect.codec.current_time(outcome.payload))

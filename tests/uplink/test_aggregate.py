@@ -8,34 +8,21 @@ from typing import Any
 
 import pytest
 
-from gateway.assembly import Uplink
 from gateway.dialects import registry, schema, site_says
 from gateway.dialects.site_says import SiteIdentity
-from gateway.site import Site
-from gateway.uplink.aggregate import Aggregate
-from gateway.uplink.backoff import Backoff
-from gateway.uplink.link import Connector
-from gateway.uplink.site_link import SiteLinkOptions
 from tests.sim import loop
 from tests.sim.csms import TRANSACTION_ACTIONS
-from tests.sim.world import World
+from tests.sim.one_station import SITE, OneStationWorld
 
-SITE = "SITE-NORTH"
-NAMES = SiteIdentity("Vendor", "Site gateway", "SN-1", "1.0")
 VERSIONS = [pytest.param("1.6", id="1.6"), pytest.param("2.0.1", id="2.0.1")]
 COUNT = 5
 
 
-class OneStationWorld(World):
-    """Stations CP-0, CP-1, ... of one version behind one link."""
+class SeenWorld(OneStationWorld):
+    """Looks at what the CSMS is told."""
 
     def __init__(self, folder: Path, version: str) -> None:
-        super().__init__(folder, 1)
-        self.version = version
-
-    def make_uplink(self, site: Site, connector: Connector) -> Uplink:
-        options = SiteLinkOptions(SITE, NAMES, (self.version,), backoff=Backoff(2, 2, 3))
-        return Aggregate(site, options, connector)
+        super().__init__(folder, 1, version)
 
     async def arrive(self, count: int = COUNT) -> None:
         """One after the other, so that their numbers are known."""
@@ -67,11 +54,11 @@ async def until(condition: Callable[[], Any], seconds: float = 120.0) -> None:
             await asyncio.sleep(0.5)
 
 
-def play(folder: Path, version: str, script: Callable[[OneStationWorld], Awaitable[None]]) -> OneStationWorld:
+def play(folder: Path, version: str, script: Callable[[SeenWorld], Awaitable[None]]) -> SeenWorld:
     """Play it, end everything, and see that the CSMS saw one station that keeps to the schemas."""
 
-    async def main() -> OneStationWorld:
-        world = OneStationWorld(folder, version)
+    async def main() -> SeenWorld:
+        world = SeenWorld(folder, version)
         await world.start()
         try:
             async with asyncio.timeout(48 * 3600):
@@ -92,7 +79,7 @@ def play(folder: Path, version: str, script: Callable[[OneStationWorld], Awaitab
 def test_sessions_on_every_connector_at_once(tmp_path: Path, version: str) -> None:
     """Through an outage too: every message once, in its order, under its connector's number."""
 
-    async def script(world: OneStationWorld) -> None:
+    async def script(world: SeenWorld) -> None:
         await world.arrive()
         sessions = [asyncio.create_task(one.session(f"T{one.identity[-1]}", 4, 30)) for one in world.stations.values()]
         await asyncio.sleep(50)
@@ -113,7 +100,7 @@ def test_sessions_on_every_connector_at_once(tmp_path: Path, version: str) -> No
     assert len({story[0][1] for story in stories.values()}) == COUNT
 
 
-def _stories(world: OneStationWorld) -> dict[int, list[tuple[str, Any]]]:
+def _stories(world: SeenWorld) -> dict[int, list[tuple[str, Any]]]:
     """What the CSMS heard of each number's transaction, a message that came twice once."""
     found: dict[int, list[tuple[str, Any]]] = {}
     number_of: dict[Any, int] = {}
@@ -139,7 +126,7 @@ def _stories(world: OneStationWorld) -> dict[int, list[tuple[str, Any]]]:
 
 
 def test_commands_of_16_find_their_station(tmp_path: Path) -> None:
-    async def script(world: OneStationWorld) -> None:
+    async def script(world: SeenWorld) -> None:
         await world.arrive(3)
         assert await world.command("UnlockConnector", {"connectorId": 9}) == {"status": "UnlockFailed"}
         assert await world.command("RemoteStopTransaction", {"transactionId": 5}) == {"status": "Rejected"}
@@ -170,7 +157,7 @@ def test_commands_of_16_find_their_station(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_lost_station_is_unavailable_and_the_numbers_outlive_a_crash(tmp_path: Path, version: str) -> None:
-    async def script(world: OneStationWorld) -> None:
+    async def script(world: SeenWorld) -> None:
         await world.arrive(3)
         lost = world.stations.pop("CP-1")
         world._tasks.pop(1).cancel()  # the world's own list; it goes for good
@@ -187,7 +174,7 @@ def test_a_lost_station_is_unavailable_and_the_numbers_outlive_a_crash(tmp_path:
     play(tmp_path, version, script)
 
 
-def _last_status(world: OneStationWorld, number: int) -> str | None:
+def _last_status(world: SeenWorld, number: int) -> str | None:
     found = [payload for payload in world.told("StatusNotification") if world.number(payload) == number]
     return (found[-1].get("status") or found[-1]["connectorStatus"]) if found else None
 
