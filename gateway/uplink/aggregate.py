@@ -67,7 +67,7 @@ class Aggregate:
         self._keeper.on_up = self._up
         self._keeper.on_down = self._down
         self._keeper.answer_of = self._answer_of
-        self._queue = SiteQueue(site, lambda: self._keeper.link)
+        self._queue = SiteQueue(site, lambda: self._keeper.link, self._keeper.fell)
         self._keeper.on_idle = self._queue.send_next
         self._reports = Reports()
         self._status = SiteStatus(site, self.say)
@@ -245,6 +245,7 @@ class Aggregate:
             is_written = True
         except StoreError as error:
             log.error("%s: its numbers can't be written: %s", station, error)
+            await self._site.writer.ready.wait()  # who asks again at once would ask for ever
         finally:
             for row, request in self._unwritten.pop(station):
                 if is_written:

@@ -124,9 +124,14 @@ class SiteLink:
         finally:
             registering.cancel()
             await asyncio.gather(registering, return_exceptions=True)
-            if self.link is not None:
-                self.link = None
-                self.on_down()
+            self.fell()
+
+    def fell(self) -> None:
+        """The link is not one any more, though its last commands may still be ending."""
+        if self.link is not None:
+            self.link = None
+            self._state = LinkState.DOWN
+            self.on_down()
 
     async def _register(self, link: Link) -> None:
         """Boot until the CSMS accepts the site, then beat as often as it says."""

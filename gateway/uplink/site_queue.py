@@ -15,11 +15,12 @@ from gateway.uplink.link import Link
 
 
 class SiteQueue:
-    """`link`: the one that is up now, None while there is none."""
+    """`link`: the one that is up now, None while there is none. `on_closed`: it turned out to be closed."""
 
-    def __init__(self, site: Site, link: Callable[[], Link | None]) -> None:
+    def __init__(self, site: Site, link: Callable[[], Link | None], on_closed: Callable[[], None]) -> None:
         self._site = site
         self._link = link
+        self._on_closed = on_closed
         self._schedule: Schedule[Request] = Schedule()
 
     def drain_s(self, more: int) -> float:
@@ -52,6 +53,8 @@ class SiteQueue:
         def done(outcome: Outcome) -> None:
             if not isinstance(outcome, Unanswered):
                 self._schedule.answered(self._site.clock.monotonic() - now)
+            if isinstance(outcome, Unanswered) and outcome.why in (Silence.CLOSED, Silence.NOT_CONNECTED):
+                self._on_closed()
             asyncio.get_running_loop().call_soon(self.send_next)
             request.on_done(outcome)
 
