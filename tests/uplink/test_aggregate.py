@@ -183,3 +183,30 @@ def test_the_sites_boot_is_a_valid_one() -> None:
     long = SiteIdentity("v" * 99, "m" * 99, "s" * 99, "f" * 99)
     for dialect in registry.ALL:
         assert schema.validate(dialect.name, "BootNotification", "request", site_says.boot(dialect, long)) == []
+
+
+def test_commands_of_201_and_a_report_of_the_whole_site(tmp_path: Path) -> None:
+    async def script(world: SeenWorld) -> None:
+        await world.arrive(3)
+        running = asyncio.create_task(world.stations["CP-2"].session("TAG", 50, 30))
+        await until(lambda: world.told("TransactionEvent"))
+        tx = world.told("TransactionEvent")[0]["transactionInfo"]["transactionId"]
+        assert (await world.command("RequestStopTransaction", {"transactionId": "CP-2-1"}))["status"] == "Rejected"
+        assert (await world.command("RequestStopTransaction", {"transactionId": tx}))["status"] == "Accepted"
+        assert (await running).stopped.is_set()
+        asked = {"requestId": 8, "reportBase": "FullInventory"}
+        assert await world.command("GetBaseReport", asked) == {"status": "Accepted"}
+        data = {"component": {"name": "C"}, "variable": {"name": "v"}, "variableAttribute": [{"value": "1"}]}
+        part = {"requestId": 8, "generatedAt": "2026-03-01T08:00:00Z", "seqNo": 0, "reportData": [data]}
+        for one in world.stations.values():
+            assert one.wire
+            assert await one.wire.call("r1", "NotifyReport", {**part, "tbc": True}) == {}
+            assert await one.wire.call("r2", "NotifyReport", {**part, "seqNo": 1}) == {}
+        await until(lambda: len(world.told("NotifyReport")) == 6)
+        told = world.told("NotifyReport")
+        assert [one["seqNo"] for one in told] == list(range(6))
+        assert [one["tbc"] for one in told[:-1]] == [True] * 5
+        assert "tbc" not in told[-1]
+        assert [one["reportData"][0]["component"]["instance"] for one in told] == ["1", "1", "2", "2", "3", "3"]
+
+    play(tmp_path, "2.0.1", script)
