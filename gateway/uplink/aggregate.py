@@ -70,7 +70,7 @@ class Aggregate:
         self._queue = SiteQueue(site, lambda: self._keeper.link, self._keeper.fell)
         self._keeper.on_idle = self._queue.send_next
         self._reports = Reports()
-        self._status = SiteStatus(site, self.say)
+        self._status = SiteStatus(site, partial(self.say, how=Urgency.STATUS))
         self._tasks: set[asyncio.Task[None]] = set()
         self._unwritten: dict[StationId, list[tuple[SiteUp, Request]]] = {}
         """Messages of stations whose new numbers are being written."""
@@ -282,10 +282,10 @@ class Aggregate:
         for (action, _), payload in self._reports.expire(self._site.clock.monotonic()):
             self.say(action, payload)
 
-    def say(self, action: str, payload: bytes) -> None:
+    def say(self, action: str, payload: bytes, how: Urgency = Urgency.COMMAND) -> None:
         """The site itself tells the CSMS something; whatever the answer."""
         request = Request(self._site.message_id(), action, payload, lambda _: None)
-        self._queue.put(StationId(self._options.identity), Urgency.COMMAND, request)
+        self._queue.put(StationId(self._options.identity), how, request)
 
     def _own(self, station: StationId, dialect: Dialect) -> OneStation:
         gives = dialect.csms_gives_tx_ids
