@@ -17,6 +17,7 @@ from gateway.dialects.base import Dialect, Role
 from gateway.dialects.site_reports import GIVE_UP_S, Reports
 from gateway.dialects.site_rules import SiteUp, Way
 from gateway.errors import StoreError
+from gateway.flows import storage
 from gateway.model.events import BootAnswer, RegistrationStatus
 from gateway.model.ids import StationId
 from gateway.model.records import Change
@@ -34,6 +35,8 @@ from gateway.uplink.site_status import SiteStatus
 
 log = logging.getLogger(__name__)
 
+RELIEF_S, RELIEF_EVERY_S = 900.0, 60.0
+"""From this drain time on meter values are thinned, and how often that is looked at."""
 NOT_CONNECTED = Unanswered(Silence.NOT_CONNECTED, was_sent=False)
 
 
@@ -78,12 +81,23 @@ class Aggregate:
 
     async def run(self) -> None:
         """Keep the link; ends by cancellation, and then closes it."""
+        self._tasks.add(asyncio.create_task(self._relieve(), name="relief of the site's link"))
         try:
             await self._keeper.run()
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _relieve(self) -> None:
+        """More comes than one CALL in flight can carry: queued meter values give way, every second one at a time."""
+        while True:
+            await asyncio.sleep(RELIEF_EVERY_S)
+            if self._keeper.link is not None and self.drain_s > RELIEF_S:
+                try:
+                    await storage.thin_all(self._site, "because the CSMS takes them too slowly")
+                except StoreError as error:
+                    log.warning("the queue could not be made smaller: %s", error)
 
     @property
     def drain_s(self) -> float:

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.dialects import registry, schema, site_says
 from gateway.dialects.site_says import SiteIdentity
+from gateway.uplink import aggregate
 from tests.sim import loop
 from tests.sim.csms import TRANSACTION_ACTIONS
 from tests.sim.one_station import SITE, OneStationWorld
@@ -210,3 +211,24 @@ def test_commands_of_201_and_a_report_of_the_whole_site(tmp_path: Path) -> None:
         assert [one["reportData"][0]["component"]["instance"] for one in told] == ["1", "1", "2", "2", "3", "3"]
 
     play(tmp_path, "2.0.1", script)
+
+
+def test_meter_values_give_way_when_the_csms_is_too_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begins and ends never do, nor first and last values."""
+    monkeypatch.setattr(aggregate, "RELIEF_S", 60.0)
+
+    async def script(world: SeenWorld) -> None:
+        await world.arrive(3)
+        world.csms.delay_s = lambda action: 4.0
+        await asyncio.gather(*(one.session(f"T{one.identity[-1]}", 120, 5) for one in world.stations.values()))
+        await world.drained()
+        assert world.assembly
+        ledger = world.assembly.site.ledger.transactions.values()
+        assert all(own.thinned > 10 for own in ledger)
+        told = {number: len(story) for number, story in _stories(world).items()}
+        assert sum(told.values()) + sum(own.thinned for own in ledger) == 3 * 122
+
+    world = play(tmp_path, "1.6", script)
+    for number, story in _stories(world).items():
+        kinds = [kind for kind, _ in story]
+        assert (kinds[0], kinds[-1], set(kinds[1:-1])) == ("Started", "Ended", {"Updated"}), number
