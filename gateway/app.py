@@ -23,6 +23,7 @@ from gateway.dialects.base import Budget
 from gateway.downlink.admission import ListenerOptions, StationAccess, UnknownStations
 from gateway.downlink.server import DownlinkServer
 from gateway.errors import GatewayError
+from gateway.metering.caps import CapListener
 from gateway.metering.runner import Metering, MeterOptions
 from gateway.model.circuit import Circuit
 from gateway.model.ids import CircuitId, MeterId, StationId
@@ -81,6 +82,7 @@ async def run(config: Config) -> None:
             _spare_the_collector()
             helpers = [
                 group.create_task(metering.run(), name="meters"),
+                group.create_task(CapListener(assembly.site, assembly.site.random).run(), name="caps"),
                 group.create_task(_look_for_damage(assembly.site, path), name="look for damage"),
                 group.create_task(manager.feed(partial(_stuck, assembly.site, manager)), name="watchdog"),
             ]
@@ -195,6 +197,7 @@ def _site_options(config: Config) -> SiteOptions:
             )
             for circuit in config.circuits
         ],
+        plan=config.plan,
     )
 
 

@@ -8,7 +8,20 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from gateway.clock import Clock
-from gateway.flows import bringup, housekeeping, local_list, pace, replay, storage, timing, verdict
+from gateway.flows import (
+    balance,
+    bringup,
+    housekeeping,
+    install,
+    local_list,
+    pace,
+    pull,
+    replay,
+    storage,
+    tell,
+    timing,
+    verdict,
+)
 from gateway.model.ids import StationId
 from gateway.model.records import Approval, Change, Put, Record
 from gateway.ports import UplinkPort
@@ -93,6 +106,10 @@ class Assembly:
                 lambda: replay.run(self.site),
                 lambda: verdict.run(self.site),
                 lambda: bringup.run(self.site),
+                lambda: balance.run(self.site),
+                lambda: install.run(self.site),
+                lambda: tell.run(self.site),
+                lambda: pull.run(self.site),
                 lambda: local_list.run(self.site),
                 lambda: housekeeping.run(self.site),
                 lambda: timing.run(self.site),

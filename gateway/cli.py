@@ -16,7 +16,8 @@ from rich.table import Table
 
 import gateway
 from gateway import app, cli_queue, log
-from gateway.cli_base import CONFIG, TROUBLE, ask, config_option, fail, json_option, load_config
+from gateway.cli_balance import cap, circuits, release, show_why
+from gateway.cli_base import CONFIG, REFUSED, TROUBLE, ask, config_option, fail, json_option, load_config
 from gateway.cli_meter import circuit_lines, meter, meter_lines
 from gateway.config import redacted
 from gateway.demo import commands as demo_commands
@@ -74,7 +75,18 @@ def status(path: Path | None, as_json: bool) -> None:
         sys.exit(TROUBLE)
 
 
-@main.group(invoke_without_command=True)
+class _Stations(click.Group):
+    """`stations NAME` is short for `stations show NAME`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            args = ["show", *args]
+        return super().resolve_command(ctx, args)
+
+
+@main.group(cls=_Stations, invoke_without_command=True)
 @config_option
 @json_option
 @click.pass_context
@@ -87,6 +99,33 @@ def stations(context: click.Context, path: Path | None, as_json: bool) -> None:
             click.echo(json.dumps({"stations": found["stations"], "pending": found["pending"]}))
         else:
             _show_status(found)
+
+
+@stations.command()
+@click.argument("station")
+@click.option("--why", is_flag=True, help="Say what keeps its cars from more current, and who has the rest.")
+@config_option
+@json_option
+@click.pass_obj
+def show(said: Path | None, station: str, path: Path | None, *, why: bool, as_json: bool) -> None:
+    """Show one station; "show" may be left out."""
+    path = path or said
+    if not why:
+        click.echo(json.dumps(_one_station(path, station), indent=None if as_json else 2))
+        return
+    found = ask(path, "GET", f"/v1/stations/{station}/why")
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        show_why(found)
+
+
+def _one_station(path: Path | None, station: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = ask(path, "GET", "/v1/status")["stations"]
+    one = next((one for one in found if one["id"] == station), None)
+    if one is None:
+        fail(REFUSED, f"no station {station} is known")
+    return one
 
 
 @stations.command()
@@ -108,6 +147,9 @@ def reject(path: Path | None, station: str) -> None:
 
 
 main.add_command(meter)
+main.add_command(circuits)
+main.add_command(cap)
+main.add_command(release)
 
 
 @main.command()

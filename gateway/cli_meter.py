@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-import random
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -15,38 +13,22 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from gateway import app, log
-from gateway.cli_base import (
-    TIMEOUT,
-    TROUBLE,
-    UNREACHABLE,
-    Unreachable,
-    config_option,
-    fail,
-    json_option,
-    load_config,
-    request,
-)
+from gateway import cli_meter_source, log
+from gateway.cli_base import TIMEOUT, TROUBLE, config_option, json_option, load_config
+from gateway.cli_meter_ct import ct_test
 from gateway.cli_meter_models import models
-from gateway.clock import Clock
+from gateway.cli_meter_probe import probe_command
+from gateway.cli_meter_source import Shown
 from gateway.config import Config
-from gateway.metering.runner import Metering
-from gateway.meters import Meters
 from gateway.model.ids import MeterId
-from gateway.model.metering import MeterState, TroubleKind
 from gateway.web import meter_snapshot
 
-_EVERY_S = 1.0
-_WORTH_WAITING = (TroubleKind.SILENT, TroubleKind.UNREACHABLE, TroubleKind.GARBLED)
-"""Trouble that may be over before the wait is."""
 _COLOURS = {"good": "green", "fresh": "green", "partial": "yellow", "late": "yellow"}
-
-Shown = dict[str, Any]
 
 
 @click.group()
 def meter() -> None:
-    """Read the building's meters, and list those that are known."""
+    """Find the building's meters, read them, and list those that are known."""
 
 
 @meter.command()
@@ -73,16 +55,14 @@ def read(name: str, path: Path | None, as_json: bool, watch: bool, wait_s: float
 
 
 meter.add_command(models)
+meter.add_command(probe_command)
+meter.add_command(ct_test)
 
 
 async def _read(config: Config, name: MeterId, as_json: bool, watch: bool, wait_s: float) -> int:
     """Returns the exit status."""
-    try:
-        _asked(config, name)
-        states, source = _from_gateway(config, name), "from the running gateway"
-    except Unreachable:
-        states, source = _directly(config, name, wait_s), "read directly: no gateway answers"
-    about = f"meter {name} ({_described(config, name)}), {source}"
+    states, source = cli_meter_source.states(config, name, wait_s)
+    about = f"meter {name} ({cli_meter_source.described(config, name)}), {source}"
     status = 0
     async with aclosing(states):
         if watch and not as_json and Console().is_terminal:
@@ -99,49 +79,6 @@ async def _read(config: Config, name: MeterId, as_json: bool, watch: bool, wait_
                 if not watch:
                     return status
     return status
-
-
-def _asked(config: Config, name: MeterId) -> Shown:
-    shown: Shown = request(config, "GET", f"/v1/meters/{name}")
-    return shown
-
-
-async def _from_gateway(config: Config, name: MeterId) -> AsyncGenerator[Shown]:
-    while True:
-        try:
-            yield _asked(config, name)
-        except Unreachable as error:
-            fail(UNREACHABLE, str(error))
-        await asyncio.sleep(_EVERY_S)
-
-
-async def _directly(config: Config, name: MeterId, wait_s: float) -> AsyncGenerator[Shown]:
-    """What the meter says, first when it has said something, or when there is no use in waiting."""
-    clock, meters = Clock(), Meters([name])
-    options = [one for one in app.meter_options(config) if one.id == name]
-    reading = asyncio.create_task(Metering(options, meters, clock, random.Random()).run())
-    try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                while not _has_something_to_say(meters.states[name]):
-                    await meters.changed(meters.revision)
-        while True:
-            yield meter_snapshot.meter(meters.states[name], clock.monotonic())
-            with suppress(TimeoutError):
-                await asyncio.wait_for(meters.changed(meters.revision), _EVERY_S)
-    finally:
-        reading.cancel()
-        await asyncio.wait([reading])
-
-
-def _has_something_to_say(state: MeterState) -> bool:
-    trouble = state.health.trouble
-    return state.latest is not None or (trouble is not None and trouble.kind not in _WORTH_WAITING)
-
-
-def _described(config: Config, name: MeterId) -> str:
-    options = next(one.options for one in config.meters if one.id == name).model_dump(mode="json")
-    return " ".join(filter(None, (options["driver"], options.get("model") or options.get("spec"))))
 
 
 def _status(shown: Shown) -> int:

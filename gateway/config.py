@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from gateway.config_meters import Circuit, Meter, Read, read_circuits, read_meters
+from gateway.config_balance import Balance, External, make
+from gateway.config_meters import Circuit, Meter, Read, read_circuits, read_meters, read_named
 from gateway.config_mistakes import ConfigError, Mistake, dotted, quoted, translated, unknown
 from gateway.config_models import (
     Authorization,
@@ -31,6 +32,7 @@ from gateway.config_models import (
 from gateway.config_queue import Replay, Storage
 from gateway.config_section import Section
 from gateway.config_values import Address, Context
+from gateway.plan import Plan
 
 __all__ = ["Config", "ConfigError", "Mistake", "load", "redacted"]
 
@@ -44,6 +46,8 @@ _SECTIONS = [
     "model",
     "meter",
     "circuit",
+    "external",
+    "balance",
     "budgets",
     "time",
     "grace",
@@ -70,6 +74,8 @@ class Config(Section):
     models: tuple[Model, ...]
     meters: tuple[Meter, ...]
     circuits: tuple[Circuit, ...]
+    balance: Balance
+    plan: Plan | None = Field(default=None, exclude=True)
     budgets: Budgets
     time: Time
     grace: Grace
@@ -172,12 +178,18 @@ class _Draft:
         models = self._list(Model, raw, "model")
         meters = self._heard(read_meters(raw.get("meter", {}), Context(self.folder)))
         circuits = self._heard(read_circuits(raw.get("circuit", {}), Context(self.folder), meters))
-        if circuits.names:
-            self.warnings.append("circuit: this version measures circuits, and does not share their current yet")
+        balance = self._table(Balance, raw, "balance")
+        sources = self._heard(read_named(External, raw.get("external", {}), "external", Context(self.folder)))
         self._check_listeners(downlinks)
         self._check_names(stations)
         self._check_budgets(budgets, uplink)
         self._check_passwords(downlinks, uplink, stations)
+        if self.mistakes or balance.section is None:
+            return None
+        members = [part.section for part in stations if part.section]
+        made = make(list(circuits.sections.values()), members, balance.section, sources.sections)
+        self.warnings += made.warnings
+        self.mistakes += made.mistakes
         if self.mistakes:
             return None
         return Config.model_validate(
@@ -190,6 +202,8 @@ class _Draft:
                 "models": tuple(part.section for part in models),
                 "meters": tuple(meters.sections.values()),
                 "circuits": tuple(circuits.sections.values()),
+                "balance": balance.section,
+                "plan": made.plan,
                 "budgets": budgets.section,
                 "time": time.section,
                 "grace": grace.section,

@@ -14,7 +14,7 @@ from pydantic import Field, SerializeAsAny, ValidationError
 from drivers import registry
 from drivers.options import Options, OptionsError, Places
 from gateway.config_mistakes import Mistake, dotted, quoted, translated
-from gateway.config_section import Section
+from gateway.config_section import Clash, Section
 from gateway.config_values import Context
 from gateway.model.ids import CircuitId, MeterId
 
@@ -56,6 +56,28 @@ class CircuitKeys(Section):
     parent: str | None = Field(default=None, description="Name the circuit that feeds this one; left out: none does.")
     meter: str | None = Field(default=None, description="Name the meter that measures all of this circuit, if any.")
     phases: PhaseNames = "L1L2L3"
+    limits_a: tuple[float, float, float] | None = Field(
+        default=None,
+        strict=False,
+        description="Write amperes of L1, L2 and L3 where they differ, such as [63, 63, 50].",
+    )
+    background_a: float | None = Field(
+        default=None,
+        ge=0,
+        le=10_000,
+        description="Write the most amperes a phase that other loads than chargers draw here; 0 if there are none.",
+    )
+    imbalance_a: float | None = Field(
+        default=None, gt=0, le=10_000, description="Write the most amperes between two phases, such as 20."
+    )
+    overload: float = Field(
+        default=1.13, ge=1, le=1.13, description="Write how many times limit_a its fuse bears for an hour, 1 to 1.13."
+    )
+    generates: bool = Field(default=False, description="Write true if something here may feed in: PV, a battery.")
+
+    def clashes(self) -> Iterator[Clash]:
+        if self.limits_a and not all(0 < one <= self.limit_a for one in self.limits_a):
+            yield Clash(("limits_a", "limit_a"), "a phase has more than limit_a, or nothing", "Correct one of the two.")
 
 
 class Circuit(CircuitKeys):
@@ -105,9 +127,27 @@ def read_circuits(raw: object, context: Context, meters: Read[Meter]) -> Read[Ci
     read: Read[Circuit] = Read()
     for name, table in _named(raw, "circuit", read):
         keys = _section(CircuitKeys, table, dotted("circuit", name), context, read.mistakes)
-        read.sections[name] = Circuit.model_construct(**dict(keys), id=CircuitId(name))
+        circuit = read.sections[name] = Circuit.model_construct(**dict(keys), id=CircuitId(name))
+        if {"limits_a", "limit_a"} <= circuit.model_fields_set:
+            read.mistakes += [
+                Mistake(f"{dotted('circuit', name)}.{clash.keys[0]}", clash.problem, clash.remedy)
+                for clash in circuit.clashes()
+            ]
     _check_meters(read, meters)
     _check_parents(read)
+    return read
+
+
+def read_named(model: type[S], raw: object, kind: str, context: Context) -> Read[S]:
+    """Every `[kind.NAME]` of a section without relations to others."""
+    read: Read[S] = Read()
+    for name, table in _named(raw, kind, read):
+        before = len(read.mistakes)
+        section = _section(model, table, dotted(kind, name), context, read.mistakes)
+        if len(read.mistakes) == before:
+            read.sections[name] = section
+            clashes = [(dotted(kind, name, clash.keys[0]), clash) for clash in section.clashes()]
+            read.mistakes += [Mistake(place, clash.problem, clash.remedy) for place, clash in clashes]
     return read
 
 

@@ -7,11 +7,12 @@ import ipaddress
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from gateway.config_connector import Connector
 from gateway.config_section import Clash, Section
 from gateway.config_tags import TagsFileOption
 from gateway.config_values import (
@@ -225,8 +226,6 @@ class Authorization(Section):
 class Station(Section):
     """What is known of one station beforehand."""
 
-    not_yet: ClassVar[dict[str, str]] = dict.fromkeys(("circuit", "connectors"), "share current between stations")
-
     id: Annotated[StationId, AfterValidator(identity)] = Field(
         description='Give 1 to 48 characters without "/": the last part of the URL the station connects to.'
     )
@@ -243,6 +242,19 @@ class Station(Section):
     ping: bool = Field(default=True, description="Write true or false.")
     ignore_basic_user: bool = Field(default=False, description="Write true or false.")
     quirks: Quirks = ()
+    circuit: str | None = Field(default=None, description="Name the circuit that feeds it; left out: none is shared.")
+    connectors: tuple[Connector, ...] = Field(
+        default=(),
+        strict=False,
+        description='Write a list such as [{ phases = "L1L2L3", max_a = 32 }]; see the reference.',
+    )
+    limit_a: float | None = Field(
+        default=None, gt=0, le=10_000, description="Write amperes a phase: the fuse of the station itself."
+    )
+    family: str | None = Field(default=None, description="Name a family of stations; left out: that of [balance].")
+    proven: bool = Field(
+        default=False, description="Write true only if it was seen to step down by itself at the end of a lease."
+    )
 
     @property
     def password(self) -> Secret | None:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from gateway.charging import Charging
 from gateway.columns import SiteColumns
 from gateway.core.ledger import Ledger
 from gateway.core.numbering import Numbering
@@ -18,13 +19,18 @@ from gateway.model.ids import RowId, StationId
 from gateway.model.place import Place
 from gateway.model.records import (
     AuditEntry,
+    BackgroundRow,
+    CapRow,
     Change,
     ClockBase,
+    ConnectorRow,
     Counter,
     Delivered,
     LatestMessage,
     LocalList,
     OutboxRow,
+    PriorityRow,
+    ProfileRow,
     Put,
     Record,
     RemoteStart,
@@ -56,6 +62,7 @@ class Durable:
         self._station_options = station_options
         self.writer: Writer
         self.columns = SiteColumns()
+        self.charging = Charging()
         self.stations: dict[StationId, Station] = {}
         self.time = time
         self.upkeep = upkeep
@@ -79,6 +86,7 @@ class Durable:
         self.unknown_outcomes.clear()
         self.columns.clear()
         self.numbering.clear()
+        self.charging.clear()
         self.rows_of_token.clear()
         self.delivered.clear()
         self.upkeep.audit.clear()
@@ -126,6 +134,13 @@ class Durable:
                 self._next_row = max(self._next_row, record.row + 1)
             case Counter() | Place():
                 self._apply_number(record)
+            case ProfileRow() | PriorityRow() | ConnectorRow() | BackgroundRow() | CapRow():
+                self.charging.apply(record, is_put)
+            case _:
+                self._apply_to_parts(record, is_put)
+
+    def _apply_to_parts(self, record: Record, is_put: bool) -> None:
+        match record:
             case ClockBase() | StationClock():
                 self.time.apply(record)
             case Setting() | UplinkSecret():

@@ -7,10 +7,11 @@ how, is in `durable`; here is what lives as long as the process.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
 from typing import TypeVar
 
+from gateway.balancer import Balancer
 from gateway.clock import Clock
 from gateway.core import idmap, outbox
 from gateway.core.authorize import Facts, authorize
@@ -50,6 +51,7 @@ class Site(Durable):
         self.random = source
         self.uplink: UplinkPort
         self.meters = Meters(options.meters, options.circuits)
+        self.balancer = Balancer(options.plan)
         self.pending: dict[StationId, Pending] = {}
         digits = f"{source.getrandbits(80):020x}"
         self._id_head = f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-"
@@ -77,6 +79,7 @@ class Site(Durable):
         self.settle(station, self.options.after_reconnect_s)
         self.came.append(station.id)
         self.came_wake.set()
+        self.balancer.poke()
         self.uplink.wake(station.id)
 
     def settle(self, station: Station, seconds: float) -> None:
@@ -92,6 +95,7 @@ class Site(Durable):
         if station.port is port:
             station.port = None
             station.attached.clear()
+            self.balancer.poke()
             self.uplink.wake(station.id)
 
     # -- uplink -----------------------------------------------------------------------------------------------------
@@ -129,6 +133,18 @@ class Site(Durable):
         again = [change.record for change in changes if isinstance(change.record, OutboxRow)]
         station.second_chance.update(row.id for row in again if row.errors)
         self.note(changes)
+
+    async def for_each_station(self, name: str, serve: Callable[[Station], Coroutine[None, None, None]]) -> None:
+        """Keep one task for every station there is, and for those that come."""
+        async with asyncio.TaskGroup() as group:
+            served: set[StationId] = set()
+            while True:
+                for station in list(self.stations.values()):
+                    if station.id not in served:
+                        served.add(station.id)
+                        group.create_task(serve(station), name=f"{name} {station.id}")
+                self.new_station.clear()
+                await self.new_station.wait()
 
     def level(self, before: Level = Level.OK) -> Level:
         """How full the queue and its file are."""

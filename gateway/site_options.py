@@ -10,6 +10,7 @@ from gateway.model.circuit import Circuit
 from gateway.model.ids import MeterId
 from gateway.model.space import StorageLimits
 from gateway.model.token import OfflineMode
+from gateway.plan import Plan
 from gateway.station import ModelOptions, StationOptions
 from gateway.timekeeper import TimeOptions
 
@@ -39,6 +40,7 @@ class SiteOptions:
     models: Sequence[ModelOptions] = ()
     meters: Sequence[MeterId] = ()
     circuits: Sequence[Circuit] = ()
+    plan: Plan | None = None
     retry: Mapping[str, RetryRule] = field(default_factory=dict)
     messages_per_s: float = 50.0
     limits: StorageLimits = field(default_factory=StorageLimits)

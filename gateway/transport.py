@@ -146,8 +146,9 @@ class Pushing(Connection):
 
     def _parser_is_between_frames(self) -> bool:
         """Whether the library's parser waits for a frame's first byte, and will look at that frame as it is."""
-        parser = self.protocol.parser
-        waits_in = parser.gi_yieldfrom if isinstance(parser, GeneratorType) else None
+        waits_in: object = self.protocol.parser
+        while isinstance(waits_in, GeneratorType) and waits_in.gi_yieldfrom is not None:
+            waits_in = waits_in.gi_yieldfrom
         is_at_frame = isinstance(waits_in, GeneratorType) and waits_in.gi_code is _AT_FRAME
         return is_at_frame and not self.protocol.extensions
 

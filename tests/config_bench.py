@@ -8,6 +8,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from gateway.config import Config, ConfigError, Mistake, load
+from gateway.config_balance import Balance, External
 from gateway.config_meters import CircuitKeys
 from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Site, Station, Uplink
 from gateway.config_queue import Replay, Storage
@@ -21,6 +22,8 @@ SECTIONS: dict[str, type[Section]] = {
     "station": Station,
     "model": Model,
     "circuit": CircuitKeys,
+    "balance": Balance,
+    "external": External,
     "budgets": Budgets,
     "storage": Storage,
     "replay": Replay,

@@ -92,7 +92,7 @@ class GatewayProcess:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.config_file.write_text(text)
 
-    async def start(self, timeout_s: float = 30.0) -> None:
+    async def start(self, timeout_s: float = 120.0) -> None:
         """Start and wait until it is ready. Raises GatewayError if it ends or is not ready in time."""
         assert self.pid is None, "the gateway is running"
         self.socket_path.unlink(missing_ok=True)  # one left by kill -9 would pass for a ready gateway
@@ -130,7 +130,7 @@ class GatewayProcess:
             self._process.kill()
         await self._process.wait()
 
-    async def restart(self, *, kill: bool = False, timeout_s: float = 30.0) -> None:
+    async def restart(self, *, kill: bool = False, timeout_s: float = 120.0) -> None:
         """Stop (or `kill -9`) and start again, with the same state and port."""
         if kill:
             await self.kill()

@@ -152,8 +152,9 @@ async def test_what_is_set_aside_or_of_unknown_outcome_is_listed_and_tried_again
             station.end(1, "Local")
             await station.drain(20)
             await operator.until_queued(0)
-            [one] = await operator.asks("transactions", "--unknown", status=1)
-            assert (one["action"], one["is_queued"], one["transaction"]["token"]) == ("StopTransaction", False, "TAG-2")
+            found = await operator.asks("transactions", "--unknown", status=1)
+            [one] = [one for one in found if one["action"] == "StopTransaction"]  # a slow machine may make it more
+            assert (one["is_queued"], one["transaction"]["token"]) == (False, "TAG-2")
             assert "answered since" in await operator.types("transactions", "--unknown", status=1)
 
 

@@ -240,8 +240,14 @@ ADDED: list[Case] = [
     ("more", '[[station]]\nid = "a"\nmin_answer_delay_ms = 0.5', 'station "a".min_answer_delay_ms', "0.5", "whole"),
     ("more", '[[station]]\nid = "a"\nping = "no"', 'station "a".ping', 'cannot be "no"', "true or false"),
     ("more", '[[station]]\nid = "a"\nignore_basic_user = 0', 'station "a".ignore_basic_user', "0", "true or false"),
-    ("more", '[[station]]\nid = "a"\ncircuit = "x"', 'station "a".circuit', "later version", "does not share current"),
-    ("more", '[[station]]\nid = "a"\nconnectors = []', 'station "a".connectors', "later version", "take it out"),
+    ("more", '[[station]]\nid = "a"\ncircuit = "x"', 'station "a".circuit', 'no circuit "x"', "[circuit.NAME]"),
+    (
+        "more",
+        '[[station]]\nid = "a"\nconnectors = [{ max_a = 0 }]',
+        'station "a".connectors[0].max_a',
+        "cannot be 0",
+        "a list",
+    ),
     (
         "more",
         '[[downlink]]\nlisten = "0.0.0.0:8887"\nsecurity_profile = 1',

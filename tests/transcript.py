@@ -17,8 +17,12 @@ from typing import Any
 
 from gateway.dialects import quirks
 from gateway.errors import SocketClosed
+from gateway.model.ids import StationId
+from gateway.model.site_tree import CircuitNode, ConnectorKey, ConnectorSpec
 from gateway.model.token import IdToken, LateRefusal, OfflineMode, Tag
+from gateway.plan import Plan
 from gateway.site_options import SiteOptions
+from gateway.smartcharging.families import Family
 from gateway.station import ModelOptions, StationOptions
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.per_station import PerStationOptions
@@ -196,6 +200,14 @@ def read(path: Path) -> list[Line]:
     return lines
 
 
+def _plan(limit_a: float, background_a: float) -> Plan:
+    """One circuit without a meter, one connector of CP-1 in it, which steps down by itself at the end of a lease."""
+    node = CircuitNode(id="main", limit_a=(limit_a,) * 3, background_a=(background_a,) * 3)
+    spec = ConnectorSpec(key=ConnectorKey(StationId(STATION), 1), circuit="main", latency_s=1.0)
+    family = Family(name="raw", proven=True, latency_s=1.0, tells=True)
+    return Plan(circuits=(node,), connectors=(spec,), families={StationId(STATION): family})
+
+
 class Transcript:
     """One run of one transcript."""
 
@@ -247,6 +259,8 @@ class Transcript:
             case ["model", vendor, model, delay_s, *names]:
                 said = ModelOptions(vendor, model, quirks.of(names), float(delay_s))
                 self._options = replace(self._options, models=[*self._options.models, said])
+            case ["circuit", limit_a, background_a]:
+                self._options = replace(self._options, plan=_plan(float(limit_a), float(background_a)))
             case _:
                 raise TranscriptError(f"{self._path.name}: unknown setting {' '.join(words)}")
 

@@ -17,6 +17,7 @@ HISTORY_S = 600.0
 _ELSEWHERE = frozenset({"empty_values", "history_at_first_connect"})
 _VENDOR = ("chargepointvendor", "vendorname")
 _MODEL = ("chargepointmodel", "model")
+_FIRMWARE = ("firmwareversion",)
 _SERIAL = ("chargepointserialnumber", "serialnumber", "chargeboxserialnumber")
 
 
@@ -133,6 +134,11 @@ def model_of(boot: bytes | None) -> tuple[str, str] | None:
 def serial_of(boot: bytes | None) -> str:
     """The serial number of a BootNotification of any version; empty if it says none."""
     return _first(_flat(boot) or {}, _SERIAL)
+
+
+def firmware_of(boot: bytes | None) -> str:
+    """The firmware of a BootNotification of any version; empty if it says none."""
+    return _first(_flat(boot) or {}, _FIRMWARE)
 
 
 def _flat(boot: bytes | None) -> Json | None:

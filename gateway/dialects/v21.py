@@ -39,7 +39,7 @@ _UP = (
     UpRule("NotifyPriorityCharging", Route.LATEST, Route.LATEST, slot=_priority_slot),
     UpRule("NotifySettlement", Route.DURABLE, Route.DURABLE, commit=Commit.EAGER),
     UpRule("OpenPeriodicEventStream", Route.RELAY, Route.ANSWER, offline=_REJECTED),
-    # An answer that changes a charging profile: for `merge` to look at once there is load balancing.
+    # A station whose current is shared holds no dynamic profile: the gateway asks for it.
     UpRule("PullDynamicScheduleUpdate", Route.RELAY, Route.RELAY, offline=_REJECTED),
     UpRule("ReportDERControl", Route.RELAY, Route.ANSWER),
     UpRule("VatNumberValidation", Route.RELAY, Route.RELAY, offline=ErrorCode.GENERIC_ERROR),

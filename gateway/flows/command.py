@@ -9,7 +9,8 @@ from datetime import timedelta
 from gateway.dialects.base import Dialect, DownRule, Guarded, Role, Route
 from gateway.dialects.called import called_for
 from gateway.errors import LeftUnanswered, StoreError
-from gateway.flows import grace, token_commands
+from gateway.flows import grace, profile_commands, token_commands
+from gateway.flows.profile_commands import Asked
 from gateway.flows.token_commands import TokenCommand
 from gateway.model.events import RegistrationStatus
 from gateway.model.records import Put, RemoteStart
@@ -66,6 +67,11 @@ async def _handle(command: _Command) -> bytes:
     rule, call = command.rule, command.call
     if rule.role in token_commands.ROLES:
         return await token_commands.answer(command, rule.role)
+    if command.site.balancer.is_member(command.station.id):
+        if rule.route is Route.MERGE:
+            return await profile_commands.answer(_about_profiles(command))
+        if rule.role is Role.REMOTE_START:
+            return await _start_with_profile(command)
     if rule.route is Route.REFUSE or (rule.route is Route.INTERCEPT and rule.guard is None):
         return command.rejected("the gateway does not pass this on to a station")
     guarded = _guarded(command)
@@ -78,6 +84,25 @@ async def _handle(command: _Command) -> bytes:
         return finished
     except _NoSuchTransactionError:
         return command.rejected("no such transaction on this station")
+
+
+def _about_profiles(command: _Command) -> Asked:
+    return Asked(command.site, command.station, command.dialect, command.call)
+
+
+async def _start_with_profile(command: _Command) -> bytes:
+    """A remote start whose profile stays here."""
+    asked = _about_profiles(command)
+    said, refused = await profile_commands.begin_start(asked)
+    if refused is not None:
+        return refused
+    payload = command.call.payload if said is None else splice(command.call.payload, ("chargingProfile",), None)
+    answered = None
+    try:
+        answered = await _forward(command, payload)
+    finally:
+        await profile_commands.end_start(asked, said, answered)
+    return answered
 
 
 def _check_registration(command: _Command) -> None:

@@ -15,7 +15,7 @@ from gateway.core.registration import PENDING_APPROVAL, is_heard, local_boot_ans
 from gateway.core.tokens import PRE_AUTHORIZING, Shown
 from gateway.dialects import quirks
 from gateway.dialects.base import Dialect, Role, Route, UpRule
-from gateway.flows import booking, grace, timing
+from gateway.flows import booking, grace, hearing, timing
 from gateway.flows.incoming import Incoming, ask, wait
 from gateway.model.events import TransactionMessage
 from gateway.model.records import Change, Drop, LatestMessage, Put
@@ -49,6 +49,8 @@ async def handle(site: Site, station: Station, dialect: Dialect, call: Call, rec
     rule = dialect.up.get(call.action, _UNKNOWN)
     if rule.role is not Role.BOOT and not _is_heard(site, station, dialect, rule):
         raise CallError(ErrorCode.SECURITY_ERROR, "the station's boot has not been accepted")
+    if site.balancer.tree is not None and (answer := hearing.hear(site, station, dialect, call)) is not None:
+        return answer
     handler = _BY_ROLE.get(rule.role) if rule.role else None
     return await (handler or _BY_ROUTE[rule.route])(Incoming(site, station, dialect, rule, call, received))
 

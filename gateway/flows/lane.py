@@ -12,7 +12,7 @@ from functools import partial
 from gateway.core.ledger import Seen
 from gateway.dialects.base import Budget, Dialect, Role, UpRule
 from gateway.errors import StoreError
-from gateway.flows import booking, delivery, timing
+from gateway.flows import booking, delivery, hearing, timing
 from gateway.flows.incoming import Incoming
 from gateway.model.events import TransactionMessage
 from gateway.model.records import OutboxRow
@@ -68,9 +68,8 @@ class Lane:
         record, rule, link = station.record, self._rules.get(call.action), station.link
         if rule is None or link is None or link.is_suspect or station.queue or station.in_flight is not None:
             return False
-        if station.metered:  # `inbound` looks at every sample of a session that may take little more energy.
-            return False
-        if record.boot_due or station.is_held or received < station.hold_until:
+        # `metered`: `inbound` looks at every sample of a session that may take little more energy.
+        if station.metered or record.boot_due or station.is_held or received < station.hold_until:
             return False
         if not (record.was_accepted and site.writer.is_ready):
             return False
@@ -86,6 +85,8 @@ class Lane:
         booked, changes = site.ledger.book(record.id, record.boots, message, now)
         if changes or (booked is not None and booked.parked):
             return False
+        if site.balancer.tree is not None:
+            hearing.hear(site, station, self._dialect, call)
         if message.timestamp:
             timing.hear_message(site, station, message.timestamp)
         row = booking.new_row(
@@ -163,9 +164,12 @@ class Lane:
             self._send(link, row, self._site.ledger.transactions.get(row.transaction) if row.transaction else None)
 
     def _is_next(self, row: OutboxRow) -> bool:
+        """Whether nothing is ahead of it, and transaction messages may go up. Its link is there."""
         station = self._station
-        is_head = next(iter(station.queue), None) == row.id and station.in_flight is None
-        return is_head and self._site.can_deliver(station)
+        if station.in_flight is not None or next(iter(station.queue), None) != row.id:
+            return False
+        may_go = not (station.record.boot_due or station.is_held)
+        return may_go and self._site.clock.monotonic() >= station.hold_until
 
     def _leave(self) -> Call | None:
         call, self._call = self._call, None

@@ -206,12 +206,4 @@ class _Keeper:
 async def run(site: Site) -> None:
     """Keep one task for every station there is."""
     turns = asyncio.Semaphore(AT_A_TIME)
-    async with asyncio.TaskGroup() as group:
-        served: set[str] = set()
-        while True:
-            for station in list(site.stations.values()):
-                if station.id not in served:
-                    served.add(station.id)
-                    group.create_task(_Keeper(site, station, turns).run(), name=f"local list {station.id}")
-            site.new_station.clear()
-            await site.new_station.wait()
+    await site.for_each_station("local list", lambda station: _Keeper(site, station, turns).run())

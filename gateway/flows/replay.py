@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import replace
+from functools import partial
 
 from msgspec.structs import replace as replaced
 
@@ -31,15 +32,7 @@ AFTER_FAILURE_S = 5.0
 
 async def run(site: Site) -> None:
     """Keep one replay task for every station there is."""
-    async with asyncio.TaskGroup() as group:
-        served: set[str] = set()
-        while True:
-            for station in list(site.stations.values()):
-                if station.id not in served:
-                    served.add(station.id)
-                    group.create_task(_serve(site, station), name=f"replay {station.id}")
-            site.new_station.clear()
-            await site.new_station.wait()
+    await site.for_each_station("replay", partial(_serve, site))
 
 
 async def _serve(site: Site, station: Station) -> None:

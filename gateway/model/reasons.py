@@ -54,6 +54,8 @@ class AlarmKind(StrEnum):
     STORAGE_LOW = "storage-low"
     STORAGE_THINNED = "storage-thinned"
     """Every second of the intermediate meter values in the queue is dropped."""
+    BALANCING = "balancing"
+    """A circuit, its meter or a station is not as it should be; what exactly is in the text."""
     STORAGE_FULL = "storage-full"
     """New meter values are not kept: the rest is for begins and ends of transactions."""
 

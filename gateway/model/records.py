@@ -221,6 +221,59 @@ class AuditEntry:
     detail: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """A charging profile that the CSMS gave the virtual station; `key` tells it from the station's others."""
+
+    station: StationId
+    key: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityRow:
+    """A transaction that charges with priority (2.1)."""
+
+    station: StationId
+    transaction: TransactionKey
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorRow:
+    """What a connector holds by itself. `ceiling_a`: the most that an unproven one may hold, None while it was never
+    given more than its fallback. `fallback_a`: the fallback installed in it, `checked`: the hardware and firmware that
+    was seen to hold it; None: not managed yet.
+    """
+
+    station: StationId
+    evse: int
+    ceiling_a: float | None = None
+    fallback_a: float | None = None
+    checked: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundRow:
+    """How a circuit's background has moved so far, as JSON: within a lease, and from reading to reading."""
+
+    circuit: str
+    rises: bytes
+    steps: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CapRow:
+    """The cap a source outside has set on a circuit, and until when it holds. No limit at all: it was heard, and caps
+    nothing."""
+
+    source: str
+    circuit: str
+    limit_w: float | None
+    limit_a: tuple[float, ...] | None
+    received: datetime
+    until: datetime
+
+
 Record = (
     Transaction
     | OutboxRow
@@ -239,6 +292,11 @@ Record = (
     | UplinkSecret
     | Place
     | AuditEntry
+    | ProfileRow
+    | PriorityRow
+    | ConnectorRow
+    | BackgroundRow
+    | CapRow
 )
 
 

@@ -18,13 +18,18 @@ from gateway.model.place import Place
 from gateway.model.records import (
     RELEASED,
     AuditEntry,
+    BackgroundRow,
+    CapRow,
     Change,
     ClockBase,
+    ConnectorRow,
     Counter,
-    Drop,
+    Delivered,
     LatestMessage,
     LocalList,
     OutboxRow,
+    PriorityRow,
+    ProfileRow,
     Put,
     Record,
     RemoteStart,
@@ -45,12 +50,15 @@ MOST = 32
 
 
 class Op:
-    """One kind of SQL statement, for as many records at a time as it takes. `sql` makes the text for so many."""
+    """One kind of SQL statement, for as many records at a time as it takes. `sql` makes the text for so many.
 
-    def __init__(self, sql: Callable[[int], str], values: Callable[[Any], Sequence[Any]], most: int) -> None:
+    `packed`: which of a record's values is a payload to be packed.
+    """
+
+    def __init__(self, sql: Callable[[int], str], most: int, packed: int | None = None) -> None:
         self.sql = cache(sql)
-        self.values = values
         self.most = most
+        self.packed = packed
 
 
 class Table:
@@ -63,15 +71,18 @@ class Table:
         self.columns: Sequence[str] = getattr(record, "__struct_fields__", None) or [f.name for f in fields(record)]
         self.name = name
         self.key: Sequence[str] = key
-        self.packed = self.columns.index(packed) if packed else None
         self.has_number = has_number
-        self.key_values: _Getter = attrgetter(*key) if len(key) > 1 else lambda record: (getattr(record, key[0]),)
+        self.key_of: Callable[[Any], Any] = attrgetter(*key)
+        self._key_values = _getter(key)
+        self._values = _getter(self.columns)
         names = ", ".join(f'"{column}"' for column in self.columns)
         marks = f"({', '.join('?' * len(self.columns))})"
         where = " AND ".join(f'"{column}" = ?' for column in key)
         insert = f'INSERT OR REPLACE INTO "{name}" ({names}) VALUES '
-        self.put = Op(lambda count: insert + ", ".join([marks] * count), attrgetter(*self.columns), MOST)
-        self.drop = Op(lambda count: f'DELETE FROM "{name}" WHERE {where}', self.key_values, 1)
+        self.put = Op(
+            lambda count: insert + ", ".join([marks] * count), MOST, self.columns.index(packed) if packed else None
+        )
+        self.drop = Op(lambda count: f'DELETE FROM "{name}" WHERE {where}', 1)
         hints = get_type_hints(record)
         self._fields = {name: _field(hints[name]) for name in self.columns}
         self._texts = _getter(name for name in self.columns if self._fields[name] in _TEXTS)
@@ -81,11 +92,12 @@ class Table:
         ]
         if packed:
             self._fields[packed] = (bytes,), unpack
-        self.select = f'SELECT {names} FROM "{name}" ORDER BY {", ".join(key)}'
+        order = ", ".join(f'"{column}"' for column in key)
+        self.select = f'SELECT {names} FROM "{name}" ORDER BY {order}'
 
     def parameters(self, record: Any) -> list[Any]:
-        """The record's values as SQLite takes them."""
-        values = list(self.put.values(record))
+        """The record's values as SQLite takes them, its payload not packed yet."""
+        values = list(self._values(record))
         for at, convert in self._plain:
             value = values[at]
             if value is not None:
@@ -94,10 +106,11 @@ class Table:
         is_ascii = all(map(str.isascii, filter(None, self._texts(record))))
         if not is_ascii or not all(map(_fits, filter(None, self._numbers(record)))):
             values = [_sane(value) for value in values]
-        if self.packed is not None:
-            # What is sent at once is not worth much time; what waits may wait for weeks.
-            values[self.packed] = pack(values[self.packed], is_brief=record.state is RELEASED)
         return values
+
+    def key_parameters(self, record: Any) -> list[Any]:
+        """The values of its key likewise."""
+        return [_sane(value) for value in self._key_values(record)]
 
     def record_of(self, row: Sequence[Any], columns: Sequence[str] | None = None) -> Any:
         """The record a row holds; what `columns` lacks has its default. Raises DamagedError."""
@@ -160,7 +173,9 @@ def _plain_of(annotation: Any) -> Callable[[Any], Any] | None:
 def _getter(names: Iterable[str]) -> _Getter:
     """Gets those fields of a record."""
     some = list(names)
-    return attrgetter(*some, *some[:1]) if some else lambda record: ()
+    if len(some) == 1:
+        return lambda record: (getattr(record, some[0]),)
+    return attrgetter(*some) if some else lambda record: ()
 
 
 TABLES: dict[type[Any], Table] = {
@@ -183,21 +198,35 @@ TABLES: dict[type[Any], Table] = {
         Table(UplinkSecret, "uplink_secret", "station"),
         Table(Place, "place", "number", has_number=True),
         Table(AuditEntry, "audit", "id", has_number=True),
+        Table(ProfileRow, "profile", "station", "key"),
+        Table(PriorityRow, "priority", "station", "transaction"),
+        Table(ConnectorRow, "connector", "station", "evse"),
+        Table(BackgroundRow, "background", "circuit"),
+        Table(CapRow, "cap", "source"),
     )
 }
 _DELIVERED = Op(
     lambda count: f"UPDATE outbox SET state = 'delivered', payload = x'' WHERE id IN ({', '.join('?' * count)})",
-    lambda row: (row.id,),
     MOST,
 )
 
 
 class Statement(Struct, gc=False):
-    """What one change does to the file; `key` names the record it is about."""
+    """What one change does to the file; `key` names the record it is about. `is_brief`: it won't be there for long."""
 
     op: Op
     key: tuple[Any, ...]
     values: list[Any]
+    is_brief: bool = False
+
+    def parameters(self) -> list[Any]:
+        """The values as they are written. What is sent at once is not worth much time, what may wait for weeks is."""
+        packed = self.op.packed
+        if packed is None:
+            return self.values
+        values = self.values.copy()
+        values[packed] = pack(values[packed], is_brief=self.is_brief)
+        return values
 
 
 def statements(changes: Iterable[Change]) -> list[Statement]:
@@ -206,24 +235,27 @@ def statements(changes: Iterable[Change]) -> list[Statement]:
     for change in changes:
         record = change.record
         table = TABLES[type(record)]
-        if isinstance(change, Put):
+        if type(change) is Put:
             op, values = table.put, table.parameters(record)
+        elif type(change) is Delivered:
+            op, values = _DELIVERED, [change.record.id]
         else:
-            op = table.drop if isinstance(change, Drop) else _DELIVERED
-            values = [_sane(value) for value in op.values(record)]
-        made.append(Statement(op, (table.record, *table.key_values(record)), values))
+            op, values = table.drop, table.key_parameters(record)
+        is_brief = isinstance(record, OutboxRow) and record.state is RELEASED
+        made.append(Statement(op, (table, table.key_of(record)), values, is_brief))
     return made
 
 
 def key_of(change: Change) -> tuple[Any, ...]:
     """Which record a change is about: of two changes of one record only the later counts."""
-    return type(change.record), *TABLES[type(change.record)].key_values(change.record)
+    table = TABLES[type(change.record)]
+    return table, table.key_of(change.record)
 
 
 def batches(made: Iterable[Statement]) -> Iterator[tuple[str, list[Any]]]:
     """SQL and parameters, as few as possible: one statement for many records costs little more than for one.
 
-    Two statements about the same record stay in their order.
+    Two statements about the same record stay in their order. Payloads are packed here, in the thread of SQLite.
     """
     groups: dict[Op, list[Statement]] = {}
     op_of: dict[tuple[Any, ...], Op] = {}
@@ -231,7 +263,11 @@ def batches(made: Iterable[Statement]) -> Iterator[tuple[str, list[Any]]]:
         if op_of.setdefault(statement.key, statement.op) is not statement.op:
             yield from _flushed(groups)
             op_of = {statement.key: statement.op}
-        groups.setdefault(statement.op, []).append(statement)
+        group = groups.get(statement.op)
+        if group is None:
+            groups[statement.op] = [statement]
+        else:
+            group.append(statement)
     yield from _flushed(groups)
 
 
@@ -241,7 +277,10 @@ def _flushed(groups: dict[Op, list[Statement]]) -> Iterator[tuple[str, list[Any]
         while done < len(group):
             # Powers of two, so that SQLite finds each text prepared.
             count = min(op.most, 1 << (len(group) - done).bit_length() - 1)
-            yield op.sql(count), [value for one in group[done : done + count] for value in one.values]
+            parameters: list[Any] = []
+            for one in group[done : done + count]:
+                parameters += one.parameters()
+            yield op.sql(count), parameters
             done += count
     groups.clear()
 

@@ -9,7 +9,7 @@ from gateway.model.ids import MeterId, StationId
 from gateway.model.records import Approval
 from gateway.model.token import IdToken
 from gateway.site import Site
-from gateway.web import meter_snapshot, queue_routes, snapshot
+from gateway.web import balance_routes, meter_snapshot, queue_routes, snapshot
 from gateway.web.explain import explain
 
 
@@ -18,6 +18,7 @@ def build(site: Site) -> FastAPI:
     api = FastAPI(title="OCPP site gateway", version=gateway.__version__, docs_url=None, redoc_url=None)
 
     api.include_router(queue_routes.build(site))
+    api.include_router(balance_routes.build(site))
 
     @api.get("/v1/status")
     async def status() -> dict[str, Any]:

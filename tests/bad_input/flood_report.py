@@ -34,8 +34,10 @@ class Latency:
     @classmethod
     def of(cls, seen: list[Seen]) -> "Latency":
         found = sorted(one.took * 1000 for one in seen)
-        if len(found) < 2 or found[-1] == float("inf"):
+        if not found or found[-1] == float("inf"):
             return cls(len(found))
+        if len(found) == 1:
+            return cls(1, *(3 * [round(found[0], 2)]))
         cuts = quantiles(found, n=100, method="inclusive")
         return cls(len(found), round(cuts[49], 2), round(cuts[98], 2), round(found[-1], 2))
 
@@ -87,7 +89,9 @@ def judge(report: Report, *, judges_speed: bool) -> list[str]:
         "descriptors were left open": any(held.descriptors > before.descriptors for held in (first, again, after)),
         "tasks were left behind": any(held.tasks > before.tasks for held in (first, again, after)),
         "a healthy station was thrown out, or waited too long": any(
-            phases[phase].worst > LONGEST_MS for phases in report.latency.values() for phase in PHASES
+            phases[phase].count and phases[phase].worst > LONGEST_MS
+            for phases in report.latency.values()
+            for phase in PHASES  # a short one may be over before anybody asked
         ),
     }
     if judges_speed:

@@ -297,6 +297,7 @@ def tune(gateway: GatewayProcess, more: str, grace_s: float) -> None:
     text = gateway.config_file.read_text()
     text = text.replace("retry_wait_min_s = 1", f"retry_wait_min_s = 0.1\ngrace_s = {grace_s}")
     text = text.replace("retry_random_range_s = 1", "retry_random_range_s = 0")
+    text += "\n[grace]\nafter_boot_s = 0\nafter_reconnect_s = 0\n"
     gateway.write_config(text.replace('path = "/ocpp"', f'path = "/ocpp"\n{more}'))
 
 

@@ -20,14 +20,19 @@ from gateway.model.reasons import AuditKind, ParkReason
 from gateway.model.records import (
     Approval,
     AuditEntry,
+    BackgroundRow,
+    CapRow,
     Change,
     ClockBase,
+    ConnectorRow,
     Counter,
     Delivered,
     Drop,
     LatestMessage,
     LocalList,
     OutboxRow,
+    PriorityRow,
+    ProfileRow,
     Put,
     Record,
     RemoteStart,
@@ -52,7 +57,7 @@ _int64 = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, -1, 2**31, 2**63
 _maybe_int = st.none() | _int64
 _key = st.integers(0, 2**63 - 1)
 _moment = st.integers(0, 10**16).map(lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us))
-_seconds = st.floats(-1e10, 1e10)
+_seconds = st.floats(-1e10, 1e10).map(lambda value: value + 0.0)  # SQLite knows no -0.0
 _station = _text.map(StationId)
 _transaction_key = _key.map(TransactionKey)
 _PAYLOADS = st.sampled_from(
@@ -124,6 +129,19 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
         id=_key, at=_moment, kind=st.sampled_from(AuditKind), station=st.none() | _station, text=_text,
         detail=st.none() | st.binary(max_size=30),
     ),
+    ProfileRow: st.builds(ProfileRow, station=_station, key=_text, content=st.binary(max_size=90)),
+    PriorityRow: st.builds(PriorityRow, station=_station, transaction=_transaction_key),
+    ConnectorRow: st.builds(
+        ConnectorRow, station=_station, evse=_int64, ceiling_a=st.none() | _seconds, fallback_a=st.none() | _seconds,
+        checked=_maybe,
+    ),
+    BackgroundRow: st.builds(
+        BackgroundRow, circuit=_text, rises=st.binary(max_size=90), steps=st.binary(max_size=90)
+    ),
+    CapRow: st.builds(
+        CapRow, source=_text, circuit=_text, limit_w=st.none() | _seconds,
+        limit_a=st.none() | st.tuples(_seconds, _seconds, _seconds), received=_moment, until=_moment,
+    ),
 }  # fmt: skip
 _any_record = st.one_of(*RECORDS.values())
 
@@ -190,7 +208,9 @@ def _identity(record: Any) -> tuple[Any, ...]:
         LatestMessage: ("station", "slot"), TokenRecord: ("token",), RemoteStart: ("station", "token"),
         Counter: ("name",), LocalList: ("digest",), StationAuthorization: ("station",), Reservation: ("station", "id"),
         ClockBase: ("boot",), StationClock: ("station",),
-        Setting: ("station", "name"), UplinkSecret: ("station",),
+        Setting: ("station", "name"), UplinkSecret: ("station",), ProfileRow: ("station", "key"),
+        PriorityRow: ("station", "transaction"), ConnectorRow: ("station", "evse"), BackgroundRow: ("circuit",),
+        CapRow: ("source",),
         Place: ("number",), AuditEntry: ("id",),
     }[type(record)]  # fmt: skip
     return (type(record), *(getattr(record, name) for name in names))

@@ -94,9 +94,9 @@ async def _drive(station: SimulatedStation, source: random.Random) -> None:
 
 async def _traffic(stations: list[SimulatedStation]) -> None:
     """Wait until every station is served: a kill before that would hit nothing."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         for station in stations:
-            await station.changes.until(lambda s=station: s.is_connected and s.is_accepted, 60)  # type: ignore[misc]
+            await station.changes.until(lambda s=station: s.is_connected and s.is_accepted, 300)  # type: ignore[misc]
 
 
 async def _kill(
@@ -158,7 +158,7 @@ async def _settle(
         station.end(1, "Local")
     for station in stations:
         await station.drain(120)
-    async with asyncio.timeout(180):
+    async with asyncio.timeout(600):
         while await gateway.queued():
             await asyncio.sleep(0.2)
     await asyncio.sleep(1.5)

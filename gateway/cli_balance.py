@@ -1,0 +1,187 @@
+"""Commands about sharing current."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gateway.cli_base import TROUBLE, ask, config_option, json_option
+
+Shown = dict[str, Any]
+LATELY = 8
+"""Changes of a session's limit that are shown."""
+
+
+@click.command()
+@config_option
+@json_option
+def circuits(path: Path | None, as_json: bool) -> None:
+    """Show the live tree: limit, other loads, what cars were given, what is kept for others, per phase.
+
+    Exit status 1 if a circuit's meter can't be relied on, or a station is not managed.
+    """
+    found = ask(path, "GET", "/v1/circuits")
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _show_circuits(found)
+    are_bad = any(one["rung"] not in ("normal", "late") for one in found["circuits"])
+    if are_bad or found["troubles"]:
+        sys.exit(TROUBLE)
+
+
+def _show_circuits(found: Shown) -> None:
+    console = Console()
+    if not found["shared"]:
+        console.print("no current is shared: no station is in a circuit")
+        return
+    table = Table(caption="amperes of L1 / L2 / L3", caption_justify="left")
+    for heading in ("circuit", "limit", "other loads", "cars", "reserve", "free", "meter"):
+        table.add_column(heading, justify="left" if heading in ("circuit", "meter") else "right")
+    depths: dict[str | None, int] = {None: -1}
+    for one in found["circuits"]:
+        depth = depths[one["id"]] = depths.get(one["parent"], 0) + 1
+        table.add_row(
+            "  " * depth + escape(one["id"]),
+            _amps(one["limit_a"]),
+            _amps(one["background_a"]),
+            _amps(one["allocated_a"]),
+            _amps(one["reserve_a"]),
+            _amps(one["free_a"]),
+            _meter(one),
+        )
+    console.print(table)
+    for one in found["circuits"]:
+        for cap in one["caps"]:
+            console.print(f"circuit {escape(one['id'])}: {_cap(cap)}")
+    console.print(connector_table(found["connectors"]))
+    for trouble in found["troubles"]:
+        console.print(escape(trouble), style="bold red")
+
+
+def connector_table(shown: list[Shown]) -> Table:
+    table = Table()
+    for heading in ("connector", "limit", "draws", "fallback", "why"):
+        table.add_column(heading, justify="left" if heading in ("connector", "why") else "right")
+    for one in shown:
+        table.add_row(
+            f"{escape(one['station'])}/{one['evse']}",
+            f"{one['set_a']:g} A" if one["transaction"] else "-",
+            _amps(one["measured_a"]) if one["measured_a"] else "-",
+            f"{one['fallback_a']:g} A",
+            why_words(one["why"]),
+        )
+    return table
+
+
+def why_words(why: Shown) -> str:
+    where = f" {escape(why['circuit'])}" if why["circuit"] else ""
+    phase = f" L{why['phase']}" if why["phase"] else ""
+    until = f", for {why['until_s']:.0f} s more" if why["until_s"] is not None and why["until_s"] > 0 else ""
+    return f"{why['binding']}{where}{phase}: {why['because']}{until}"
+
+
+def show_why(shown: list[Shown]) -> None:
+    """A station's connectors, each with what binds it and who has the rest."""
+    console = Console()
+    for one in shown:
+        console.print(f"{escape(one['station'])}/{one['evse']} in circuit {escape(one['circuit'])}")
+        state = "managed" if one["managed"] else "not managed"
+        planned = f"planned {one['target_a']:g} A on {one['phases']} phases"
+        console.print(f"  limit {one['set_a']:g} A of {one['most_a']:g} A, {planned}")
+        console.print(f"  fallback {one['fallback_a']:g} A, {state}, {'proven' if one['proven'] else 'not proven'}")
+        if one["measured_a"]:
+            console.print(f"  draws {_amps(one['measured_a'])} A of L1 / L2 / L3")
+        console.print(f"  {why_words(one['why'])}")
+        for other in one["others"]:
+            console.print(f"    {escape(other['connector'])} may hold {other['may_hold_a']:g} A")
+        for line in one["lately"][-LATELY:]:
+            console.print(f"  {line['ago_s']:.0f} s ago: {line['set_a']:g} A ({escape(line['why'])})")
+
+
+@click.command()
+@click.argument("station")
+@config_option
+def release(station: str, path: Path | None) -> None:
+    """Take the gateway's profiles out of STATION, which leaves this site.
+
+    Exit status 1 if something of them is left in it.
+    """
+    left = ask(path, "POST", f"/v1/stations/{station}/release")["left"]
+    if left:
+        click.echo(f"still in {station}: {', '.join(left)}. Remedy: clear it by hand", err=True)
+        sys.exit(TROUBLE)
+    click.echo(f"{station} is released; take it out of its circuit in the configuration")
+
+
+@click.group()
+def cap() -> None:
+    """Cap a circuit for some time, as the grid operator or an energy manager would."""
+
+
+@cap.command("set")
+@click.argument("circuit")
+@click.option("--limit-w", type=click.FloatRange(min=0), help="Watts of all chargers in and below it, over all phases.")
+@click.option("--limit-a", type=click.FloatRange(min=0), help="Amperes a phase of all chargers in and below it.")
+@click.option("--seconds", type=click.FloatRange(min=1), required=True, help="How long it holds.")
+@click.option(
+    "--source", default="operator", show_default=True, help="Who says so: a newer cap of the same replaces it."
+)
+@config_option
+def set_cap(
+    *, circuit: str, limit_w: float | None, limit_a: float | None, seconds: float, source: str, path: Path | None
+) -> None:
+    """Cap CIRCUIT from now on."""
+    if limit_w is None and limit_a is None:
+        raise click.UsageError("give --limit-w or --limit-a")
+    body = {"circuit": circuit, "limit_w": limit_w, "limit_a": limit_a, "seconds": seconds}
+    found = ask(path, "PUT", f"/v1/caps/{source}", body=body)
+    click.echo(f"circuit {found['circuit']} is capped until {found['until']}")
+
+
+@cap.command("clear")
+@click.option("--source", default="operator", show_default=True, help="Whose cap.")
+@config_option
+def clear_cap(source: str, path: Path | None) -> None:
+    """Take a cap away before its end."""
+    ask(path, "DELETE", f"/v1/caps/{source}")
+    click.echo(f"the cap of {source} is taken away")
+
+
+@cap.command("list")
+@config_option
+@json_option
+def list_caps(path: Path | None, as_json: bool) -> None:
+    """Show the caps there are."""
+    found = ask(path, "GET", "/v1/caps")
+    if as_json:
+        click.echo(json.dumps({"caps": found}))
+        return
+    for one in found:
+        click.echo(f"circuit {one['circuit']}: {_cap(one)}")
+    if not found:
+        click.echo("no cap")
+
+
+def _cap(one: Shown) -> str:
+    limits = [
+        f"{one['limit_w']:g} W" if one["limit_w"] is not None else "",
+        f"{one['limit_a'][0]:g} A" if one["limit_a"] else "",
+    ]
+    return f"{' and '.join(filter(None, limits)) or 'no limit'} by {one['source']} until {one['until']}"
+
+
+def _meter(one: Shown) -> str:
+    if not one["metered"]:
+        return "-"
+    colour = {"normal": "green", "late": "yellow"}.get(one["rung"], "red")
+    return f"[{colour}]{one['rung']}[/]"
+
+
+def _amps(values: list[float]) -> str:
+    return " / ".join(f"{value:g}" for value in values)

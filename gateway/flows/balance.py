@@ -1,0 +1,273 @@
+"""Walk 3: a reading, a plug, an answer, a profile or a timer; a decision; at most one profile a station.
+
+All of them take the same path. What is decided is in `smartcharging`; here it is told what is, and done what it says.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from gateway.flows import profile_writes, site_facts
+from gateway.flows.profile_limits import limits_of
+from gateway.model.balance import Alarm, AlarmKind, CircuitReading, Remedy, Rung
+from gateway.model.ids import TransactionKey
+from gateway.model.reasons import AlarmKind as SiteAlarm
+from gateway.model.records import BackgroundRow, Change, Put
+from gateway.model.site_tree import ConnectorKey
+from gateway.ports import StationPort
+from gateway.site import Site
+from gateway.smartcharging import profiles, session_log
+from gateway.smartcharging.decide import Decision, State, decide
+from gateway.smartcharging.history import Rises, Steps
+
+log = logging.getLogger(__name__)
+
+LONGEST_S = 1.0
+"""A decision is never older than this."""
+LEAST_S = 0.02
+"""What happens at once shares one decision."""
+METERS_COME_S = 15.0
+"""After a start, a meter may need so long to say something."""
+LINES_KEPT = 50
+"""Of one session's limits, to be shown."""
+REST = 4.0
+"""At a large site a decision takes its time: the gateway has this many times as much for everything else."""
+SAVED_EVERY_S = 3600.0
+"""How the background moves is kept this often."""
+WORDS = {
+    AlarmKind.METER_BLIND: "its meter says nothing that counts: the chargers have their safe minimum",
+    AlarmKind.METER_DOUBTED: "its meter sees less than the chargers draw: reversed, on other phases, or a generator",
+    AlarmKind.DISOBEDIENT: "it draws more than it was told",
+    AlarmKind.OVERLOAD: "over its limit in spite of everything",
+    AlarmKind.BACKGROUND: "the other loads draw more than background_a says",
+    AlarmKind.SLEEPY: "its car does not wake up after a pause",
+}
+
+
+async def run(site: Site) -> None:
+    """Decide again and again; ends by cancellation. Without a tree there is nothing to do."""
+    balancer = site.balancer
+    if balancer.tree is None:
+        return
+    balancer.state = State(started=site.clock.monotonic())
+    rows = {key: site.charging.connector(key) for key in balancer.tree.specs}
+    balancer.noted = {key: row.ceiling_a for key, row in rows.items() if row.ceiling_a is not None}
+    _load_history(site)
+    meters = asyncio.create_task(_hear_meters(site), name="meters of the balancer")
+    writing: set[asyncio.Task[None]] = set()
+    loop = _Loop(site, writing)
+    try:
+        while True:
+            balancer.woken.clear()
+            began = site.clock.monotonic()
+            try:
+                loop.turn()
+            except Exception:  # a defect here must not end the balancing for good
+                log.exception("the balancer failed to decide")
+            took_s = site.clock.monotonic() - began
+            await asyncio.sleep(min(max(LEAST_S, REST * took_s), LONGEST_S / 4))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(LEAST_S, loop.wake_at - site.clock.monotonic())):
+                    await balancer.woken.wait()
+    finally:
+        meters.cancel()
+        for task in writing:
+            task.cancel()
+        await asyncio.gather(meters, *writing, return_exceptions=True)
+
+
+async def _hear_meters(site: Site) -> None:
+    revision = site.meters.revision
+    while True:
+        revision = await site.meters.changed(revision)
+        site.balancer.poke()
+
+
+class _Loop:
+    """One decision after another."""
+
+    def __init__(self, site: Site, writing: set[asyncio.Task[None]]) -> None:
+        self._site = site
+        self._writing = writing
+        self._alarms: frozenset[Alarm] = frozenset()
+        self._running: dict[ConnectorKey, TransactionKey] = {}
+        self._read_at: dict[str, float] = {}
+        self._saved_at = site.clock.monotonic()
+        self.wake_at = 0.0
+
+    def turn(self) -> None:
+        """Facts, decision, and what follows from it."""
+        site, balancer = self._site, self._site.balancer
+        assert balancer.tree is not None
+        assert balancer.plan is not None
+        assert balancer.state is not None
+        self._follow_links()
+        self._follow_transactions()
+        now = site.clock.monotonic()
+        told = site_facts.gather(site)
+        decision = decide(balancer.tree, told.facts, balancer.state, balancer.plan.policy, now)
+        balancer.state, balancer.decision = decision.state, decision
+        self.wake_at = min(now + LONGEST_S, decision.wake_at, told.again_at)
+        for made in decision.writes:
+            self._start(profile_writes.write(site, made, self._running.get(made.key)))
+        self._log_sessions(decision, now)
+        self._lower_ceilings(decision)
+        self._alarm(decision)
+        self._learn(decision, told.facts.readings)
+        self._keep(now)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    # -- what the CSMS's profiles follow -----------------------------------------------------------------------------
+
+    def _follow_links(self) -> None:
+        site, balancer = self._site, self._site.balancer
+        for name in balancer.stations:
+            station = site.stations.get(name)
+            if station is None:
+                continue
+            if site.is_linked(station):
+                since = balancer.offline_since.pop(name, None)
+                if since is not None:
+                    outcome = profiles.expire(site.charging.profiles(name), site.clock.now(), _moment(site, since))
+                    site.note(site.charging.changes(name, outcome.changes))
+            else:
+                balancer.offline_since.setdefault(name, site.clock.monotonic())
+
+    def _follow_transactions(self) -> None:
+        """A transaction that begins takes over its remote start's profile; one that ends takes its own along."""
+        site, balancer = self._site, self._site.balancer
+        assert balancer.tree is not None
+        for key in balancer.tree.specs:
+            transaction = site_facts.running_at(site, key)
+            before, after = self._running.get(key), transaction.key if transaction else None
+            if before == after:
+                continue
+            known = site.charging.profiles(key.station)
+            balancer.sessions.pop(key, None)
+            if before is not None:
+                site.note(site.charging.changes(key.station, profiles.ended(known, before).changes))
+            if transaction is None:
+                del self._running[key]
+                continue
+            self._running[key] = transaction.key
+            station = site.stations[key.station]
+            if any(held.waits_until is not None for held in known.held) and station.port is not None:
+                started = profiles.started(
+                    site.charging.profiles(key.station),
+                    key.evse,
+                    site_facts.running_of(site, station, transaction),
+                    limits_of(balancer, station.id, by_id=not station.port.dialect.csms_gives_tx_ids),
+                    site.clock.now(),
+                    token=transaction.token.casefold() if transaction.token else None,
+                )
+                site.note(site.charging.changes(key.station, started.changes))
+
+    # -- what follows from a decision --------------------------------------------------------------------------------
+
+    def _log_sessions(self, decision: Decision, now: float) -> None:
+        """What each session was told, and why not more: a line for each change."""
+        logs = self._site.balancer.sessions
+        before = {key: kept[-1] for key, kept in logs.items() if kept}
+        for line in session_log.lines(before, decision.shares, frozenset(self._running), now):
+            logs.setdefault(line.key, deque(maxlen=LINES_KEPT)).append(line)
+            log.info("%s: transaction %d is told %g A of %g A planned (%s)",
+                     line.key, self._running[line.key], line.set_a, line.target_a, line.why)  # fmt: skip
+
+    def _lower_ceilings(self, decision: Decision) -> None:
+        charging = self._site.charging
+        changes: list[Change] = []
+        for key, amps in decision.ceilings.items():
+            row = charging.connector(key)
+            if row.ceiling_a != amps:
+                changes.append(Put(replace(row, ceiling_a=amps)))
+                self._site.balancer.noted[key] = amps
+        self._site.note(changes)
+
+    def _alarm(self, decision: Decision) -> None:
+        """Alarms stand as long as decisions carry them; each is logged once, and its remedy tried once."""
+        site, standing = self._site, frozenset(decision.alarms)
+        if site.clock.monotonic() - decision.state.started < METERS_COME_S:
+            standing = frozenset(one for one in standing if one.kind is not AlarmKind.METER_BLIND)
+        for alarm in standing - self._alarms:
+            log.error("alarm %s: %s: %s", alarm.kind.value, alarm.subject, WORDS[alarm.kind])
+            if alarm.kind is AlarmKind.DISOBEDIENT and alarm.remedy is not None:
+                self._start(_remedy(site, alarm))
+        for alarm in self._alarms - standing:
+            if not any((one.kind, one.subject) == (alarm.kind, alarm.subject) for one in standing):
+                log.warning("alarm %s is over: %s", alarm.kind.value, alarm.subject)
+        self._alarms = standing
+        said = sorted({f"{one.subject}: {WORDS[one.kind]}" for one in standing} | set(site.balancer.troubles.values()))
+        if said:
+            site.upkeep.raise_alarm(SiteAlarm.BALANCING, "; ".join(said), site.clock.now())
+        else:
+            site.upkeep.clear_alarm(SiteAlarm.BALANCING)
+
+    def _learn(self, decision: Decision, readings: Mapping[str, CircuitReading]) -> None:
+        """How the background moves from reading to reading, as long as it is measured."""
+        balancer = self._site.balancer
+        assert balancer.tree is not None
+        for node, background in zip(balancer.tree.circuits, decision.backgrounds, strict=True):
+            reading = readings.get(node.id)
+            if reading is None or background.rung is not Rung.NORMAL or reading.at == self._read_at.get(node.id):
+                continue
+            self._read_at[node.id] = reading.at
+            balancer.rises[node.id] = balancer.rises.get(node.id, Rises()).observe(background.now, reading.at)
+            balancer.steps[node.id] = balancer.steps.get(node.id, Steps()).observe(background.now, reading.at)
+
+    def _keep(self, now: float) -> None:
+        """Now and then: what was learned is written down, and profiles that can never hold again are forgotten."""
+        balancer, site = self._site.balancer, self._site
+        if now - self._saved_at >= SAVED_EVERY_S:
+            self._saved_at = now
+            site.note([Put(_history_row(site, name)) for name in balancer.rises])
+            for name in balancer.stations:
+                over = profiles.expire(site.charging.profiles(name), site.clock.now())
+                site.note(site.charging.changes(name, over.changes))
+
+
+def _moment(site: Site, mono: float) -> datetime:
+    return site.clock.now() - timedelta(seconds=site.clock.monotonic() - mono)
+
+
+def _history_row(site: Site, circuit: str) -> BackgroundRow:
+    """Times are of this life of the gateway, so only what does not depend on them is kept."""
+    rises, steps = site.balancer.rises[circuit], site.balancer.steps[circuit]
+    kept = Rises(rises.window_s, rises.days, rises.recorded_s, rises.today_s)
+    return BackgroundRow(circuit, msgspec.json.encode(kept), msgspec.json.encode(Steps(steps.counts)))
+
+
+def _load_history(site: Site) -> None:
+    for circuit, row in site.charging.backgrounds.items():
+        try:
+            site.balancer.rises[circuit] = msgspec.json.decode(row.rises, type=Rises)
+            site.balancer.steps[circuit] = msgspec.json.decode(row.steps, type=Steps)
+        except ValueError as error:
+            log.error("circuit %s: its record can't be read and begins anew: %s", circuit, error)
+
+
+async def _remedy(site: Site, alarm: Alarm) -> None:
+    """A station that draws more than it was told: told again, told otherwise, stopped."""
+    key = next(
+        (key for key in (site.balancer.tree.specs if site.balancer.tree else ()) if str(key) == alarm.subject), None
+    )
+    station = site.stations.get(key.station) if key else None
+    if key is None or station is None or station.port is None:
+        return
+    transaction = site_facts.running_at(site, key)
+    if alarm.remedy is Remedy.STOP and transaction is not None and transaction.station_tx_id is not None:
+        log.error("%s: stopped, because it does not obey its limit", key)
+        port: StationPort = station.port
+        await port.call(*port.dialect.codec.remote_stop(transaction.station_tx_id))
+    elif alarm.remedy in (Remedy.RESEND, Remedy.OTHER_PURPOSE):
+        await profile_writes.resend(site, station, key, as_default=alarm.remedy is Remedy.OTHER_PURPOSE)

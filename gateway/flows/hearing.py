@@ -1,0 +1,118 @@
+"""What stations say in passing that the balancer wants to know. Nothing here waits, and nothing is kept on disk."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from gateway.balancer import Report
+from gateway.dialects.base import Dialect
+from gateway.dialects.draws import DRAW_READERS
+from gateway.dialects.profiles import REPORTING
+from gateway.model.draw import Draw
+from gateway.model.profile import ChargingProfile, Kind, Purpose
+from gateway.model.site_tree import ConnectorKey
+from gateway.rpc.codes import CallError
+from gateway.rpc.frame import Call
+from gateway.site import Site
+from gateway.smartcharging.circuits import on_grid
+from gateway.smartcharging.held import Held
+from gateway.station import Station
+
+OLD_S = 60.0
+"""A reading that was made longer ago says nothing of now: it waited in the station's queue."""
+_REPORT, _LIMIT, _CLEARED = "ReportChargingProfiles", "NotifyChargingLimit", "ClearedChargingLimit"
+
+
+def hear(site: Site, station: Station, dialect: Dialect, call: Call) -> bytes | None:
+    """Look at a message. The answer, if it was meant for the gateway alone."""
+    if not site.balancer.is_member(station.id):
+        return None
+    reader = DRAW_READERS.get(dialect.name)
+    if reader is not None and call.action in reader.actions:
+        said = reader.read(call.action, call.payload)
+        if said is not None:
+            _take(site, station, said)
+    elif call.action == _REPORT:
+        return _report(site, station, dialect, call)
+    elif call.action in (_LIMIT, _CLEARED):
+        _external(site, station, dialect, call)
+    else:
+        site.balancer.poke()
+    return None
+
+
+def _take(site: Site, station: Station, said: Draw) -> None:
+    """A transaction's first message comes before its transaction: what it says is kept until then."""
+    balancer = site.balancer
+    own = site.ledger.by_station_id(station.id, said.station_tx_id) if said.station_tx_id else None
+    evse = said.evse or (own.evse if own and own.evse else 0)
+    key = ConnectorKey(station.id, evse)
+    balancer.poke()
+    if balancer.tree is None or key not in balancer.tree.specs:
+        return
+    if said.need is not None:
+        balancer.wishes[key] = said.need
+        balancer.hear(key, wish=said.need, max_a=said.need.max_a)
+        return
+    car = balancer.cars.get(key)
+    if car is None or (own is not None and own.key != car.transaction):
+        return
+    at = _measured_at(site, station, said.said)
+    if said.amps is not None and at is not None and at >= car.measured_at:
+        amps = [said.amps.get(phase, 0.0) for phase in range(3)]
+        balancer.hear(key, measured_a=on_grid(amps, balancer.tree.specs[key].phases), measured_at=at)
+    if said.is_suspended is not None:
+        balancer.hear(key, is_suspended=said.is_suspended)
+    if said.phases is not None:
+        balancer.hear(key, phases=said.phases)
+    if said.cable_a is not None:
+        balancer.hear(key, max_a=said.cable_a)
+
+
+def _measured_at(site: Site, station: Station, said: datetime | None) -> float | None:
+    """When it was measured (monotonic), by the station's own clock; None if that is long ago."""
+    mono = site.clock.monotonic()
+    if said is None:
+        return mono
+    known = site.time.stations.get(station.id)
+    ahead_s = (known.skew_s or 0.0) if known else 0.0
+    age = site.clock.now().timestamp() + site.time.offset_s(station.id) + ahead_s - said.timestamp()
+    return None if age > OLD_S else mono - max(0.0, age)
+
+
+def _report(site: Site, station: Station, dialect: Dialect, call: Call) -> bytes | None:
+    """A report that the gateway has asked for is answered here."""
+    codec = REPORTING.get(dialect.name)
+    if codec is None:
+        return None
+    try:
+        request, found, more_follow = codec.read_report(call.payload)
+    except CallError:
+        return None
+    report: Report | None = None if request is None else site.balancer.reports.get((station.id, request))
+    if report is None:
+        return None
+    report.found += found
+    if not more_follow:
+        report.done.set()
+    return b"{}"
+
+
+def _external(site: Site, station: Station, dialect: Dialect, call: Call) -> None:
+    """A limit the station has from elsewhere: forwarded, and held here too."""
+    codec = REPORTING.get(dialect.name)
+    if codec is None:
+        return
+    try:
+        evse, source, schedule = codec.read_limit(call.payload)
+    except CallError:
+        return
+    held = site.balancer.external.setdefault(station.id, {})
+    key = f"external/{evse}/{source}"
+    if call.action == _CLEARED or schedule is None:
+        held.pop(key, None)
+    else:
+        begun = schedule if schedule.start is not None else replace(schedule, start=site.clock.now())
+        profile = ChargingProfile(-1, 0, Purpose.EXTERNAL, Kind.ABSOLUTE, (begun,))
+        held[key] = Held(key, evse, profile, site.clock.now(), source=source)
+    site.balancer.allowed.clear()
+    site.balancer.poke()

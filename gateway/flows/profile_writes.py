@@ -1,0 +1,151 @@
+"""One profile on its way into a station, and what became of it."""
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from gateway.core.timebase import read_time
+from gateway.dialects.profiles import PROFILE_CODECS
+from gateway.errors import StoreError
+from gateway.flows import site_facts
+from gateway.model.balance import Answer, Outcome, Urgency, Write
+from gateway.model.ids import TransactionKey
+from gateway.model.profile import ChargingProfile, Kind, RateUnit
+from gateway.model.records import Put
+from gateway.model.site_tree import Binding, ConnectorKey, Why
+from gateway.model.transaction import Transaction
+from gateway.rpc.session import Answered, Refused
+from gateway.site import Site
+from gateway.smartcharging import merge
+from gateway.smartcharging.families import Family
+from gateway.smartcharging.held import Supply
+from gateway.smartcharging.merge import Writing
+from gateway.station import Station
+
+log = logging.getLogger(__name__)
+
+SEND_WITHIN_S = 5.0
+"""A profile that can't leave by then is decided anew."""
+SKEWED_S = 10.0
+"""A station whose clock is further off gets its leases relative to the begin of its transaction."""
+
+
+async def write(site: Site, made: Write, transaction: TransactionKey | None) -> None:
+    """Commit what has to be, send, and tell the balancer how it went. Raises nothing of its own.
+
+    `transaction`: the one it was decided for; another one begins with its fallback.
+    """
+    answer = Answer.NOT_SENT
+    try:
+        answer = await _write(site, made, transaction)
+    except StoreError:
+        log.warning("%s: a limit of %g A waits: the disk can't be written", made.key, made.amps)
+    finally:
+        site.balancer.outcomes.append(Outcome(made.key, made.sequence, answer, site.clock.monotonic()))
+        site.balancer.poke()
+    if answer is not Answer.ACCEPTED:
+        log.warning("%s: a limit of %g A (%s): %s", made.key, made.amps, made.why, answer.value)
+    else:
+        lasts = f"for {made.lease_s:g} s, then {made.fallback_a:g} A" if made.lease_s else "until it is told otherwise"
+        log.info("%s: limit %g A %s (%s)", made.key, made.amps, lasts, made.why)
+
+
+async def _write(site: Site, made: Write, decided_for: TransactionKey | None) -> Answer:
+    send_by = site.clock.monotonic() + SEND_WITHIN_S
+    await _note_ceiling(site, made)
+    station, transaction = site.stations.get(made.key.station), site_facts.running_at(site, made.key)
+    if station is None or transaction is None or station.port is None or transaction.key != decided_for:
+        return Answer.NOT_SENT
+    profile = _profile(site, station, transaction, made)
+    return await send(site, station, made.key.evse, profile, send_by)
+
+
+async def _note_ceiling(site: Site, made: Write) -> None:
+    """What stays given if the gateway dies is on disk before it is given. Raises StoreError."""
+    if made.ceiling_a is not None:
+        row = site.charging.connector(made.key)
+        await site.commit([Put(replace(row, ceiling_a=made.ceiling_a))])
+        site.balancer.noted[made.key] = made.ceiling_a
+
+
+async def send(site: Site, station: Station, evse: int, profile: ChargingProfile, send_by: float) -> Answer:
+    """Write one of the gateway's own profiles into a station."""
+    port = station.port
+    if port is None:
+        return Answer.NOT_SENT
+    codec = PROFILE_CODECS[port.dialect.name]
+    try:
+        action, payload = codec.set_profile(evse, profile)
+    except ValueError as error:
+        log.error("%s: a profile can't be written in its version: %s", station.id, error)
+        return Answer.NOT_SENT
+    outcome = await port.call(action, payload, send_by=send_by)
+    if isinstance(outcome, Answered):
+        return Answer.ACCEPTED if codec.is_accepted(outcome.payload) else Answer.REJECTED
+    if isinstance(outcome, Refused):
+        return Answer.REJECTED
+    return Answer.UNKNOWN if outcome.was_sent else Answer.NOT_SENT
+
+
+def _profile(site: Site, station: Station, transaction: Transaction, made: Write) -> ChargingProfile:
+    """The lease, by the station's own clock; its time counts from the decision, not from when it gets there."""
+    assert site.balancer.plan is not None
+    family = site.balancer.plan.family(station.id)
+    waited_s = site.clock.monotonic() - made.at
+    return merge.lease(
+        made.key.evse,
+        transaction.station_tx_id or "",
+        datetime.fromtimestamp(site_facts.started_at(site, transaction), UTC),
+        value_a=made.amps,
+        fallback_a=made.fallback_a,
+        lasts_s=int(made.lease_s),
+        now=datetime.fromtimestamp(site_facts.station_now(site, station) - waited_s, UTC),
+        supply=supply_of(site, made.key, family, made.phases),
+        writing=writing_of(site, station, family, has_lease=made.lease_s > 0, transaction=transaction),
+    )
+
+
+def supply_of(site: Site, key: ConnectorKey, family: Family, phases: int = 0) -> Supply:
+    """Phases that are named, and that watts are made for: as long as the car's are not known, one takes all."""
+    balancer = site.balancer
+    assert balancer.tree is not None
+    assert balancer.plan is not None
+    volts, own = balancer.plan.policy.voltage_v, len(balancer.tree.specs[key].phases)
+    if phases:
+        return Supply(phases, volts, volts)
+    if family.unit is RateUnit.A:
+        return Supply(own, volts, volts)
+    car = balancer.cars.get(key)
+    views = balancer.decision.views if balancer.decision else ()
+    seen = next((view.memory.seen.phases for view in views if view.key == key), None)
+    return Supply((car.phases if car else None) or seen or 1, volts, volts)
+
+
+def writing_of(
+    site: Site, station: Station, family: Family, *, has_lease: bool = False, transaction: Transaction | None = None
+) -> Writing:
+    """How this station takes its profiles now. An Absolute one needs a clock that is right."""
+    known, writing = site.time.stations.get(station.id), family.writing()
+    is_right = known is None or abs(known.skew_s or 0.0) <= SKEWED_S
+    if not is_right and transaction is not None and read_time(transaction.started) is not None:
+        writing = replace(writing, kind=Kind.RELATIVE)
+    return writing if has_lease else replace(writing, max_periods=1)
+
+
+async def resend(site: Site, station: Station, key: ConnectorKey, *, as_default: bool) -> None:
+    """The limit it holds once more; `as_default`: also where no transaction's profile is obeyed, never above F."""
+    balancer, transaction = site.balancer, site_facts.running_at(site, key)
+    views = balancer.decision.views if balancer.decision else ()
+    view = next((one for one in views if one.key == key), None)
+    if balancer.plan is None or view is None or transaction is None or transaction.station_tx_id is None:
+        return
+    family, send_by = balancer.plan.family(station.id), site.clock.monotonic() + SEND_WITHIN_S
+    if as_default:
+        amps = min(view.set_a, view.fallback_a)
+        profile = merge.fallback(key.evse, amps, supply_of(site, key, family), writing_of(site, station, family))
+    else:
+        again = Write(key, 0, view.set_a, 0, view.spec.lease_s if view.proven else 0.0, view.fallback_a,
+                      Urgency.CUT, Why(Binding.PENDING), at=site.clock.monotonic())  # fmt: skip
+        profile = _profile(site, station, transaction, again)
+    answer = await send(site, station, key.evse, profile, send_by)
+    log.warning("%s: told again to hold %g A: %s", key, view.set_a, answer.value)

@@ -1,0 +1,1 @@
+"""Load balancing and charging profiles: decisions, without I/O and without a clock."""

@@ -1,0 +1,169 @@
+"""How the current is shared, as plain data: per circuit and phase, and why a connector has what it has."""
+
+from typing import Any
+
+from gateway.flows import applied, site_facts
+from gateway.model.balance import Hold
+from gateway.model.ids import StationId
+from gateway.model.records import CapRow
+from gateway.model.site_tree import NO_AMPS, Amps, Binding, ConnectorKey
+from gateway.site import Site
+from gateway.smartcharging.circuits import added
+from gateway.smartcharging.invariants import START_RESERVES
+from gateway.smartcharging.survey import View
+
+BECAUSE = {
+    Binding.CONNECTOR: "it has all that its connector is rated for",
+    Binding.CAR: "its car takes no more",
+    Binding.DRAWS_LESS: "its car has been drawing less than it was offered",
+    Binding.CSMS: "the CSMS allows no more",
+    Binding.GRID: "a cap from outside allows no more",
+    Binding.CIRCUIT: "the circuit is full",
+    Binding.POWER: "the circuit's watts are used up",
+    Binding.IMBALANCE: "the phases would differ too much",
+    Binding.EXPOSURE: "more would flow than the fuse bears if the gateway or the links were gone now",
+    Binding.UNPROVEN: "its station was never seen to step down by itself",
+    Binding.METER: "the circuit's meter can't be relied on",
+    Binding.TURN: "not every car can have its minimum: it waits for its turn",
+    Binding.MINIMUM: "what it could have is below its minimum",
+    Binding.SATISFIED: "its car wants nothing",
+    Binding.NO_TRANSACTION: "no transaction runs there",
+    Binding.UNREACHABLE: "its station is not there",
+    Binding.UNMANAGED: "its fallback is not installed and checked yet",
+    Binding.START: "the gateway has just started and has not heard every station",
+    Binding.SETTLING: "there is room, but not for long enough yet",
+    Binding.LOWER_FIRST: "others are on their way down to make room",
+    Binding.PENDING: "its station has not answered the last limit",
+    Binding.WRITES: "its budget of limits an hour is used up",
+    Binding.SHED: "its circuit was over its limit: it was cut",
+}
+"""The reasons in words, for people."""
+
+
+def circuits(site: Site) -> list[dict[str, Any]]:
+    """The live tree, parents first; empty as long as nothing is shared."""
+    tree, decision = site.balancer.tree, site.balancer.decision
+    if tree is None or decision is None:
+        return []
+    holds = {hold.key: hold for hold in decision.holds()}
+    claims = {view.key for view in decision.views if view.is_claim}
+    own = set(site.balancer.plan.own_circuit.values()) if site.balancer.plan else set()
+    shown = []
+    for index, node in enumerate(tree.circuits):
+        background = decision.backgrounds[index]
+        below = [holds[key] for key in tree.below[index] if key in holds]
+        allocated = _sum(hold.load for hold in below if hold.key in claims)
+        reserve = _reserve([hold for hold in below if hold.key not in claims])
+        free = [
+            limit - other - given - kept
+            for limit, other, given, kept in zip(node.limit_a, background.now, allocated, reserve, strict=True)
+        ]
+        shown.append(
+            {
+                "id": node.id,
+                "parent": node.parent,
+                "is_station": node.id in own,
+                "metered": node.metered,
+                "rung": background.rung.name.lower(),
+                "limit_a": list(node.limit_a),
+                "limit_w": node.limit_w,
+                "background_a": _rounded(background.now),
+                "worst_background_a": _rounded(background.worst),
+                "allocated_a": _rounded(allocated),
+                "reserve_a": _rounded(reserve),
+                "free_a": _rounded(free),
+                "caps": [_cap(row) for row in site.charging.caps.values() if row.circuit == node.id],
+            }
+        )
+    return shown
+
+
+def _sum(loads: Any) -> Amps:
+    total = NO_AMPS
+    for load in loads:
+        total = added(total, load)
+    return total
+
+
+def _reserve(idle: list[Hold]) -> Amps:
+    """What is kept for connectors that are not decided on: the largest idle fallbacks, and all that may be drawn."""
+    busy = _sum(hold.load for hold in idle if hold.has_ev or not hold.reachable)
+    free = [hold.load for hold in idle if not hold.has_ev and hold.reachable]
+    one, two, three = (
+        busy[phase] + sum(sorted((load[phase] for load in free), reverse=True)[:START_RESERVES]) for phase in range(3)
+    )
+    return one, two, three
+
+
+def _rounded(values: Any) -> list[float]:
+    return [round(value, 1) for value in values]
+
+
+def _cap(row: CapRow) -> dict[str, Any]:
+    return {
+        "source": row.source,
+        "limit_w": row.limit_w,
+        "limit_a": list(row.limit_a) if row.limit_a else None,
+        "until": row.until.isoformat(timespec="seconds"),
+    }
+
+
+def caps(site: Site) -> list[dict[str, Any]]:
+    """Caps from outside, with their circuit."""
+    return [{"circuit": row.circuit, **_cap(row)} for row in site.charging.caps.values()]
+
+
+def connectors(site: Site, station: StationId | None = None) -> list[dict[str, Any]]:
+    """What each connector has, what binds it, who has the rest, and when that may change."""
+    decision, mono = site.balancer.decision, site.clock.monotonic()
+    views = decision.views if decision else ()
+    shares = {share.key: share for share in (decision.shares if decision else ())}
+    shown = []
+    for view in views:
+        if station not in (None, view.key.station):
+            continue
+        share = shares[view.key]
+        until = None if share.why.until is None else round(share.why.until - mono, 1)
+        transaction = site_facts.running_at(site, view.key)
+        shown.append(
+            {
+                "station": view.key.station,
+                "evse": view.key.evse,
+                "circuit": view.spec.circuit,
+                "managed": view.facts.managed,
+                "proven": view.proven,
+                "transaction": transaction.station_tx_id if transaction else None,
+                "set_a": round(share.set_a, 1),
+                "target_a": round(share.target_a, 1),
+                "phases": share.phases,
+                "fallback_a": view.fallback_a,
+                "may_hold_a": _rounded(view.hold_a),
+                "measured_a": _rounded(view.facts.measured_a) if view.facts.measured_a else None,
+                "most_a": round(applied.most_a(site, view.key), 1),
+                "why": {
+                    "binding": share.why.binding.value,
+                    "circuit": share.why.circuit or None,
+                    "phase": share.why.phase or None,
+                    "because": BECAUSE[share.why.binding],
+                    "until_s": until,
+                },
+                "others": _others(site, view, share.why.circuit),
+                "lately": [
+                    {"ago_s": round(mono - line.at, 1), "set_a": line.set_a, "target_a": line.target_a, "why": line.why}
+                    for line in site.balancer.sessions.get(view.key, ())
+                ],
+            }
+        )
+    return shown
+
+
+def _others(site: Site, view: View, circuit: str) -> list[dict[str, Any]]:
+    """Who has the rest of the circuit that binds."""
+    tree, decision = site.balancer.tree, site.balancer.decision
+    if not circuit or tree is None or decision is None or circuit not in tree.index:
+        return []
+    below: set[ConnectorKey] = set(tree.below[tree.index[circuit]]) - {view.key}
+    holds = [(hold.key, max(hold.load)) for hold in decision.holds() if hold.key in below and max(hold.load) > 0]
+    return [
+        {"connector": str(key), "may_hold_a": round(amps, 1)} for key, amps in sorted(holds, key=lambda one: -one[1])
+    ]

@@ -1,0 +1,83 @@
+"""What is believed of a silent meter, and what is done about disobedience and overload, each at its second."""
+
+import pytest
+
+from gateway.model.balance import CircuitReading, Remedy, Rung
+from gateway.smartcharging.ladder import Disobedience, Overload, next_rung_at, rung_of, thresholds_s
+
+NONE = (0.0, 0.0, 0.0)
+LIMIT = (50.0, 50.0, 50.0)
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "expected"),
+    [(1.0, (3.0, 10.0, 60.0)), (5.0, (7.5, 12.5, 60.0)), (10.0, (15.0, 25.0, 60.0)), (30.0, (45.0, 75.0, 150.0))],
+)
+def test_thresholds_scale_with_the_meter(interval_s: float, expected: tuple[float, float, float]) -> None:
+    assert thresholds_s(interval_s) == expected
+
+
+@pytest.mark.parametrize(
+    ("age", "rung"),
+    [
+        (0.0, Rung.NORMAL),
+        (3.0, Rung.NORMAL),
+        (3.1, Rung.LATE),
+        (10.0, Rung.LATE),
+        (10.1, Rung.STALE),
+        (60.0, Rung.STALE),
+        (60.1, Rung.BLIND),
+    ],
+)
+def test_rungs_of_a_meter_of_one_second(age: float, rung: Rung) -> None:
+    reading = CircuitReading(current_a=NONE, at=100.0)
+    assert rung_of(reading, 100.0 + age) is rung
+
+
+def test_bad_frames_make_a_meter_stale_and_mistrust_makes_it_blind() -> None:
+    assert rung_of(CircuitReading(current_a=NONE, at=0.0, bad_in_a_row=4), 1.0) is Rung.NORMAL
+    assert rung_of(CircuitReading(current_a=NONE, at=0.0, bad_in_a_row=5), 1.0) is Rung.STALE
+    assert rung_of(CircuitReading(current_a=NONE, at=0.0, trusted=False), 1.0) is Rung.BLIND
+    assert rung_of(None, 1.0) is Rung.BLIND
+
+
+def test_the_next_rung_is_foreseen() -> None:
+    reading = CircuitReading(current_a=NONE, at=100.0)
+    assert [next_rung_at(reading, now) for now in (100.0, 104.0, 120.0)] == [103.0, 110.0, 160.0]
+    assert next_rung_at(reading, 200.0) == next_rung_at(None, 0.0) == float("inf")
+
+
+def test_remedies_follow_one_another_every_fifteen_seconds() -> None:
+    state = Disobedience()
+    seen: list[tuple[int, Remedy]] = []
+    for now in range(76):
+        state = state.observe(20.0, 10.0, float(now))
+        if state.remedy is not None and (not seen or seen[-1][1] is not state.remedy):
+            seen.append((now, state.remedy))
+    assert seen == [(15, Remedy.RESEND), (30, Remedy.OTHER_PURPOSE), (45, Remedy.ZERO), (60, Remedy.STOP)]
+    assert state.observe(12.0, 10.0, 80.0) == Disobedience(), "ten percent and one ampere are borne"
+
+
+@pytest.mark.parametrize(("flow", "sheds_at"), [(54.0, None), (56.0, 30), (63.0, 5)])
+def test_a_circuit_over_its_limit_sheds_in_time(flow: float, sheds_at: int | None) -> None:
+    state, shed_at = Overload(), None
+    for now in range(60):
+        state = state.observe((flow, 0.0, 0.0), LIMIT, float(now))
+        if state.shed and shed_at is None:
+            shed_at = now
+    assert shed_at == sheds_at
+
+
+def test_shedding_goes_on_class_by_class_and_is_latched() -> None:
+    state = Overload()
+    for now in range(11):
+        state = state.observe((70.0, 0.0, 0.0), LIMIT, float(now))
+    assert state.shed == 2
+    state = state.observe((10.0, 0.0, 0.0), LIMIT, 200.0)
+    assert state.shed == 2, "for five minutes"
+    assert state.observe((10.0, 0.0, 0.0), LIMIT, 311.0) == Overload()
+
+
+def test_a_gap_in_the_readings_is_no_overload() -> None:
+    state = Overload().observe((56.0, 0.0, 0.0), LIMIT, 0.0).observe(None, LIMIT, 10.0)
+    assert state.observe((56.0, 0.0, 0.0), LIMIT, 31.0).shed == 0
