@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import gateway
 from gateway import clock
 from gateway.assembly import Assembly, Seams, Uplink
 from gateway.config import Config, load
@@ -20,6 +21,7 @@ from gateway.core.meter_checks import Rules
 from gateway.core.outbox import RetryRule
 from gateway.dialects import quirks
 from gateway.dialects.base import Budget
+from gateway.dialects.site_says import SiteIdentity
 from gateway.downlink.admission import ListenerOptions, StationAccess, UnknownStations
 from gateway.downlink.server import DownlinkServer
 from gateway.errors import GatewayError
@@ -35,9 +37,11 @@ from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions
 from gateway.store import database, salvage
 from gateway.timekeeper import TimeOptions
+from gateway.uplink.aggregate import Aggregate
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import Connector, LinkOptions, WebSocketConnector
 from gateway.uplink.per_station import PerStation, PerStationOptions
+from gateway.uplink.site_link import SiteLinkOptions
 from gateway.watchdog import ServiceManager
 from gateway.web import routes
 from gateway.web.server import LocalApi
@@ -117,7 +121,7 @@ async def _assembled(config: Config, path: Path) -> Assembly:
         salvage=partial(salvage.save, path),
         keeps_reserve=True,
     )
-    assembly = Assembly(_site_options(config), partial(_uplink, _uplink_options(config)), seams)
+    assembly = Assembly(_site_options(config), partial(_uplink, config), seams)
     connector.ping_interval_of = assembly.site.columns.ping_interval_s
     await assembly.load([station.id for station in config.stations])
     return assembly
@@ -249,8 +253,28 @@ def _link_options(config: Config) -> LinkOptions:
     )
 
 
-def _uplink(options: PerStationOptions, site: Site, connector: Connector) -> Uplink:
-    return PerStation(site, options, connector)
+def _uplink(config: Config, site: Site, connector: Connector) -> Uplink:
+    if config.uplink.topology == "aggregate":
+        return Aggregate(site, _site_link_options(config), connector)
+    return PerStation(site, _uplink_options(config), connector)
+
+
+def _site_link_options(config: Config) -> SiteLinkOptions:
+    said, uplink = config.site, config.uplink
+    return SiteLinkOptions(
+        identity=said.identity,
+        names=SiteIdentity(said.vendor, said.model, said.serial or said.identity, said.firmware or gateway.__version__),
+        versions=tuple(uplink.versions or ()),
+        password=uplink.password.reveal() if uplink.password else None,
+        shows_password=uplink.security_profile > 0,
+        backoff=_backoff(config),
+        lost_s=uplink.grace_s,
+    )
+
+
+def _backoff(config: Config) -> Backoff:
+    uplink = config.uplink
+    return Backoff(uplink.retry_wait_min_s, uplink.retry_random_range_s, uplink.retry_repeat_times)
 
 
 def _uplink_options(config: Config) -> PerStationOptions:
@@ -262,7 +286,7 @@ def _uplink_options(config: Config) -> PerStationOptions:
             station.id: station.uplink_password.reveal() for station in config.stations if station.uplink_password
         },
         shows_password=uplink.security_profile > 0,
-        backoff=Backoff(uplink.retry_wait_min_s, uplink.retry_random_range_s, uplink.retry_repeat_times),
+        backoff=_backoff(config),
         grace_s=uplink.grace_s,
     )
 

@@ -20,6 +20,7 @@ from gateway.config_values import (
     AnswerDelay,
     CertificateFile,
     CsmsUrl,
+    FirmwareText,
     Folder,
     Identity,
     KeyFile,
@@ -37,6 +38,8 @@ from gateway.config_values import (
     Secret,
     SecretEnv,
     SecretFile,
+    SerialText,
+    ShortText,
     Title,
     Topology,
     Version,
@@ -79,6 +82,10 @@ class Site(Section):
     identity: Annotated[
         Identity, Field(description='Give 1 to 48 characters without "/": the gateway\'s own identity.')
     ]
+    vendor: ShortText = Field(default="OCPP site gateway", description="Give 1 to 20 characters.")
+    model: ShortText = Field(default="Site", description="Give 1 to 20 characters.")
+    serial: SerialText = Field(default=None, description="Give 1 to 25 characters, or take it out.")
+    firmware: FirmwareText = Field(default=None, description="Give 1 to 50 characters, or take it out.")
     state_dir: Folder = Field(default=Path("state"), validate_default=True, description="Give the path of a folder.")
 
 
@@ -181,6 +188,11 @@ class Uplink(Leg):
             problem = f"profile {self.security_profile} sends everything in the clear to another machine"
             remedy = "Use wss:// and 2; to send it in the clear all the same, add allow_insecure = true."
             yield Clash(("security_profile", "url", "allow_insecure"), problem, remedy)
+        if self.topology == "aggregate" and len(self.versions or ()) != 1:
+            said = "names several" if self.versions else "is missing"
+            problem = f"{said}; the site as one station speaks one version, and so do all its stations"
+            remedy = 'Write the one that the CSMS and all stations speak, such as versions = ["1.6"].'
+            yield Clash(("versions", "topology"), problem, remedy)
         if self.ca_file and not is_tls:
             yield Clash(("ca_file", "url"), "a ws:// URL has no TLS", "Take the key out, or use wss://.")
         elif self.ca_file and not _holds_certificates(self.ca_file):

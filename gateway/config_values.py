@@ -7,6 +7,7 @@ import ipaddress
 import os
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -200,6 +201,15 @@ def path_name(value: str) -> str:
     return value
 
 
+def _boot_text(longest: int) -> Callable[[str | None], str | None]:
+    def judged(value: str | None) -> str | None:
+        if value is not None and (not 1 <= len(value) <= longest or not value.isprintable() or value != value.strip()):
+            raise fault(f"is empty, longer than {longest} characters, or has a space at an end")
+        return value
+
+    return judged
+
+
 def _title(value: str) -> str:
     if not 1 <= len(value) <= 100 or not value.isprintable() or not value.strip():
         raise fault("is empty, longer than 100 characters, or has control characters")
@@ -229,12 +239,6 @@ def _profile(value: object) -> object:
         raise fault("security profile 3 (client certificates) is not in this version yet", "Use 2.")
     if type(value) is not int or value not in {0, 1, 2}:
         raise fault("is not 0, 1 or 2")
-    return value
-
-
-def _topology(value: object) -> object:
-    if value == "aggregate":
-        raise fault('"aggregate" is not in this version yet', 'Write "per-station", or take the key out.')
     return value
 
 
@@ -280,10 +284,13 @@ SecretEnv = Annotated[
 CertificateFile = Annotated[Path | None, BeforeValidator(_file), Field(description=_CERTIFICATE)]
 KeyFile = Annotated[Path | None, BeforeValidator(_file), Field(description=_KEY)]
 Identity = Annotated[str, AfterValidator(identity)]
+ShortText = Annotated[str, AfterValidator(_boot_text(20))]
+SerialText = Annotated[str | None, AfterValidator(_boot_text(25))]
+FirmwareText = Annotated[str | None, AfterValidator(_boot_text(50))]
 PathName = Annotated[str, AfterValidator(path_name)]
 Title = Annotated[str, AfterValidator(_title)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
-Topology = Annotated[Literal["per-station"], BeforeValidator(_topology)]
+Topology = Literal["per-station", "aggregate"]
 ListenAddress = Annotated[
     Address,
     BeforeValidator(_address),

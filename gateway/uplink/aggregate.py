@@ -73,11 +73,12 @@ class Aggregate:
         self._queue = SiteQueue(site, lambda: self._keeper.link, self._keeper.fell)
         self._keeper.on_idle = self._queue.send_next
         self._reports = Reports()
-        self._status = SiteStatus(site, partial(self.say, how=Urgency.STATUS))
+        self._status = SiteStatus(site, partial(self.say, how=Urgency.STATUS), options.lost_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self._unwritten: dict[StationId, list[tuple[SiteUp, Request]]] = {}
         """Messages of stations whose new numbers are being written."""
-        site.columns.configured_password = lambda _: None
+        site.columns.whole = self._keeper.station
+        site.columns.configured_password = lambda station: options.password if station == self._keeper.station else None
 
     async def run(self) -> None:
         """Keep the link; ends by cancellation, and then closes it."""

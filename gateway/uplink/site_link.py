@@ -12,12 +12,15 @@ from gateway.dialects.site_says import SiteIdentity
 from gateway.errors import ConnectError
 from gateway.flows import timing
 from gateway.model.events import RegistrationStatus
+from gateway.model.ids import StationId
+from gateway.model.settings import Key
 from gateway.ports import LinkState
 from gateway.rpc.session import Answered, Priority
 from gateway.site import Site
 from gateway.transport import Socket
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import Answer, Connector, Link
+from gateway.uplink.passwords import Passwords
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +30,17 @@ BOOT_RETRY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class SiteLinkOptions:
-    """`identity`: of the site towards the CSMS. `versions`: dialect names the CSMS speaks, empty: what it picks."""
+    """`identity`: of the site towards the CSMS. `versions`: dialect names the CSMS speaks, empty: what it picks.
+    `password`: the first one, until the CSMS sets another; shown if `shows_password`. `lost_s`: a station that is
+    away for less is not told of."""
 
     identity: str
     names: SiteIdentity
     versions: tuple[str, ...] = ()
     password: bytes | None = None
+    shows_password: bool = True
     backoff: Backoff = field(default_factory=Backoff)
+    lost_s: float = 15.0
 
     def dialects(self) -> list[Dialect]:
         """Those that may be spoken, newest first."""
@@ -57,12 +64,22 @@ class SiteLink:
         self._state = LinkState.CONNECTING
         self._asked = asyncio.Event()
         self._boots_again = False
+        self._renew = asyncio.Event()
+        self._was_ours = False
+        """The link was closed by us: no reason to wait before the next one."""
+        self.station = StationId(options.identity)
+        self._passwords = Passwords(site, self.station, is_shown=options.shows_password)
 
     @property
     def state(self) -> LinkState:
         if self.link is None:
             return self._state
         return LinkState.SUSPECT if self.link.is_suspect else LinkState.UP
+
+    @property
+    def beat_s(self) -> float:
+        """How often the site beats: as the CSMS has set it, else as it said to the boot."""
+        return self._site.columns.believed_number(self.station, Key.HEARTBEAT_INTERVAL) or self.interval_s
 
     def boot_again(self) -> None:
         """The CSMS asks for the site's boot."""
@@ -73,11 +90,16 @@ class SiteLink:
         """The CSMS asks for a heartbeat."""
         self._asked.set()
 
+    def renew(self) -> None:
+        """The CSMS has set another password: the link is made anew with it."""
+        self._renew.set()
+
     async def run(self) -> None:
         """Keep the link; ends by cancellation, and then closes it."""
         failures = 0
         while True:
             self._state = LinkState.CONNECTING
+            self._was_ours = False
             try:
                 opened = await self._open()
                 failures = 0 if opened else failures + 1
@@ -87,20 +109,24 @@ class SiteLink:
                 log.exception("the link to the CSMS failed")
                 failures += 1
             self._state = LinkState.DOWN
-            await asyncio.sleep(self._options.backoff.delay_s(failures, self._site.random))
+            if not self._was_ours:
+                backoff = self._options.backoff.as_set(self._site.columns, self.station)
+                await asyncio.sleep(backoff.delay_s(failures, self._site.random))
 
     async def _open(self) -> tuple[Socket, Dialect] | None:
         names = [dialect.subprotocol for dialect in self._options.dialects()]
         try:
-            socket = await self._connector.connect(self._options.identity, names, self._options.password)
+            socket = await self._connector.connect(self._options.identity, names, self._passwords.choose())
         except ConnectError as error:
             log.warning("no link to the CSMS: %s", error)
+            self._passwords.refused(error.status)
             return None
         dialect = registry.by_subprotocol(socket.subprotocol) if socket.subprotocol else None
         if dialect is None:
             log.error("the CSMS accepts none of the versions %s", ", ".join(names))
             await socket.close(1002, "no common subprotocol")
             return None
+        self._passwords.proven()
         return socket, dialect
 
     async def _hold(self, socket: Socket, dialect: Dialect) -> None:
@@ -112,7 +138,10 @@ class SiteLink:
             answer=self.answer_of(dialect),
             call_timeout_s=self._site.options.call_timeout_s,
         )
-        registering = asyncio.create_task(self._register(link), name="the site's boot")
+        helpers = [
+            asyncio.create_task(self._register(link), name="the site's boot"),
+            asyncio.create_task(self._renew_in_time(link), name="the site's password"),
+        ]
         try:
             reason = await link.run()
             log.info("the link to the CSMS is down (%s)", reason)
@@ -122,9 +151,19 @@ class SiteLink:
                     await link.close(1001, "the gateway stops")
             raise
         finally:
-            registering.cancel()
-            await asyncio.gather(registering, return_exceptions=True)
             self.fell()
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+
+    async def _renew_in_time(self, link: Link) -> None:
+        """Close the link, when nothing is under way, to make it anew with the password the CSMS has set."""
+        while not self._passwords.is_outdated:
+            self._renew.clear()
+            await self._renew.wait()
+        await link.quiet(self._site.options.call_timeout_s)
+        self._was_ours = True
+        await link.close(1000, "a new password")
 
     def fell(self) -> None:
         """The link is not one any more, though its last commands may still be ending."""
@@ -143,7 +182,7 @@ class SiteLink:
                 self.on_up(link)
             self._boots_again = False
             while accepted and not self._boots_again:
-                if not await self._asked_within(wait_s) or not self._boots_again:
+                if not await self._asked_within(self.beat_s) or not self._boots_again:
                     await self._ask(link, Role.HEARTBEAT, b"{}", Priority.STATUS)
             if not accepted:
                 await self._asked_within(wait_s)

@@ -10,15 +10,13 @@ from gateway.model.ids import StationId
 from gateway.model.place import Place
 from gateway.site import Site
 
-LOST_S = 15.0
-"""A blip of a station is nothing to tell of."""
-
 
 class SiteStatus:
-    """`say`: sends a message in the site's own name."""
+    """`say`: sends a message in the site's own name. `lost_s`: a blip of a station is nothing to tell of."""
 
-    def __init__(self, site: Site, say: Callable[[str, bytes], None]) -> None:
+    def __init__(self, site: Site, say: Callable[[str, bytes], None], lost_s: float) -> None:
         self._site = site
+        self._lost_s = lost_s
         self._say = say
         self._dialect: Dialect | None = None
         self._timers: dict[StationId, asyncio.TimerHandle] = {}
@@ -45,7 +43,7 @@ class SiteStatus:
             del self._timers[station]
             timer.cancel()
         elif not is_there and timer is None and self._dialect is not None:
-            self._timers[station] = asyncio.get_running_loop().call_later(LOST_S, self._lost, station)
+            self._timers[station] = asyncio.get_running_loop().call_later(self._lost_s, self._lost, station)
 
     def _lost(self, station: StationId) -> None:
         del self._timers[station]
