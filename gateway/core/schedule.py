@@ -2,11 +2,11 @@
 
 Urgent before less urgent, and within that the station that was served longest ago. What waits too long gets one turn in
 `TURNS`, so nothing starves. A station's ordered messages (those of transactions) keep their order: one that is urgent
-pulls those before it along. Under pressure samples are joined or thinned, begins and ends of transactions never.
+pulls those before it along.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Generic, TypeVar
@@ -40,16 +40,13 @@ PATIENCE_S = {
 
 @dataclass(slots=True)
 class Waiting(Generic[T]):
-    """One message. `is_ordered`: it keeps its place among the station's ordered ones. `series`: samples of the same
-    series may be joined or thinned. `keeps_first`: the first of a series is never thinned. Monotonic seconds."""
+    """One message. `is_ordered`: it keeps its place among the station's ordered ones. Monotonic seconds."""
 
     station: StationId
     urgency: Urgency
     item: T
     since: float
     is_ordered: bool = False
-    series: str | None = None
-    keeps_first: bool = True
     send_by: float = float("inf")
 
 
@@ -69,11 +66,9 @@ class _Lane(Generic[T]):
 
 
 class Schedule(Generic[T]):
-    """`join` makes one of two samples, None if it can't. `pressure_s`: from this drain time on samples give way."""
+    """What waits for its turn."""
 
-    def __init__(self, join: Callable[[T, T], T | None] = lambda first, second: None, pressure_s: float = 10.0) -> None:
-        self._join = join
-        self._pressure_s = pressure_s
+    def __init__(self) -> None:
         self._lanes: dict[tuple[StationId, Urgency | None], _Lane[T]] = {}
         """By station and urgency; None: the ordered ones."""
         self._served: dict[StationId, int] = {}
@@ -97,31 +92,14 @@ class Schedule(Generic[T]):
         """How long what waits, and so many more messages, will take as fast as the CSMS answers now."""
         return (len(self) + more) * self._answer_s
 
-    @property
-    def is_pressed(self) -> bool:
-        return self.drain_s() >= self._pressure_s
-
     # -- in and out -------------------------------------------------------------------------------------------------
 
-    def put(self, one: Waiting[T]) -> list[Waiting[T]]:
-        """A message waits. Returns those that gave way to it: samples between the first and this one of its series."""
-        key = one.station, (None if one.is_ordered else one.urgency)
-        lane = self._lanes.setdefault(key, _Lane())
+    def put(self, one: Waiting[T]) -> None:
+        """A message waits."""
+        lane = self._lanes.setdefault((one.station, None if one.is_ordered else one.urgency), _Lane())
         self._served.setdefault(one.station, 0)
-        gone: list[Waiting[T]] = []
-        if one.series is not None and self.is_pressed and lane.waiting and lane.waiting[-1].series == one.series:
-            last = lane.waiting[-1]
-            joined = self._join(last.item, one.item)
-            if joined is not None:
-                last.item = joined
-                return gone
-            before = lane.waiting[-2] if len(lane.waiting) > 1 else None
-            if not one.keeps_first or (before is not None and before.series == one.series):
-                gone.append(lane.waiting.pop())
-                lane.count(last, -1)
         lane.waiting.append(one)
         lane.count(one, 1)
-        return gone
 
     def next(self, now: float) -> Waiting[T] | None:
         """The message whose turn it is; it waits no more."""

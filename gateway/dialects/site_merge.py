@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gateway.dialects.base import Json
-from gateway.dialects.payloads import encode, read_answer
+from gateway.dialects.payloads import encode, read_answer, text
 from gateway.dialects.pieces import elements
 from gateway.dialects.site_rules import Merge, Split
+from gateway.dialects.site_settings import OwnVariable, made_one_variable
 from gateway.model.ids import StationId
-from gateway.rpc.splice import SpliceError, splice
+from gateway.rpc.splice import splice
 
 _DIFFERS = encode({"reasonCode": "Unspecified", "additionalInfo": "the stations of the site differ"})
 _REPEATED = ("attributeType", "type", "severity", "component", "variable", "id")
@@ -52,8 +52,10 @@ def gather(
     asked: Sequence[Asked],
     answers: Mapping[StationId, bytes | None],
     map_up: Callable[[StationId, bytes], bytes],
+    own: OwnVariable = lambda entry: None,
 ) -> bytes:
-    """The results of all entries in request order. `map_up` puts the site's ids into a station's answer.
+    """The results of all entries in request order. `map_up` puts the site's ids into a station's answer. `own`: what
+    the site has itself.
 
     A station's results come in the order of its entries; if they are not as many, it has answered none of them.
     """
@@ -65,8 +67,19 @@ def gather(
         for place, as_told, as_mapped in zip(places, plain, mapped, strict=False):
             # What was asked of all names no station, and so must the answer.
             found[place].append(as_told if asked[place].is_for_all else as_mapped)
-    lines = [_one_of(rule, one, results) for one, results in zip(asked, found, strict=True)]
+    lines = [_own(rule, one, own) or _one_of(rule, one, results) for one, results in zip(asked, found, strict=True)]
     return encode({rule.results: [msgspec.Raw(line) for line in lines]})
+
+
+def _own(rule: Split, one: Asked, own: OwnVariable) -> bytes | None:
+    """What the site itself says of an entry that names no station."""
+    said = read_answer(one.entry)
+    if not one.is_for_all or said.get("attributeType") not in (None, "Actual"):
+        return None
+    value = own(said)
+    return (
+        None if value is None else splice(_made_result(rule, one.entry, "Accepted"), ("attributeValue",), encode(value))
+    )
 
 
 def _results(rule: Split, answer: bytes | None, count: int) -> list[bytes]:
@@ -75,15 +88,20 @@ def _results(rule: Split, answer: bytes | None, count: int) -> list[bytes]:
 
 
 def _one_of(rule: Split, one: Asked, results: list[bytes]) -> bytes:
-    """The result of an entry; of what was asked of all the first in the order, if all who say so say the same value."""
+    """The result of an entry; of what was asked of all the first in the order, with a value that is true of all who
+    say so."""
     if not results:
         return _made_result(rule, one.entry, _SILENT if one.stations else rule.unknown)
     said = [(_rank(rule, result), result) for result in results]
     first = min(rank for rank, _ in said)
     chosen = [result for rank, result in said if rank == first]
-    if len({str(read_answer(result).get("attributeValue")) for result in chosen}) > 1:
+    values = [text(read_answer(result).get("attributeValue")) for result in chosen]
+    if len(set(values)) == 1:
+        return chosen[0]
+    value = made_one_variable(read_answer(one.entry), values)
+    if value is None:
         return splice(_made_result(rule, one.entry, _SILENT), ("attributeStatusInfo",), _DIFFERS)
-    return chosen[0]
+    return splice(chosen[0], ("attributeValue",), encode(value))
 
 
 def _rank(rule: Split, result: bytes) -> int:
@@ -98,21 +116,3 @@ def _made_result(rule: Split, entry: bytes, status: str) -> bytes:
     except ValueError:
         said = {"id": msgspec.Raw(entry)}
     return encode({rule.status: status, **{name: said[name] for name in _REPEATED if name in said}})
-
-
-def merge_samples(first: bytes, second: bytes) -> bytes | None:
-    """Two MeterValues of one connector and transaction as one, all samples as they came; None if they are not alike."""
-    one, other = read_answer(first), read_answer(second)
-    if not one or _place(one) != _place(other):
-        return None
-    samples, more = elements(first, "meterValue"), elements(second, "meterValue")
-    if not samples or more is None:
-        return None
-    try:
-        return splice(first, ("meterValue",), b"[%b]" % b",".join([*samples, *more]))
-    except SpliceError:
-        return None
-
-
-def _place(found: Json) -> Json:
-    return {name: value for name, value in found.items() if name != "meterValue"}

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.dialects import registry, schema
 from gateway.dialects.site_map import map_answer_up
-from gateway.dialects.site_merge import Asked, gather, merge, merge_samples
+from gateway.dialects.site_merge import Asked, gather, merge
 from gateway.dialects.site_rules import Split, best, worst
 from gateway.model.ids import StationId
 from tests.dialects.one_site import A, B, C, OneSite
@@ -132,23 +132,3 @@ def test_cleared_monitors() -> None:
         {"status": "NotFound", "id": 9002},
         {"status": "Rejected", "id": 7004},
     ]
-
-
-SAMPLE = b'{"connectorId":3,"transactionId":9,"meterValue":[{"timestamp":"t1","sampledValue":[{"value":"1.10"}]}]}'
-
-
-def test_samples_of_one_connector_become_one_message() -> None:
-    later = SAMPLE.replace(b"t1", b"t2").replace(b"1.10", b"2.0")
-    made = merge_samples(SAMPLE, later)
-    assert made is not None
-    assert schema.validate("1.6", "MeterValues", "request", made) == []
-    assert made == SAMPLE.replace(b"}]}]}", b'}]},{"timestamp":"t2","sampledValue":[{"value":"2.0"}]}]}')
-
-
-@pytest.mark.parametrize(
-    "other",
-    [SAMPLE.replace(b"9", b"8"), SAMPLE.replace(b"3", b"4"), SAMPLE[:-1] + b',"x":1}', b"{}", b"[]", b"no json"],
-)
-def test_what_differs_is_not_merged(other: bytes) -> None:
-    assert merge_samples(SAMPLE, other) is None
-    assert merge_samples(other, SAMPLE) is None
