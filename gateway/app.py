@@ -269,6 +269,7 @@ def _site_link_options(config: Config) -> SiteLinkOptions:
         shows_password=uplink.security_profile > 0,
         backoff=_backoff(config),
         lost_s=uplink.grace_s,
+        direct_actions=frozenset(uplink.direct_actions),
     )
 
 

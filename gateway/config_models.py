@@ -16,6 +16,7 @@ from gateway.config_connector import Connector
 from gateway.config_section import Clash, Section
 from gateway.config_tags import TagsFileOption
 from gateway.config_values import (
+    DIRECT_ACTIONS,
     INSECURE_REMEDY,
     AnswerDelay,
     CertificateFile,
@@ -168,6 +169,11 @@ class Uplink(Leg):
     retry_random_range_s: SecondsOrZero = 10.0
     retry_repeat_times: int = Field(default=5, ge=0, le=16, description="Write a whole number, 0 to 16.")
     grace_s: SecondsOrZero = 15.0
+    direct_actions: Annotated[tuple[str, ...], AfterValidator(no_repeats)] = Field(
+        default=DIRECT_ACTIONS,
+        strict=False,
+        description='Write a list of OCPP actions, such as ["GetDiagnostics"]; [] = none.',
+    )
 
     @property
     def is_loopback(self) -> bool:

@@ -255,6 +255,8 @@ _KEY = "Give the path of the PEM file with the certificate's private key, withou
 INSECURE_REMEDY = "Write true only if everybody who reaches this network may be trusted."
 
 Version = Literal["1.6", "2.0.1", "2.1"]
+DIRECT_ACTIONS = ("GetConfiguration", "GetDiagnostics", "GetLog", "GetVariables", "TriggerMessage", "UnlockConnector")
+"""What the CSMS of a site that is one station may send to one of its stations, unless the file says otherwise."""
 VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
 Quirk = Literal[
     "empty-values",

@@ -29,7 +29,7 @@ from gateway.model.records import (
     Put,
 )
 from gateway.model.token import Decision, IdToken, Verdict
-from gateway.ports import LinkState, StationPort, UplinkPort
+from gateway.ports import LinkState, OneLink, StationPort, UplinkPort
 from gateway.site_options import SiteOptions
 from gateway.station import Pending, Station
 from gateway.timekeeper import Timekeeper
@@ -50,6 +50,8 @@ class Site(Durable):
         self.clock = clock
         self.random = source
         self.uplink: UplinkPort
+        self.one_link: Callable[[], OneLink | None] = lambda: None
+        """None where each station has a link of its own."""
         self.meters = Meters(options.meters, options.circuits)
         self.balancer = Balancer(options.plan)
         self.pending: dict[StationId, Pending] = {}

@@ -157,7 +157,7 @@ class SiteDown:
     `whole` (way map): see there; None: the action always names its target. `unknown`: the answer if an id means
     nothing here, or no EVSE is free; None: as `DownRule.rejected`. `answer`: the fixed one of ways answer and refuse;
     None: made by a walk. `is_own`: which of these commands are for the site itself. `answer_ids`: ids in the station's
-    answer, mapped on its way up.
+    answer, mapped on its way up. `keeps`: it sets what may be the site's own (`DownRule.keeps`); the rest goes on.
     """
 
     action: str
@@ -170,6 +170,7 @@ class SiteDown:
     answer: bytes | ErrorCode | None = None
     is_own: Callable[[Json], bool] | None = None
     answer_ids: tuple[IdAt, ...] = ()
+    keeps: bool = False
     note: str = ""
 
 

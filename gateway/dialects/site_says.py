@@ -4,12 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from gateway.dialects.base import Dialect
 from gateway.dialects.payloads import encode, integer, read_answer, text
 from gateway.model.events import StatusReport
 from gateway.rpc.codes import CallError, ErrorCode
 
 UNAVAILABLE = "Unavailable"
+VENDOR = "ocpp-gateway"
+"""The vendor of a DataTransfer that is the way through to one station."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +46,19 @@ def boot(dialect: Dialect, site: SiteIdentity) -> bytes:
     return encode(said)
 
 
+def moment(now: datetime) -> str:
+    """A time as messages have it."""
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def status(dialect: Dialect, number: int, report: StatusReport, now: datetime) -> bytes:
     """The StatusNotification of one connector of the site. In 1.6, number 0 is the site itself."""
-    moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    told = moment(now)
     if dialect.csms_gives_tx_ids:
         error = report.error or "NoError"
-        return encode({"connectorId": number, "errorCode": error, "status": report.status, "timestamp": moment})
+        return encode({"connectorId": number, "errorCode": error, "status": report.status, "timestamp": told})
     place = {"evseId": number, "connectorId": report.connector}
-    return encode({"timestamp": moment, "connectorStatus": report.status, **place})
+    return encode({"timestamp": told, "connectorStatus": report.status, **place})
 
 
 def tells_of_itself(dialect: Dialect) -> bool:
@@ -57,16 +66,46 @@ def tells_of_itself(dialect: Dialect) -> bool:
     return dialect.csms_gives_tx_ids
 
 
-def get_configuration(payload: bytes, known: dict[str, str]) -> bytes:
-    """The answer to a GetConfiguration of settings the site has itself; all read-only."""
-    asked = read_answer(payload).get("key")
-    names = [text(name) or "" for name in asked] if isinstance(asked, list) and asked else list(known)
-    folded = {name.casefold(): name for name in known}
-    found = [folded[name.casefold()] for name in names if name.casefold() in folded]
-    keys = [{"key": name, "readonly": True, "value": known[name]} for name in found]
-    return encode({
-        "configurationKey": keys, "unknownKey": [name for name in names if name.casefold() not in folded]
-    })  # fmt: skip
+def availability(payload: bytes) -> str:
+    """What a ChangeAvailability wants."""
+    found = read_answer(payload)
+    return text(found.get("type")) or text(found.get("operationalStatus")) or ""
+
+
+def status_of(answer: bytes) -> str | None:
+    return text(read_answer(answer).get("status"))
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A DataTransfer that is the way through to one station."""
+
+    action: str
+    evse: int
+    payload: bytes
+
+
+def transfer(payload: bytes) -> Transfer | None:
+    """Read it; None for another vendor's."""
+    found = read_answer(payload)
+    if found.get("vendorId") != VENDOR:
+        return None
+    data = found.get("data")
+    asked = read_answer(data.encode()) if isinstance(data, str) else data if isinstance(data, dict) else {}
+    return Transfer(
+        text(found.get("messageId")) or "", integer(asked.get("evse")) or 0, encode(asked.get("payload", {}))
+    )
+
+
+def transferred(dialect: Dialect, status: str, answer: bytes) -> bytes:
+    """The station's answer in that of the DataTransfer: as text in 1.6, else as it is."""
+    data: Any = answer.decode(errors="replace") if dialect.csms_gives_tx_ids else msgspec.Raw(answer)
+    return encode({"status": status, "data": data})
+
+
+def call_error(error: CallError) -> bytes:
+    """A station's CALLERROR, as data."""
+    return encode({"error": str(error.code), "description": error.description})
 
 
 def asked_message(payload: bytes) -> str:

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 
 from gateway.dialects.base import Json
-from gateway.dialects.payloads import integer, member
+from gateway.dialects.payloads import integer, member, text
 from gateway.dialects.site_rules import (
     IdKind,
     SiteDown,
@@ -37,6 +37,11 @@ def _is_site_limit(found: Json) -> bool:
 def _is_site_limit_cleared(found: Json) -> bool:
     is_zero = integer(found.get("connectorId")) == 0
     return is_zero and found.get("chargingProfilePurpose") == "ChargePointMaxProfile"
+
+
+def _is_of_connectors(found: Json) -> bool:
+    """A setting that names connectors means other ones at each station."""
+    return (text(found.get("key")) or "").strip().casefold() == "connectorphaserotation"
 
 
 _UP = (
@@ -74,7 +79,10 @@ _DOWN = (
         "ChangeConfiguration",
         Way.FAN_OUT,
         merge=worst("Rejected", "NotSupported", "RebootRequired", "Accepted"),
-        note="Settings with two columns are set for every station; those of the link are the site's own.",
+        keeps=True,
+        is_own=_is_of_connectors,
+        answer=_REJECTED,
+        note="Settings of the link, and of authorization, are the site's own. ConnectorPhaseRotation: Rejected.",
     ),
     SiteDown("ClearCache", Way.ANSWER, note="The one cache of the site, and every station's own."),
     SiteDown(
@@ -90,8 +98,7 @@ _DOWN = (
     SiteDown(
         "DataTransfer",
         Way.ANSWER,
-        answer=b'{"status":"UnknownVendorId"}',
-        note="The gateway's own vendor id leads to one station.",
+        note="The gateway's own vendor id leads to one station; any other is UnknownVendorId.",
     ),
     SiteDown("DeleteCertificate", Way.ANSWER, answer=_FAILED),
     SiteDown("ExtendedTriggerMessage", Way.MAP, _CONNECTOR, Whole.FAN_OUT, _TRIGGER, is_own=triggers_itself),
@@ -115,7 +122,7 @@ _DOWN = (
     ),
     SiteDown("RemoteStopTransaction", Way.MAP, _TX),
     SiteDown("ReserveNow", Way.MAP, _CONNECTOR, Whole.CHOOSE),
-    SiteDown("Reset", Way.FAN_OUT, merge=worst("Rejected", "Accepted"), note="One station after another."),
+    SiteDown("Reset", Way.FAN_OUT, merge=worst("Rejected", "Accepted"), note="A few stations at a time."),
     SiteDown("SendLocalList", Way.ANSWER, note="One list for the site."),
     SiteDown(
         "SetChargingProfile",

@@ -40,6 +40,10 @@ def _is_site_limit(found: Json) -> bool:
     return integer(found.get("evseId")) == 0 and purpose == "ChargingStationMaxProfile"
 
 
+def _is_of_site(found: Json) -> bool:
+    return integer(found.get("evseId")) == 0
+
+
 def _is_site_limit_cleared(found: Json) -> bool:
     criteria = member(found, "chargingProfileCriteria")
     is_zero = integer(criteria.get("evseId")) == 0
@@ -146,8 +150,7 @@ DOWN = (
     SiteDown(
         "DataTransfer",
         Way.ANSWER,
-        answer=b'{"status":"UnknownVendorId"}',
-        note="The gateway's own vendor id leads to one station.",
+        note="The gateway's own vendor id leads to one station; any other is UnknownVendorId.",
     ),
     SiteDown("DeleteCertificate", Way.ANSWER, answer=b'{"status":"Failed"}'),
     SiteDown("GetBaseReport", Way.FAN_OUT, merge=_ANSWERED),
@@ -158,6 +161,9 @@ DOWN = (
         Whole.FAN_OUT,
         best("Accepted", "NoProfiles"),
         unknown=b'{"status":"NoProfiles"}',
+        is_own=_is_of_site,
+        answer=b'{"status":"NoProfiles"}',
+        note="Of EVSE 0 there is the site's own limit: NoProfiles without load balancing.",
     ),
     SiteDown(
         "GetCompositeSchedule",
@@ -220,7 +226,7 @@ DOWN = (
         _EVSE,
         Whole.FAN_OUT,
         worst("Rejected", "Scheduled", "Accepted"),
-        note="One station after another.",
+        note="A few stations at a time.",
     ),
     SiteDown("SendLocalList", Way.ANSWER, note=_OF_SITE),
     SiteDown(
@@ -265,7 +271,8 @@ DOWN = (
         component("setVariableData[].component"),
         split=Split("setVariableData", "setVariableResult", order=_SET),
         answer_ids=component("setVariableResult[].component"),
-        note="Settings of the link are the site's own.",
+        keeps=True,
+        note="Settings of the link, and of authorization, are the site's own.",
     ),
     SiteDown(
         "TriggerMessage",

@@ -21,7 +21,7 @@ from gateway.flows import storage
 from gateway.model.events import BootAnswer, RegistrationStatus
 from gateway.model.ids import StationId
 from gateway.model.records import Change
-from gateway.ports import LinkState
+from gateway.ports import LinkState, OneLink
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, RefusedResult, Request, Silence, Unanswered
 from gateway.rpc.splice import SpliceError
@@ -30,6 +30,7 @@ from gateway.station import Station
 from gateway.uplink.link import Answer, Connector, Link
 from gateway.uplink.site_commands import SiteCommands
 from gateway.uplink.site_link import SiteLink, SiteLinkOptions
+from gateway.uplink.site_own import SiteOwn
 from gateway.uplink.site_queue import SiteQueue, urgency
 from gateway.uplink.site_status import SiteStatus
 
@@ -74,10 +75,13 @@ class Aggregate:
         self._keeper.on_idle = self._queue.send_next
         self._reports = Reports()
         self._status = SiteStatus(site, partial(self.say, how=Urgency.STATUS), options.lost_s)
+        self._own = SiteOwn(site, options, self._keeper, self._status, self.say)
+        self._commands: SiteCommands | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._unwritten: dict[StationId, list[tuple[SiteUp, Request]]] = {}
         """Messages of stations whose new numbers are being written."""
         site.columns.whole = self._keeper.station
+        site.one_link = self._one_link
         site.columns.configured_password = lambda station: options.password if station == self._keeper.station else None
 
     async def run(self) -> None:
@@ -86,6 +90,8 @@ class Aggregate:
         try:
             await self._keeper.run()
         finally:
+            if self._commands is not None:
+                self._commands.end()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -99,6 +105,12 @@ class Aggregate:
                     await storage.thin_all(self._site, "because the CSMS takes them too slowly")
                 except StoreError as error:
                     log.warning("the queue could not be made smaller: %s", error)
+
+    def _one_link(self) -> OneLink:
+        link = self._keeper.link
+        dialect = link.dialect.name if link else None
+        identity, waiting = self._options.identity, len(self._queue)
+        return OneLink(identity, self._keeper.state, dialect, waiting, self.drain_s, self._status.tell_of)
 
     @property
     def drain_s(self) -> float:
@@ -114,7 +126,11 @@ class Aggregate:
 
     def _join(self, station: Station, link: Link) -> None:
         """What this station queued goes up from now on."""
-        if station.port is None or station.port.dialect is link.dialect:
+        if station.port is not None and station.port.dialect is not link.dialect:
+            spoken = station.port.dialect.name
+            log.error("%s: speaks %s, and the site as one station %s: closed", station.id, spoken, link.dialect.name)
+            station.port.close(1012, "the CSMS of this site speaks another version")
+        else:
             station.link = _Post(self, station.id, link)
             self._site.link_up(station, link.dialect.name)
 
@@ -127,24 +143,10 @@ class Aggregate:
 
     def _answer_of(self, dialect: Dialect) -> Answer:
         """What answers the CSMS's commands on a link of that version."""
-        return SiteCommands(self._site, dialect, self._reports, self).answer
-
-    def trigger(self, asked: str) -> bool:
-        """Send a message in the site's own name; False: there is no such message."""
-        if asked == "BootNotification":
-            self._keeper.boot_again()
-        elif asked == "Heartbeat":
-            self._keeper.beat()
-        else:
-            return False
-        return True
-
-    def configuration(self) -> dict[str, str]:
-        """Settings of the site itself (1.6)."""
-        return {
-            "HeartbeatInterval": str(self._keeper.interval_s),
-            "NumberOfConnectors": str(len(self._site.numbering.places())),
-        }
+        if self._commands is not None:
+            self._commands.end()
+        self._commands = SiteCommands(self._site, dialect, self._reports, self._own)
+        return self._commands.answer
 
     # -- the port ---------------------------------------------------------------------------------------------------
 
@@ -202,13 +204,20 @@ class Aggregate:
         spoken = {offer: known for offer in offers if (known := registry.by_subprotocol(offer)) in allowed}
         link = self._keeper.link
         matching = (offer for offer, dialect in spoken.items() if link and dialect is link.dialect)
-        return next(matching, next(iter(spoken), None))
+        chosen = next(matching, next(iter(spoken), None))
+        if chosen is None:
+            names = " or ".join(dialect.name for dialect in allowed)
+            log.error(
+                "%s: offers %s, and the site as one station speaks %s: refused", station, ", ".join(offers), names
+            )
+        return chosen
 
     def wake(self, station: StationId) -> None:
         """The station came or went: the CSMS sees that in the status of its connectors."""
         own, link = self._site.station(station), self._keeper.link
         if link is not None and own.link is None:
             self._join(own, link)
+        self._own.give_list(own)
         if own.port is None:
             for (action, _), payload in self._reports.gone(station):
                 self.say(action, payload)
@@ -223,12 +232,27 @@ class Aggregate:
             request.on_done(NOT_CONNECTED)
             return
         row = registry.site_table(link.dialect.name).up.get(request.action)
-        if row is None or row.way is Way.REFUSE:
+        if station == self._own.id and row is not None:
+            self._take_own(row, request)
+        elif row is None or row.way is Way.REFUSE:
             request.on_done(Refused(ErrorCode.NOT_IMPLEMENTED, "not passed on by the site as one station"))
         elif row.way is Way.ANSWER:
             request.on_done(Answered(self._own_answer(link.dialect, request.action)))
         else:
             self._number(station, row, request)
+
+    def _take_own(self, row: SiteUp, request: Request) -> None:
+        """A message in the site's own name, by a walk."""
+        if row.is_report:
+            self._add_part(row, self._own.id, request.payload)
+            request.on_done(Answered(b"{}"))
+        else:
+            self._queue.put(self._own.id, Urgency.COMMAND, request)
+
+    def _add_part(self, row: SiteUp, station: StationId, payload: bytes) -> None:
+        for part in self._reports.part(row.action, station, payload, self._site.clock.monotonic()):
+            self.say(row.action, part)
+        asyncio.get_running_loop().call_later(GIVE_UP_S, self._end_reports)
 
     def _own_answer(self, dialect: Dialect, action: str) -> bytes:
         rule, codec, now = dialect.up[action], dialect.codec, self._site.clock.now()
@@ -258,6 +282,7 @@ class Aggregate:
         try:
             await self._site.commit(changes)
             is_written = True
+            self._own.give_list(self._site.station(station))
         except StoreError as error:
             log.error("%s: its numbers can't be written: %s", station, error)
             await self._site.writer.ready.wait()  # who asks again at once would ask for ever
@@ -273,7 +298,7 @@ class Aggregate:
         if link is None:
             request.on_done(NOT_CONNECTED)
             return
-        own = self._own(station, link.dialect)
+        own = self._ids_of(station, link.dialect)
         try:
             payload = site_map.map_up(row, request.payload, own)
         except (CallError, SpliceError, site_map.UnknownIdError) as error:
@@ -283,10 +308,7 @@ class Aggregate:
             request.on_done(Answered(self._own_answer(link.dialect, request.action)))
             return
         if row.is_report:
-            ready = self._reports.part(row.action, station, payload, self._site.clock.monotonic())
-            for part in ready:
-                self.say(row.action, part)
-            asyncio.get_running_loop().call_later(GIVE_UP_S, self._end_reports)
+            self._add_part(row, station, payload)
             request.on_done(Answered(b"{}"))
             return
         mapped = replaced(request, payload=payload, on_done=partial(_mapped_down, row, own, request.on_done))
@@ -300,9 +322,9 @@ class Aggregate:
     def say(self, action: str, payload: bytes, how: Urgency = Urgency.COMMAND) -> None:
         """The site itself tells the CSMS something; whatever the answer."""
         request = Request(self._site.message_id(), action, payload, lambda _: None)
-        self._queue.put(StationId(self._options.identity), how, request)
+        self._queue.put(self._own.id, how, request)
 
-    def _own(self, station: StationId, dialect: Dialect) -> OneStation:
+    def _ids_of(self, station: StationId, dialect: Dialect) -> OneStation:
         gives = dialect.csms_gives_tx_ids
         return OneStation(station, self._site.numbering, self._site.ledger, gives_tx_ids=gives)
 

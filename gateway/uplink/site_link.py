@@ -32,7 +32,7 @@ BOOT_RETRY_S = 60.0
 class SiteLinkOptions:
     """`identity`: of the site towards the CSMS. `versions`: dialect names the CSMS speaks, empty: what it picks.
     `password`: the first one, until the CSMS sets another; shown if `shows_password`. `lost_s`: a station that is
-    away for less is not told of."""
+    away for less is not told of. `direct_actions`: what the CSMS may send to one station by way of a DataTransfer."""
 
     identity: str
     names: SiteIdentity
@@ -41,6 +41,7 @@ class SiteLinkOptions:
     shows_password: bool = True
     backoff: Backoff = field(default_factory=Backoff)
     lost_s: float = 15.0
+    direct_actions: frozenset[str] = frozenset()
 
     def dialects(self) -> list[Dialect]:
         """Those that may be spoken, newest first."""

@@ -23,6 +23,9 @@ class SiteQueue:
         self._on_closed = on_closed
         self._schedule: Schedule[Request] = Schedule()
 
+    def __len__(self) -> int:
+        return len(self._schedule)
+
     def drain_s(self, more: int) -> float:
         """How long what waits, and so many more messages, will take as fast as the CSMS answers now."""
         return self._schedule.drain_s(more)

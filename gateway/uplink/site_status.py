@@ -18,15 +18,26 @@ class SiteStatus:
         self._site = site
         self._lost_s = lost_s
         self._say = say
+        self.is_inoperative: Callable[[], bool] = lambda: False
+        """Whether the CSMS took the site as a whole out of service."""
         self._dialect: Dialect | None = None
         self._timers: dict[StationId, asyncio.TimerHandle] = {}
 
     def up(self, dialect: Dialect) -> None:
         """The CSMS has accepted the site: it is told of every connector."""
         self._dialect = dialect
-        if site_says.tells_of_itself(dialect):
-            self._tell(0, StatusReport(0, 0, "Available"))
+        self.tell_itself()
         for place in self._site.numbering.places():
+            self._tell_of(place)
+
+    def tell_itself(self) -> None:
+        """The status of the site as a whole, in versions that know one."""
+        if self._dialect is not None and site_says.tells_of_itself(self._dialect):
+            self._tell(0, StatusReport(0, 0, site_says.UNAVAILABLE if self.is_inoperative() else "Available"))
+
+    def tell_of(self, station: StationId) -> None:
+        """Its numbers have changed hands, or the CSMS asks."""
+        for place in self._site.numbering.of(station):
             self._tell_of(place)
 
     def down(self) -> None:

@@ -199,16 +199,19 @@ def test_commands_of_201_and_a_report_of_the_whole_site(tmp_path: Path) -> None:
         assert await world.command("GetBaseReport", asked) == {"status": "Accepted"}
         data = {"component": {"name": "C"}, "variable": {"name": "v"}, "variableAttribute": [{"value": "1"}]}
         part = {"requestId": 8, "generatedAt": "2026-03-01T08:00:00Z", "seqNo": 0, "reportData": [data]}
+        await asyncio.sleep(1)
         for one in world.stations.values():
             assert one.wire
             assert await one.wire.call("r1", "NotifyReport", {**part, "tbc": True}) == {}
             assert await one.wire.call("r2", "NotifyReport", {**part, "seqNo": 1}) == {}
-        await until(lambda: len(world.told("NotifyReport")) == 6)
+        await until(lambda: len(world.told("NotifyReport")) == 7)
         told = world.told("NotifyReport")
-        assert [one["seqNo"] for one in told] == list(range(6))
-        assert [one["tbc"] for one in told[:-1]] == [True] * 5
+        assert [one["seqNo"] for one in told] == list(range(7))
+        assert [one["tbc"] for one in told[:-1]] == [True] * 6
         assert "tbc" not in told[-1]
-        assert [one["reportData"][0]["component"]["instance"] for one in told] == ["1", "1", "2", "2", "3", "3"]
+        components = [one["reportData"][0]["component"] for one in told]
+        assert components.pop(0) == {"name": "ChargingStation"}
+        assert [one["instance"] for one in components] == ["1", "1", "2", "2", "3", "3"]
 
     play(tmp_path, "2.0.1", script)
 
