@@ -12,14 +12,16 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import gateway
 from gateway import clock
-from gateway.assembly import Assembly, Seams
+from gateway.assembly import Assembly, Seams, Uplink
 from gateway.config import Config, load
 from gateway.core.authorize import AuthorizationOptions
 from gateway.core.meter_checks import Rules
 from gateway.core.outbox import RetryRule
 from gateway.dialects import quirks
 from gateway.dialects.base import Budget
+from gateway.dialects.site_says import SiteIdentity
 from gateway.downlink.admission import ListenerOptions, StationAccess, UnknownStations
 from gateway.downlink.server import DownlinkServer
 from gateway.errors import GatewayError
@@ -36,9 +38,11 @@ from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions
 from gateway.store import database, days, salvage
 from gateway.timekeeper import TimeOptions
+from gateway.uplink.aggregate import Aggregate
 from gateway.uplink.backoff import Backoff
-from gateway.uplink.link import LinkOptions, WebSocketConnector
-from gateway.uplink.per_station import PerStationOptions
+from gateway.uplink.link import Connector, LinkOptions, WebSocketConnector
+from gateway.uplink.per_station import PerStation, PerStationOptions
+from gateway.uplink.site_link import SiteLinkOptions
 from gateway.watchdog import ServiceManager
 from gateway.web import routes
 from gateway.web.server import LocalApi
@@ -118,7 +122,7 @@ async def _assembled(config: Config, path: Path) -> Assembly:
         keeps_reserve=True,
         days=_days(config),
     )
-    assembly = Assembly(_site_options(config), _uplink_options(config), seams)
+    assembly = Assembly(_site_options(config), partial(_uplink, config), seams)
     connector.ping_interval_of = assembly.site.columns.ping_interval_s
     await assembly.load([station.id for station in config.stations])
     return assembly
@@ -259,6 +263,31 @@ def _link_options(config: Config) -> LinkOptions:
     )
 
 
+def _uplink(config: Config, site: Site, connector: Connector) -> Uplink:
+    if config.uplink.topology == "aggregate":
+        return Aggregate(site, _site_link_options(config), connector)
+    return PerStation(site, _uplink_options(config), connector)
+
+
+def _site_link_options(config: Config) -> SiteLinkOptions:
+    said, uplink = config.site, config.uplink
+    return SiteLinkOptions(
+        identity=said.identity,
+        names=SiteIdentity(said.vendor, said.model, said.serial or said.identity, said.firmware or gateway.__version__),
+        versions=tuple(uplink.versions or ()),
+        password=uplink.password.reveal() if uplink.password else None,
+        shows_password=uplink.security_profile > 0,
+        backoff=_backoff(config),
+        lost_s=uplink.grace_s,
+        direct_actions=frozenset(uplink.direct_actions),
+    )
+
+
+def _backoff(config: Config) -> Backoff:
+    uplink = config.uplink
+    return Backoff(uplink.retry_wait_min_s, uplink.retry_random_range_s, uplink.retry_repeat_times)
+
+
 def _uplink_options(config: Config) -> PerStationOptions:
     uplink = config.uplink
     return PerStationOptions(
@@ -268,7 +297,7 @@ def _uplink_options(config: Config) -> PerStationOptions:
             station.id: station.uplink_password.reveal() for station in config.stations if station.uplink_password
         },
         shows_password=uplink.security_profile > 0,
-        backoff=Backoff(uplink.retry_wait_min_s, uplink.retry_random_range_s, uplink.retry_repeat_times),
+        backoff=_backoff(config),
         grace_s=uplink.grace_s,
     )
 

@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.clock import Clock
 from gateway.flows import (
@@ -25,13 +25,12 @@ from gateway.flows import (
 )
 from gateway.model.ids import StationId
 from gateway.model.records import Approval, Change, Put, Record
-from gateway.ports import DayPort
+from gateway.ports import DayPort, UplinkPort
 from gateway.site import Site
 from gateway.site_options import SiteOptions
 from gateway.store.database import Runner
 from gateway.store.writer import Reopen, Salvage, Writer
 from gateway.uplink.link import Connector
-from gateway.uplink.per_station import PerStation, PerStationOptions
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +52,22 @@ class Seams:
     days: DayPort | None = None
 
 
+class Uplink(UplinkPort, Protocol):
+    """The way to the CSMS, and the task that keeps it."""
+
+    async def run(self) -> None: ...
+
+
+MakeUplink = Callable[[Site, Connector], Uplink]
+
+
 class Assembly:
     """A whole gateway but for its listeners. `load` first, then `run`; `run` ends after `stop`."""
 
-    def __init__(self, options: SiteOptions, uplink: PerStationOptions, seams: Seams) -> None:
+    def __init__(self, options: SiteOptions, make_uplink: MakeUplink, seams: Seams) -> None:
         self.site = Site(options, seams.clock, seams.source)
         self.site.days = seams.days
-        self._uplink = PerStation(self.site, uplink, seams.connector)
+        self._uplink = make_uplink(self.site, seams.connector)
         self.site.uplink = self._uplink
         self.site.writer = Writer(
             seams.runner, seams.reopen, self._rebuild, seams.salvage, keeps_reserve=seams.keeps_reserve

@@ -103,6 +103,32 @@ def reject(path: Path | None, station: str) -> None:
     click.echo(f"{station} is rejected")
 
 
+@stations.command()
+@click.argument("old")
+@click.argument("new")
+@click.pass_obj
+def replace(path: Path | None, old: str, new: str) -> None:
+    """Give the connector numbers of the station OLD to NEW. For a site that is one station to the CSMS."""
+    found = ask(path, "POST", f"/v1/stations/{old}/replace/{new}")
+    click.echo(f"{new} has the numbers of {old} from now on: {_numbers(found)}")
+
+
+@stations.command()
+@click.argument("station")
+@click.pass_obj
+def remove(path: Path | None, station: str) -> None:
+    """Take a station out for good. Its connector numbers stay at the CSMS, as Unavailable, and are never given again.
+
+    For a site that is one station to the CSMS.
+    """
+    found = ask(path, "POST", f"/v1/stations/{station}/remove")
+    click.echo(f"{station} is removed; Unavailable from now on: {_numbers(found)}")
+
+
+def _numbers(found: dict[str, Any]) -> str:
+    return ", ".join(map(str, found["numbers"]))
+
+
 @click.command()
 @click.argument("token")
 @click.option("--station", required=True, help="The station it would be shown at.")
@@ -146,13 +172,19 @@ def _show_authorization(found: dict[str, Any]) -> None:
         click.echo("in no list, no cache, no tags file")
 
 
+def _numbered(one: dict[str, Any], name: str) -> str:
+    """A connector, and the number the CSMS knows it by where that is another."""
+    number = one["numbers"].get(name.partition("/")[0])
+    return name if number is None else f"{name}={number}"
+
+
 def _show_status(found: dict[str, Any]) -> None:
     console = Console()
     table = Table(title=found["site"], title_justify="left")
     for heading in ("station", "connected", "version", "uplink", "connectors", "running", "queue", "parked"):
         table.add_column(heading)
     for one in found["stations"]:
-        connectors = " ".join(f"{name}:{state}" for name, state in one["connectors"].items())
+        connectors = " ".join(f"{_numbered(one, name)}:{state}" for name, state in one["connectors"].items())
         table.add_row(
             one["id"],
             "yes" if one["connected"] else "no",
@@ -164,6 +196,11 @@ def _show_status(found: dict[str, Any]) -> None:
             str(one["parked"]),
         )
     console.print(table)
+    if link := found["one_link"]:
+        console.print(
+            f"one station to the CSMS: {link['identity']}, link {link['state']}, {link['numbers']} connectors; "
+            f"{link['waiting']} messages wait, all gone in {link['drain_s']:g} s"
+        )
     for line in meter_lines(found["meters"]) + circuit_lines(found["circuits"]):
         console.print(line)
     queue = found["queue"]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.core import uplink_secret
 from gateway.core.switches import Switches
@@ -10,6 +11,8 @@ from gateway.model.records import Change, Put
 from gateway.model.settings import Column, Columns, Key, Learned, Setting, UplinkSecret
 
 _NOTHING_SET = Switches()
+NOTHING = Column()
+_NO_COLUMNS: Columns = {}
 
 
 class SiteColumns:
@@ -17,6 +20,9 @@ class SiteColumns:
 
     def __init__(self) -> None:
         self._of: dict[StationId, dict[str, Column]] = {}
+        self.whole: StationId | None = None
+        """Where the site is one station to the CSMS: its identity. What is set there counts at every station that
+        has nothing of its own."""
         self.secrets: dict[StationId, UplinkSecret] = {}
         self.configured_password: Callable[[StationId], bytes | None] = lambda _: None
         self.used_password: dict[StationId, bytes | None] = {}
@@ -48,12 +54,22 @@ class SiteColumns:
 
     def of(self, station: StationId) -> Columns:
         """All settings of a station that something is known of."""
-        return self._of.get(station, {})
+        own = self._of.get(station, {})
+        whole = {} if self.whole is None else self._of.get(self.whole, {})
+        if not whole:
+            return own
+        return own | {
+            name: replace(own.get(name, NOTHING), believed=column.believed)
+            for name, column in whole.items()
+            if own.get(name, NOTHING).believed is None
+        }
 
     def believed(self, station: StationId, key: Key) -> str | None:
         """What the CSMS has set; None if it never did."""
-        column = self.of(station).get(key)
-        return column.believed if column else None
+        own = self._of.get(station, _NO_COLUMNS).get(key, NOTHING).believed
+        if own is None and self.whole is not None:
+            return self._of.get(self.whole, _NO_COLUMNS).get(key, NOTHING).believed
+        return own
 
     def believed_flag(self, station: StationId, key: Key) -> bool | None:
         """A switch the CSMS has set."""
@@ -67,7 +83,7 @@ class SiteColumns:
 
     def switches(self, station: StationId) -> Switches:
         """What the CSMS has set of offline authorization."""
-        if station not in self._of:
+        if station not in self._of and self.whole not in self._of:
             return _NOTHING_SET
         return Switches(
             local_offline=self.believed_flag(station, Key.LOCAL_AUTHORIZE_OFFLINE),
@@ -85,15 +101,23 @@ class SiteColumns:
 
     def changes(self, station: StationId, learned: Learned) -> list[Change]:
         """What is news in it, to be committed."""
-        known = self.of(station)
+        known = self._of.get(station, {})
+        own = {name: self._own(station, name, column) for name, column in learned.columns.items()}
         found: list[Change] = [
             Put(Setting(station, name, column.believed, column.held))
-            for name, column in learned.columns.items()
+            for name, column in own.items()
             if known.get(name) != column
         ]
         if learned.secret is not None:
             found.append(Put(self._with_secret(station, learned.secret)))
         return found
+
+    def _own(self, station: StationId, name: str, column: Column) -> Column:
+        """Without what is the whole site's: that may change."""
+        if self.whole in (None, station) or self._of.get(station, {}).get(name, NOTHING).believed is not None:
+            return column
+        inherited = self._of.get(self.whole, {}).get(name, NOTHING).believed if self.whole else None
+        return replace(column, believed=None) if column.believed == inherited else column
 
     def _with_secret(self, station: StationId, secret: bytes) -> UplinkSecret:
         configured = self.configured_password(station)

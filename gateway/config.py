@@ -32,6 +32,7 @@ from gateway.config_models import (
 )
 from gateway.config_queue import Replay, Storage
 from gateway.config_section import Section
+from gateway.config_topology import mistakes, warnings
 from gateway.config_values import Address, Context
 from gateway.plan import Plan
 
@@ -185,6 +186,7 @@ class _Draft:
         self._check_names(stations)
         self._check_budgets(budgets, uplink)
         self._check_passwords(downlinks, uplink, stations)
+        self._check_topology(site, uplink, stations)
         if self.mistakes or balance.section is None:
             return None
         members = [part.section for part in stations if part.section]
@@ -302,6 +304,12 @@ class _Draft:
                 problem = f"is longer than uplink.call_timeout_s ({limit.call_timeout_s:g} s)"
                 self.refuse(f"budgets.{key}", problem, "Make it shorter, or the call timeout longer.")
 
+    def _check_topology(self, site: _Part[Site], uplink: _Part[Uplink], stations: list[_Part[Station]]) -> None:
+        known, csms = site.good("identity"), uplink.good("topology", "versions")
+        if known and csms:
+            self.warnings += warnings(known, csms)
+            self.mistakes += mistakes(known, csms, [(part.where, part.section) for part in stations if part.section])
+
     def _check_passwords(
         self, downlinks: list[_Part[Downlink]], uplink: _Part[Uplink], stations: list[_Part[Station]]
     ) -> None:
@@ -318,7 +326,8 @@ class _Draft:
             profiles = [known.security_profile for one in downlinks if (known := one.section)]
             if station and station.password and profiles and not any(profiles):
                 self.warnings.append(f"{part.where}: its password is never asked for: every listener has profile 0")
-        if csms and csms.security_profile > 0 and csms.password is None and (without or not stations):
+        needs_own = csms and csms.security_profile > 0 and csms.topology == "per-station"
+        if needs_own and csms and csms.password is None and (without or not stations):
             names = ", ".join(without[:5]) + (f" and {len(without) - 5} more" if len(without) > 5 else "")
             self.warnings.append(f"uplink: no password for the CSMS is set for {names or 'any station'}")
 

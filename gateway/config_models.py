@@ -17,10 +17,12 @@ from gateway.config_place import API_SOCKET, STATE_DIR
 from gateway.config_section import Clash, Section
 from gateway.config_tags import TagsFileOption
 from gateway.config_values import (
+    DIRECT_ACTIONS,
     INSECURE_REMEDY,
     AnswerDelay,
     CertificateFile,
     CsmsUrl,
+    FirmwareText,
     Folder,
     Identity,
     KeyFile,
@@ -38,6 +40,8 @@ from gateway.config_values import (
     Secret,
     SecretEnv,
     SecretFile,
+    SerialText,
+    ShortText,
     Title,
     Topology,
     Version,
@@ -80,6 +84,10 @@ class Site(Section):
     identity: Annotated[
         Identity, Field(description='Give 1 to 48 characters without "/": the gateway\'s own identity.')
     ]
+    vendor: ShortText = Field(default="OCPP site gateway", description="Give 1 to 20 characters.")
+    model: ShortText = Field(default="Site", description="Give 1 to 20 characters.")
+    serial: SerialText = Field(default=None, description="Give 1 to 25 characters, or take it out.")
+    firmware: FirmwareText = Field(default=None, description="Give 1 to 50 characters, or take it out.")
     state_dir: Folder = Field(default=Path(STATE_DIR), validate_default=True, description="Give the path of a folder.")
 
     @property
@@ -173,6 +181,11 @@ class Uplink(Leg):
     retry_random_range_s: SecondsOrZero = 10.0
     retry_repeat_times: int = Field(default=5, ge=0, le=16, description="Write a whole number, 0 to 16.")
     grace_s: SecondsOrZero = 15.0
+    direct_actions: Annotated[tuple[str, ...], AfterValidator(no_repeats)] = Field(
+        default=DIRECT_ACTIONS,
+        strict=False,
+        description='Write a list of OCPP actions, such as ["GetDiagnostics"]; [] = none.',
+    )
 
     @property
     def is_loopback(self) -> bool:
@@ -193,6 +206,11 @@ class Uplink(Leg):
             problem = f"profile {self.security_profile} sends everything in the clear to another machine"
             remedy = "Use wss:// and 2; to send it in the clear all the same, add allow_insecure = true."
             yield Clash(("security_profile", "url", "allow_insecure"), problem, remedy)
+        if self.topology == "aggregate" and len(self.versions or ()) != 1:
+            said = "names several" if self.versions else "is missing"
+            problem = f"{said}; the site as one station speaks one version, and so do all its stations"
+            remedy = 'Write the one that the CSMS and all stations speak, such as versions = ["1.6"].'
+            yield Clash(("versions", "topology"), problem, remedy)
         if self.ca_file and not is_tls:
             yield Clash(("ca_file", "url"), "a ws:// URL has no TLS", "Take the key out, or use wss://.")
         elif self.ca_file and not _holds_certificates(self.ca_file):

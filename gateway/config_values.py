@@ -7,6 +7,7 @@ import ipaddress
 import os
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -200,6 +201,15 @@ def path_name(value: str) -> str:
     return value
 
 
+def _boot_text(longest: int) -> Callable[[str | None], str | None]:
+    def judged(value: str | None) -> str | None:
+        if value is not None and (not 1 <= len(value) <= longest or not value.isprintable() or value != value.strip()):
+            raise fault(f"is empty, longer than {longest} characters, or has a space at an end")
+        return value
+
+    return judged
+
+
 def _title(value: str) -> str:
     if not 1 <= len(value) <= 100 or not value.isprintable() or not value.strip():
         raise fault("is empty, longer than 100 characters, or has control characters")
@@ -232,12 +242,6 @@ def _profile(value: object) -> object:
     return value
 
 
-def _topology(value: object) -> object:
-    if value == "aggregate":
-        raise fault('"aggregate" is not in this version yet', 'Write "per-station", or take the key out.')
-    return value
-
-
 def no_repeats(value: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(value)) != len(value):
         raise fault("names something twice", "Name each once.")
@@ -251,6 +255,8 @@ _KEY = "Give the path of the PEM file with the certificate's private key, withou
 INSECURE_REMEDY = "Write true only if everybody who reaches this network may be trusted."
 
 Version = Literal["1.6", "2.0.1", "2.1"]
+DIRECT_ACTIONS = ("GetConfiguration", "GetDiagnostics", "GetLog", "GetVariables", "TriggerMessage", "UnlockConnector")
+"""What the CSMS of a site that is one station may send to one of its stations, unless the file says otherwise."""
 VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
 Quirk = Literal[
     "empty-values",
@@ -281,10 +287,13 @@ CertificateFile = Annotated[Path | None, BeforeValidator(_file), Field(descripti
 KeyFile = Annotated[Path | None, BeforeValidator(_file), Field(description=_KEY)]
 AnyFile = Annotated[Path | None, BeforeValidator(_file), Field(description="Give the path of a file.")]
 Identity = Annotated[str, AfterValidator(identity)]
+ShortText = Annotated[str, AfterValidator(_boot_text(20))]
+SerialText = Annotated[str | None, AfterValidator(_boot_text(25))]
+FirmwareText = Annotated[str | None, AfterValidator(_boot_text(50))]
 PathName = Annotated[str, AfterValidator(path_name)]
 Title = Annotated[str, AfterValidator(_title)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
-Topology = Annotated[Literal["per-station"], BeforeValidator(_topology)]
+Topology = Literal["per-station", "aggregate"]
 ListenAddress = Annotated[
     Address,
     BeforeValidator(_address),

@@ -11,10 +11,12 @@ from typing import TypeVar
 from gateway.charging import Charging
 from gateway.columns import SiteColumns
 from gateway.core.ledger import Ledger
+from gateway.core.numbering import Numbering
 from gateway.core.tokens import Tokens
 from gateway.errors import StoreError
 from gateway.model.events import EventKind
 from gateway.model.ids import RowId, StationId
+from gateway.model.place import Place
 from gateway.model.records import (
     AuditEntry,
     BackgroundRow,
@@ -66,6 +68,7 @@ class Durable:
         self.upkeep = upkeep
         self.ledger = Ledger()
         self.tokens = Tokens()
+        self.numbering = Numbering()
         self.unknown_outcomes: dict[RowId, UnknownOutcome] = {}
         self.rows_of_token: dict[str, dict[RowId, StationId]] = {}
         self.delivered: deque[OutboxRow] = deque()
@@ -82,6 +85,7 @@ class Durable:
         self.tokens = Tokens()
         self.unknown_outcomes.clear()
         self.columns.clear()
+        self.numbering.clear()
         self.charging.clear()
         self.rows_of_token.clear()
         self.delivered.clear()
@@ -128,8 +132,8 @@ class Durable:
             case UnknownOutcome():
                 _set(self.unknown_outcomes, record.row, record, is_put)
                 self._next_row = max(self._next_row, record.row + 1)
-            case Counter():
-                self.counter = record
+            case Counter() | Place():
+                self._apply_number(record)
             case ProfileRow() | PriorityRow() | ConnectorRow() | BackgroundRow() | CapRow():
                 self.charging.apply(record, is_put)
             case _:
@@ -143,6 +147,12 @@ class Durable:
                 self.columns.apply(record, is_put)
             case AuditEntry():
                 self.upkeep.apply(record, is_put)
+
+    def _apply_number(self, record: Counter | Place) -> None:
+        if isinstance(record, Counter):
+            self.counter = record
+        else:
+            self.numbering.put(record)
 
     def _apply_row(self, row: OutboxRow, is_put: bool) -> None:
         station = self.station(row.station)

@@ -2,6 +2,7 @@
 the meters' shell is given one to write to."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -50,6 +51,19 @@ class LinkPort(Protocol):
 
     def post(self, request: Request) -> None:
         """Ask the CSMS."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneLink:
+    """The one link of a site that is one station to the CSMS. `waiting`: CALLs in its schedule; `drain_s`: how long all
+    that waits will take, as fast as the CSMS answers now. `tell`: the CSMS hears of a station's numbers anew."""
+
+    identity: str
+    state: LinkState
+    dialect: str | None
+    waiting: int
+    drain_s: float
+    tell: Callable[[StationId], None]
 
 
 class UplinkPort(Protocol):

@@ -30,7 +30,7 @@ from gateway.model.records import (
 )
 from gateway.model.settings import Column, Columns, Key
 from gateway.model.token import Decision, IdToken, Verdict
-from gateway.ports import DayPort, LinkState, StationPort, UplinkPort
+from gateway.ports import DayPort, LinkState, OneLink, StationPort, UplinkPort
 from gateway.site_options import SiteOptions
 from gateway.smartcharging.profile_rules import MAX_PERIODS, MAX_PROFILES, MAX_STACK_LEVEL
 from gateway.station import Pending, Station
@@ -60,6 +60,8 @@ class Site(Durable):
         self.clock = clock
         self.random = source
         self.uplink: UplinkPort
+        self.one_link: Callable[[], OneLink | None] = lambda: None
+        """None where each station has a link of its own."""
         self.meters = Meters(options.meters, options.circuits)
         self.balancer = Balancer(options.plan)
         self.days: DayPort | None = None

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -149,11 +149,15 @@ class GatewayProcess:
 
     async def queued(self) -> int:
         """Messages on their way to the CSMS, from the local API."""
+        rows: int = (await self.status())["queue"]["rows"]
+        return rows
+
+    async def status(self) -> dict[str, Any]:
+        """What the local API says of the site."""
         transport = httpx.AsyncHTTPTransport(uds=str(self.socket_path))
         async with httpx.AsyncClient(transport=transport, timeout=10) as client:
-            found = (await client.get("http://gateway/v1/status")).json()
-        rows: int = found["queue"]["rows"]
-        return rows
+            found: dict[str, Any] = (await client.get("http://gateway/v1/status")).json()
+        return found
 
     def log(self) -> str:
         """All that it wrote to stdout and stderr, over all its starts."""

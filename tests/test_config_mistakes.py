@@ -143,7 +143,7 @@ ADDED: list[Case] = [
         "profile 1 has no TLS",
         "Take the key out",
     ),
-    ("uplink", 'topology = "aggregate"', "uplink.topology", "not in this version yet", 'Write "per-station"'),
+    ("uplink", 'topology = "aggregate"', "uplink.versions", "is missing; the site as one station", '["1.6"]'),
     ("uplink", 'topology = "star"', "uplink.topology", 'cannot be "star"', 'Write "per-station"'),
     ("uplink", "security_profile = 3", "uplink.security_profile", "not in this version yet", "Use 2"),
     ("uplink", "security_profile = true", "uplink.security_profile", "not 0, 1 or 2", "Write 2"),

@@ -21,9 +21,9 @@ Entry = dict[str, Any]
 
 
 def row_of(entry: Entry) -> Row | None:
-    """The row of what an entry is about; none of an EVSE or a connector has one."""
+    """The row of what an entry is about; none of an EVSE, a connector or another instance has one."""
     component = entry.get("component")
-    if isinstance(component, dict) and component.get("evse") is not None:
+    if isinstance(component, dict) and (component.get("evse") is not None or component.get("instance")):
         return None
     return keys.of_variable(name_of(entry, "component"), name_of(entry, "variable"))
 
@@ -79,8 +79,8 @@ def _judged(entry: Entry, columns: Columns, longest_password: int) -> _Ours | No
     component, variable = name_of(entry, "component"), name_of(entry, "variable")
     row, value = row_of(entry), text(entry.get("attributeValue"))
     if row is None:
-        if keys.of_variable(component, variable) is not None:
-            return _Ours("Rejected", "this variable is not of an EVSE")
+        if (known := keys.of_variable(component, variable)) is not None and known.use is not Use.SHARED:
+            return _Ours("Rejected", "this variable is of the whole station")
         return _Ours("Rejected") if is_kept_variable(component, variable) or is_of_the_leg(variable) else None
     if row.use is Use.SHARED:
         return None

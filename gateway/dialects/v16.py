@@ -16,10 +16,10 @@ _UP = (
     UpRule("Authorize", Route.RELAY, Route.RELAY, budget=Budget.AUTHORIZE, offline=None, role=Role.AUTHORIZE),
     UpRule("BootNotification", Route.RELAY, Route.ANSWER, offline=None, role=Role.BOOT),
     UpRule("DataTransfer", Route.RELAY, Route.RELAY, offline=b'{"status":"UnknownVendorId"}'),
-    UpRule("DiagnosticsStatusNotification", Route.LATEST, Route.LATEST, slot=lambda _: "diagnostics"),
-    UpRule("FirmwareStatusNotification", Route.LATEST, Route.LATEST, slot=lambda _: "firmware"),
+    UpRule("DiagnosticsStatusNotification", Route.LATEST, Route.ANSWER, slot=lambda _: "diagnostics"),
+    UpRule("FirmwareStatusNotification", Route.LATEST, Route.ANSWER, slot=lambda _: "firmware"),
     UpRule("Heartbeat", Route.ANSWER, Route.ANSWER, offline=None, role=Role.HEARTBEAT),
-    UpRule("LogStatusNotification", Route.LATEST, Route.LATEST, slot=by_request("log")),
+    UpRule("LogStatusNotification", Route.LATEST, Route.ANSWER, slot=by_request("log")),
     # Without a transaction they are treated as latest, in their slot.
     UpRule(
         "MeterValues",
@@ -33,7 +33,7 @@ _UP = (
     UpRule("SecurityEventNotification", Route.DURABLE, Route.DURABLE, commit=Commit.EAGER),
     # The certificates of the two legs are separate: a CSR for this one is never the CSMS's to sign.
     UpRule("SignCertificate", Route.ANSWER, Route.ANSWER, offline=_REJECTED),
-    UpRule("SignedFirmwareStatusNotification", Route.LATEST, Route.LATEST, slot=by_request("signed-firmware")),
+    UpRule("SignedFirmwareStatusNotification", Route.LATEST, Route.ANSWER, slot=by_request("signed-firmware")),
     UpRule(
         "StartTransaction",
         Route.DURABLE,
@@ -64,7 +64,7 @@ _DOWN = (
     DownRule("ChangeConfiguration", Route.RELAY, Route.RELAY, rejected=_REJECTED, keeps=columns.change_configuration),
     DownRule("ClearCache", Route.ANSWER, Route.ANSWER, rejected=_REJECTED, role=Role.CLEAR_CACHE),
     DownRule("ClearChargingProfile", Route.MERGE, Route.MERGE),
-    DownRule("DataTransfer", Route.RELAY, Route.REFUSE, rejected=_REJECTED),
+    DownRule("DataTransfer", Route.RELAY, Route.ANSWER, rejected=_REJECTED),
     # Names a hash and no type, so it may be the root the station trusts the gateway by.
     intercepted("DeleteCertificate", b'{"status":"Failed"}'),
     DownRule(
@@ -76,10 +76,10 @@ _DOWN = (
     ),
     DownRule("GetCompositeSchedule", Route.MERGE, Route.MERGE, rejected=_REJECTED),
     DownRule("GetConfiguration", Route.RELAY, Route.ANSWER, Treatment.SPLICE, keeps=columns.get_configuration),
-    DownRule("GetDiagnostics", Route.RELAY, Route.RELAY),
+    DownRule("GetDiagnostics", Route.RELAY, Route.ANSWER),
     DownRule("GetInstalledCertificateIds", Route.RELAY, Route.INTERCEPT, guard=settings.get_roots_16),
     DownRule("GetLocalListVersion", Route.ANSWER, Route.ANSWER, role=Role.LIST_VERSION),
-    DownRule("GetLog", Route.RELAY, Route.RELAY, rejected=_REJECTED),
+    DownRule("GetLog", Route.RELAY, Route.ANSWER, rejected=_REJECTED),
     DownRule(
         "InstallCertificate",
         Route.RELAY,

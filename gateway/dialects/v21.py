@@ -22,7 +22,7 @@ def _priority_slot(found: Json) -> str:
 
 
 def _site_lacks(action: str, rejected: bytes | None = _REJECTED) -> DownRule:
-    """DER controls, tariffs and event streams are a station's own; the site as one station has none."""
+    """DER controls, tariffs, event streams and battery swaps are a station's own; the site as one station has none."""
     return DownRule(action, Route.RELAY, Route.REFUSE, rejected=rejected)
 
 
@@ -76,7 +76,7 @@ _DOWN = (
     ),
     DownRule("NotifyAllowedEnergyTransfer", Route.RELAY, Route.RELAY, rejected=_REJECTED),
     DownRule("NotifyWebPaymentStarted", Route.RELAY, Route.RELAY),
-    DownRule("RequestBatterySwap", Route.RELAY, Route.RELAY, rejected=_REJECTED),
+    _site_lacks("RequestBatterySwap"),
     _site_lacks("SetDefaultTariff"),
     _site_lacks("SetDERControl"),
     # Passwords may be longer now.

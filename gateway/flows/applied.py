@@ -10,8 +10,8 @@ from gateway.model.profile import AskedSchedule, CompositeSchedule
 from gateway.model.site_tree import Binding, ConnectorKey, Why
 from gateway.site import Site
 from gateway.smartcharging import merge
-from gateway.smartcharging.composite import LONGEST_S, Composite, Step
-from gateway.smartcharging.held import Held, Supply
+from gateway.smartcharging.composite import LONGEST_S, Composite, Step, composite
+from gateway.smartcharging.held import Held, Place, Supply
 
 TOLD_S = 300
 """How far ahead the gateway's own limit is told to the CSMS."""
@@ -72,6 +72,25 @@ def tell(site: Site, station: StationId, asked: AskedSchedule) -> CompositeSched
     supply = Supply(3, volts, volts)
     parts = [composite_of(site, key, asked.duration_s) for key in keys]
     return merge.tell(merge.together(parts, supply), asked, supply, sum(most_a(site, key) for key in keys))
+
+
+def tell_whole(site: Site, whole: StationId, asked: AskedSchedule) -> CompositeSchedule | None:
+    """The same of the site as one station: all connectors together, under the limit the CSMS set for the site."""
+    balancer, now = site.balancer, site.clock.now()
+    if balancer.plan is None or balancer.tree is None:
+        return None
+    volts = balancer.plan.policy.voltage_v
+    supply = Supply(3, volts, volts)
+    keys = [spec.key for spec in balancer.plan.connectors]
+    parts = [composite_of(site, key, asked.duration_s) for key in keys]
+    if not parts:
+        return None
+    held = site_facts.held_of(site, whole)
+    length = min(max(asked.duration_s, 1), LONGEST_S)
+    limit = composite(held, Place(0, supply), now, length) if held else None
+    all_of_it = merge.together(parts, supply)
+    allowed = all_of_it if limit is None else merge.clip(limit, all_of_it)
+    return merge.tell(allowed, asked, supply, sum(most_a(site, key) for key in keys))
 
 
 def as_external(site: Site, station: StationId) -> Iterator[Held]:

@@ -285,7 +285,7 @@ class _Loop:
         if now - self._saved_at >= SAVED_EVERY_S:
             self._saved_at = now
             site.note([Put(_history_row(site, name)) for name in balancer.rises])
-            for name in balancer.stations:
+            for name in (*balancer.stations, *(() if site.columns.whole is None else (site.columns.whole,))):
                 over = profiles.expire(site.charging.profiles(name), site.clock.now())
                 site.note(site.charging.changes(name, over.changes))
 

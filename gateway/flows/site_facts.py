@@ -254,8 +254,12 @@ def _caps(site: Site, mono: float) -> tuple[tuple[ExternalCap, ...], float]:
 
 
 def _station_maxima(site: Site) -> Iterator[ExternalCap]:
-    plan, now = site.balancer.plan, site.clock.now()
-    for station, circuit in plan.own_circuit.items() if plan else ():
+    """Of stations with a circuit of their own; and, where the site is one station to the CSMS, of the whole site."""
+    plan, now, whole = site.balancer.plan, site.clock.now(), site.columns.whole
+    places = list(plan.own_circuit.items()) if plan else []
+    if plan and whole is not None:
+        places += [(whole, node.id) for node in plan.circuits if node.parent is None]
+    for station, circuit in places:
         maxima = [one for one in held_of(site, station) if one.profile.purpose is Purpose.STATION_MAX]
         if maxima and plan:
             volts = plan.policy.voltage_v

@@ -75,18 +75,7 @@ class Keeper:
             self._thinned_at = None
         elif self._thinned_at is None or site.clock.monotonic() >= self._thinned_at + THIN_AGAIN_S:
             self._thinned_at = site.clock.monotonic()
-            await self._thin()
-
-    async def _thin(self) -> None:
-        """One round over all stations."""
-        site, before = self._site, _samples(self._site)
-        dropped = 0
-        for station in list(site.stations.values()):
-            dropped += await _thin_station(site, station)
-        if dropped:
-            text = f"{dropped} of {before} queued meter values were dropped to save room, first and last of each kept"
-            site.note(site.upkeep.entry(site.clock.now(), AuditKind.THINNED, text))
-            log.warning("%s", text)
+            await thin_all(site, "to save room")
 
     def _audit_not_kept(self, level: Level) -> None:
         """Once an hour, and when there is room again."""
@@ -97,6 +86,17 @@ class Keeper:
             text = f"{count} meter values were not kept, there was no room for them"
             site.note(site.upkeep.entry(site.clock.now(), AuditKind.NOT_KEPT, text))
             log.warning("%s", text)
+
+
+async def thin_all(site: Site, why: str) -> None:
+    """One round over all stations. Raises StoreError."""
+    before, dropped = _samples(site), 0
+    for station in list(site.stations.values()):
+        dropped += await _thin_station(site, station)
+    if dropped:
+        text = f"{dropped} of {before} queued meter values were dropped {why}, first and last of each kept"
+        site.note(site.upkeep.entry(site.clock.now(), AuditKind.THINNED, text))
+        log.warning("%s", text)
 
 
 async def _thin_station(site: Site, station: Station) -> int:

@@ -61,10 +61,11 @@ class AlarmKind(StrEnum):
 
 
 class AuditKind(StrEnum):
-    """What was done to the queue or the database, and must not be forgotten."""
+    """What was done to the queue, the database or a station, and must not be forgotten."""
 
     DROPPED = "dropped"
     RETRIED = "retried"
     THINNED = "thinned"
     NOT_KEPT = "not-kept"
     SALVAGED = "salvaged"
+    PASSED_THROUGH = "passed-through"

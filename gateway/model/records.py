@@ -10,6 +10,7 @@ from msgspec.structs import replace as replaced
 
 from gateway.model.events import EventKind, RegistrationStatus
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
+from gateway.model.place import Place
 from gateway.model.reasons import AuditKind, ParkReason
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
@@ -289,6 +290,7 @@ Record = (
     | StationClock
     | Setting
     | UplinkSecret
+    | Place
     | AuditEntry
     | ProfileRow
     | PriorityRow

@@ -12,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, NewType, Union, get_args, get_origin, get_type_hints
 
 from gateway.errors import DamagedError
+from gateway.model.place import Place
 from gateway.model.records import (
     AuditEntry,
     BackgroundRow,
@@ -197,6 +198,7 @@ TABLES: dict[type[Any], Table] = {
         Table(StationClock, "station_clock", "station"),
         Table(Setting, "setting", "station", "name"),
         Table(UplinkSecret, "uplink_secret", "station"),
+        Table(Place, "place", "number", has_number=True),
         Table(AuditEntry, "audit", "id", has_number=True),
         Table(ProfileRow, "profile", "station", "key"),
         Table(PriorityRow, "priority", "station", "transaction"),

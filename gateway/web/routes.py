@@ -1,10 +1,13 @@
 """Routes of the local API. Whoever can open the socket file may use them all; the page will have its own access."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 from fastapi import FastAPI, HTTPException
 
 import gateway
+from gateway.errors import RefusedError
+from gateway.flows import numbers
 from gateway.model.ids import MeterId, StationId
 from gateway.model.records import Approval
 from gateway.model.token import IdToken
@@ -61,9 +64,29 @@ def build(site: Site) -> FastAPI:
                 port.close(1008, "rejected by the operator")
         return {"id": station_id, "approval": Approval.REJECTED.value}
 
+    _add_numbers(api, site)
     _add_meters(api, site)
     _add_authorize(api, site)
     return api
+
+
+def _add_numbers(api: FastAPI, site: Site) -> None:
+    @api.post("/v1/stations/{old}/replace/{new}")
+    async def replace(old: str, new: str) -> dict[str, Any]:
+        """Where the site is one station to the CSMS: `new` takes over the numbers of `old`."""
+        return await _refusable(numbers.replaced(site, StationId(old), StationId(new)))
+
+    @api.post("/v1/stations/{station_id}/remove")
+    async def remove(station_id: str) -> dict[str, Any]:
+        """Where the site is one station to the CSMS: the station leaves for good, its numbers stay as Unavailable."""
+        return await _refusable(numbers.removed(site, StationId(station_id)))
+
+
+async def _refusable(done: Awaitable[list[int]]) -> dict[str, Any]:
+    try:
+        return {"numbers": await done}
+    except RefusedError as error:
+        raise HTTPException(409, str(error)) from None
 
 
 def _add_meters(api: FastAPI, site: Site) -> None:

@@ -19,6 +19,7 @@ def status(site: Site) -> dict[str, Any]:
         "clock": _clock(site),
         "storage": storage(site),
         "alarms": queue_view.alarms(site),
+        "one_link": _one_link(site),
         "authorization": {"offline": site.options.offline.value},
         "queue": {
             "rows": sum(len(station.queue) for station in stations),
@@ -29,6 +30,21 @@ def status(site: Site) -> dict[str, Any]:
         "pending": pending(site),
         "meters": meter_snapshot.meters(site),
         "circuits": meter_snapshot.circuits(site),
+    }
+
+
+def _one_link(site: Site) -> dict[str, Any] | None:
+    """The link of a site that is one station to the CSMS."""
+    link = site.one_link()
+    if link is None:
+        return None
+    return {
+        "identity": link.identity,
+        "state": link.state.value,
+        "dialect": link.dialect,
+        "waiting": link.waiting,
+        "drain_s": round(link.drain_s, 1),
+        "numbers": len(site.numbering.places()),
     }
 
 
@@ -93,6 +109,7 @@ def _station(site: Site, station: Station) -> dict[str, Any]:
             f"{evse}" if connector in (evse, 1) else f"{evse}/{connector}": report.status
             for (evse, connector), report in sorted(station.connectors.items())
         },
+        "numbers": {str(place.evse): place.number for place in site.numbering.of(station.id)},
         "local_list": _local_list(site, station),
         "running": len(running),
         "transactions": [

@@ -82,7 +82,9 @@ def test_what_changes_a_charging_profile_is_merged() -> None:
 def test_the_site_as_one_station_has_no_streams_tariffs_or_der() -> None:
     refused = {rule.action for rule in V21.down.values() if rule.aggregate is Route.REFUSE} & OWN
     assert refused == {
-        action for action in set(V21.down) & OWN if any(t in action for t in ("Stream", "Tariff", "DER"))
+        action
+        for action in set(V21.down) & OWN
+        if any(t in action for t in ("Stream", "Tariff", "DER", "RequestBatterySwap"))
     }
 
 

@@ -26,7 +26,7 @@ from gateway.site import Site
 from gateway.site_options import SiteOptions
 from gateway.smartcharging.decide import State
 from gateway.smartcharging.external import CapSource
-from gateway.uplink.per_station import PerStationOptions
+from gateway.uplink.per_station import PerStation, PerStationOptions
 from gateway.web import routes
 from tests.drivers.mosquitto import Mosquitto
 from tests.drivers.push_rig import until
@@ -65,7 +65,9 @@ class Bench:
             return runner
 
         seams = Seams(clock, random.Random(1), runner, reopen, connector=None)  # type: ignore[arg-type]
-        self.assembly = Assembly(SiteOptions(plan=self._plan), PerStationOptions(), seams)
+        self.assembly = Assembly(
+            SiteOptions(plan=self._plan), lambda site, to: PerStation(site, PerStationOptions(), to), seams
+        )
         await self.assembly.load([])
         self._running = asyncio.create_task(self.assembly.site.writer.run())
         self.site.balancer.state = State(started=self.now)

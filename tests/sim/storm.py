@@ -14,7 +14,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,11 @@ from tests.sim.world import World, quick
 TOKENS = [f"TAG-{number}" for number in range(8)]
 
 
-async def storm(folder: Path, seed: int, hours: float = 6, stations: int = 5) -> tuple[World, Report]:
-    """One storm, then calm, then the checker's report."""
-    world = World(folder, seed)
+async def storm(
+    folder: Path, seed: int, hours: float = 6, stations: int = 5, make: Callable[[Path, int], World] = World
+) -> tuple[World, Report]:
+    """One storm, then calm, then the checker's report. `make`: a world of another kind."""
+    world = make(folder, seed)
     world.options = quick(world.options)
     source = random.Random(f"storm {seed}")
     await world.start()

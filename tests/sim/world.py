@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.assembly import Assembly, Seams
+from gateway.assembly import Assembly, Seams, Uplink
 from gateway.clock import Clock
 from gateway.demo.checker import Report, check, read_ledger
 from gateway.demo.history import CsmsRecord, Killed, StationRecord
@@ -19,10 +19,12 @@ from gateway.model.ids import StationId
 from gateway.model.records import Approval, OutboxRow
 from gateway.model.token import OfflineMode
 from gateway.ports import DayPort
+from gateway.site import Site
 from gateway.site_options import SiteOptions
 from gateway.transport import Socket
 from gateway.uplink.backoff import Backoff
-from gateway.uplink.per_station import PerStationOptions
+from gateway.uplink.link import Connector
+from gateway.uplink.per_station import PerStation, PerStationOptions
 from tests.sim.csms import SimCsms
 from tests.sim.disk import Moment, SimRunner, Strike, is_sound, torn
 from tests.sim.network import SimSocket, Weather, pair
@@ -73,10 +75,13 @@ class World:
             connector=self,
             days=self.days,
         )
-        assembly = Assembly(self.options, self.uplink, seams)
+        assembly = Assembly(self.options, self.make_uplink, seams)
         await assembly.load([])
         self.assembly = assembly
         self._running = asyncio.create_task(assembly.run(), name="gateway")
+
+    def make_uplink(self, site: Site, connector: Connector) -> Uplink:
+        return PerStation(site, self.uplink, connector)
 
     async def cut_power(self) -> None:
         """Of the box: as `crash`, and its clock is lost too."""

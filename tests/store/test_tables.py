@@ -15,6 +15,7 @@ from msgspec.structs import replace as replaced
 from gateway.dialects import payloads
 from gateway.model.events import EventKind, RegistrationStatus
 from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
+from gateway.model.place import Place
 from gateway.model.reasons import AuditKind, ParkReason
 from gateway.model.records import (
     Approval,
@@ -123,6 +124,7 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
         UplinkSecret, station=_station, secret=st.binary(max_size=30), previous=st.none() | st.binary(max_size=30),
         origin=_maybe,
     ),
+    Place: st.builds(Place, number=_key, station=_station, evse=_int64, is_removed=st.booleans()),
     AuditEntry: st.builds(
         AuditEntry,
         id=_key, at=_moment, kind=st.sampled_from(AuditKind), station=st.none() | _station, text=_text,
@@ -210,7 +212,7 @@ def _identity(record: Any) -> tuple[Any, ...]:
         Setting: ("station", "name"), UplinkSecret: ("station",), ProfileRow: ("station", "key"),
         PriorityRow: ("station", "transaction"), ConnectorRow: ("station", "evse"), BackgroundRow: ("circuit",),
         CapRow: ("source",),
-        AuditEntry: ("id",),
+        Place: ("number",), AuditEntry: ("id",),
     }[type(record)]  # fmt: skip
     return (type(record), *(getattr(record, name) for name in names))
 

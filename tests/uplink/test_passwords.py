@@ -30,7 +30,7 @@ from gateway.store import database
 from gateway.transport import Socket
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import LinkOptions, WebSocketConnector
-from gateway.uplink.per_station import PerStationOptions
+from gateway.uplink.per_station import PerStation, PerStationOptions
 from tests.sim import loop
 from tests.transcript import Rig
 
@@ -215,7 +215,7 @@ async def _gateway(folder: Path, csms: _Csms) -> AsyncIterator[int]:
         connector=connector,
     )
     options = PerStationOptions(versions=("1.6",), password=FIRST, backoff=Backoff(0.05, 0, 0))
-    assembly = Assembly(SiteOptions(), options, seams)
+    assembly = Assembly(SiteOptions(), lambda site, to: PerStation(site, options, to), seams)
     connector.ping_interval_of = assembly.site.columns.ping_interval_s
     await assembly.load([CP])
     listener = ListenerOptions("127.0.0.1", 0, security_profile=0, unknown_stations=UnknownStations.ACCEPT)

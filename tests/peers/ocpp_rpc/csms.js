@@ -15,6 +15,7 @@ const config = configuration({
   delay_ms: [2, 25], // every answer waits a random time in this range, so that overlapping CALLs would show
   interval_s: 60, // heartbeat interval in the boot answer
   first_transaction_id: 1000,
+  log_all: false, // every CALL received is logged, not just those of transactions
   ask_first: {}, // action -> [action, payload]: a command whose outcome is awaited before such a CALL is answered
   seed: 1,
 });
@@ -78,7 +79,7 @@ const LOGGED = ['StartTransaction', 'StopTransaction', 'MeterValues', 'Transacti
 async function answer(client, { messageId, method, params, signal }) {
   const entry = { identity: client.identity, message_id: messageId, action: method, params, at_ms: Date.now(),
     answer: null, answered_at_ms: null };
-  if (LOGGED.includes(method)) log.push(entry);
+  if (config.log_all || LOGGED.includes(method)) log.push(entry);
   if (config.ask_first[method]) await ask(client, ...config.ask_first[method]);
   const [least, most] = config.delay_ms;
   await after(least + random() * (most - least));
