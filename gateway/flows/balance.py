@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from math import inf
 from typing import Any
 
 import msgspec
@@ -42,8 +41,8 @@ METERS_COME_S = 15.0
 """After a start, a meter may need so long to say something."""
 REST = 4.0
 """At a large site a decision takes its time: the gateway has this many times as much for everything else."""
-PRESSED_EVERY_S = 5.0
-"""A station that does not obey is asked so often what it draws; where nothing else helps, it is stopped again."""
+PRESSED_EVERY_S, PRESSED_TIMES, PRESSED_LATER_S = 5.0, 12, 60.0
+"""A station that does not obey is asked so often what it draws, and stopped again: for a minute, then once a minute."""
 SAVED_EVERY_S = 3600.0
 """How the background moves is kept this often."""
 WORDS = {
@@ -118,7 +117,7 @@ class _Loop:
         self._alarms: frozenset[Alarm] = frozenset()
         self._running: dict[ConnectorKey, TransactionKey] = {}
         self._read_at: dict[str, float] = {}
-        self._pressed_at: dict[str, float] = {}
+        self._pressed: dict[str, tuple[int, float]] = {}
         self._saved_at = site.clock.monotonic()
         self._boots: dict[StationId, bytes | None] = {}
         self.wake_at = 0.0
@@ -257,12 +256,13 @@ class _Loop:
         """Its next reading may be a minute away, or the call to stop it lost: it is asked, and stopped again."""
         now = self._site.clock.monotonic()
         disobedient = {alarm.subject: alarm for alarm in standing if alarm.kind is AlarmKind.DISOBEDIENT}
-        self._pressed_at = {subject: at for subject, at in self._pressed_at.items() if subject in disobedient}
+        self._pressed = {subject: pressed for subject, pressed in self._pressed.items() if subject in disobedient}
         for subject, alarm in disobedient.items():
+            times, due_at = self._pressed.get(subject, (0, now))
             is_stopped = alarm.remedy is Remedy.STOP and alarm not in self._alarms
-            if not is_stopped and now < self._pressed_at.get(subject, -inf) + PRESSED_EVERY_S:
+            if now < due_at and not is_stopped:
                 continue
-            self._pressed_at[subject] = now
+            self._pressed[subject] = times + 1, now + (PRESSED_EVERY_S if times < PRESSED_TIMES else PRESSED_LATER_S)
             if alarm.remedy is Remedy.STOP and not is_stopped:
                 self._start(_remedy(self._site, alarm))
             self._start(_ask(self._site, subject))

@@ -133,7 +133,8 @@ def writing_of(
 
 
 async def resend(site: Site, station: Station, key: ConnectorKey, *, as_default: bool) -> None:
-    """The limit it holds once more; `as_default`: also where no transaction's profile is obeyed, never above F."""
+    """The limit it holds once more. `as_default`: its fallback, for one that obeys no profile of a transaction; nothing
+    else, for it stays there when the gateway is gone."""
     balancer, transaction = site.balancer, site_facts.running_at(site, key)
     views = balancer.decision.views if balancer.decision else ()
     view = next((one for one in views if one.key == key), None)
@@ -141,11 +142,14 @@ async def resend(site: Site, station: Station, key: ConnectorKey, *, as_default:
         return
     family, send_by = balancer.plan.family(station.id), site.clock.monotonic() + SEND_WITHIN_S
     if as_default:
-        amps = min(view.set_a, view.fallback_a)
-        profile = merge.fallback(key.evse, amps, supply_of(site, key, family), writing_of(site, station, family))
+        amps, supply = view.fallback_a, supply_of(site, key, family)
+        if family.unit is RateUnit.W:  # a car on one phase would take all of it there
+            supply = replace(supply, phases=1)
+        profile = merge.fallback(key.evse, amps, supply, writing_of(site, station, family))
     else:
-        again = Write(key, 0, view.set_a, 0, view.spec.lease_s if view.proven else 0.0, view.fallback_a,
+        amps = view.set_a
+        again = Write(key, 0, amps, 0, view.spec.lease_s if view.proven else 0.0, view.fallback_a,
                       Urgency.CUT, Why(Binding.PENDING), at=site.clock.monotonic())  # fmt: skip
         profile = _profile(site, station, transaction, again)
     answer = await send(site, station, key.evse, profile, send_by)
-    log.warning("%s: told again to hold %g A: %s", key, view.set_a, answer.value)
+    log.warning("%s: told again to hold %g A%s: %s", key, amps, " by default" if as_default else "", answer.value)

@@ -113,7 +113,7 @@ class Overload:
 
     def observe(self, flow_a: Amps | None, limit_a: Amps, now: float) -> "Overload":
         """`flow_a`: the fresh measured flow into the circuit, None if there is none."""
-        ratio = 0.0 if flow_a is None else max(_ratio(a, limit) for a, limit in zip(flow_a, limit_a, strict=True))
+        ratio = 0.0 if flow_a is None else max(part_of(a, limit) for a, limit in zip(flow_a, limit_a, strict=True))
         over = _since(self.over_since, ratio > OVER, now)
         far = _since(self.far_over_since, ratio > FAR_OVER, now)
         if (over is not None and now - over >= OVER_S) or (far is not None and now - far >= FAR_OVER_S):
@@ -125,7 +125,8 @@ class Overload:
         return replace(self, over_since=over, far_over_since=far)
 
 
-def _ratio(flow: float, limit: float) -> float:
+def part_of(flow: float, limit: float) -> float:
+    """Of its limit, what flows."""
     return flow / limit if limit > 0 else (inf if flow > 0 else 0.0)
 
 

@@ -9,7 +9,7 @@ from math import inf
 from gateway.model.balance import Background, Rung, SiteFacts
 from gateway.model.site_tree import NO_AMPS, ConnectorKey
 from gateway.smartcharging.circuits import SiteTree
-from gateway.smartcharging.ladder import REMEDY_EVERY_S
+from gateway.smartcharging.ladder import REMEDY_EVERY_S, part_of
 from gateway.smartcharging.survey import View
 
 
@@ -29,7 +29,7 @@ def loads_of(tree: SiteTree, facts: SiteFacts, views: Sequence[View], background
         if node.metered and reading is not None and backgrounds[index].rung <= Rung.LATE:
             for phase in range(3):
                 sums[3 * index + phase] = max(sums[3 * index + phase], reading.current_a[phase])
-    return [amps / tree.limit(row) if tree.limit(row) else float(amps > 0) for row, amps in enumerate(sums)]
+    return [part_of(amps, tree.limit(row)) for row, amps in enumerate(sums)]
 
 
 def remedied(

@@ -285,11 +285,10 @@ def test_a_station_that_gives_all_it_has_is_told_again_asked_and_stopped_until_i
 
     scene = play(tmp_path, monkeypatch, act)
     calls = [(action, said) for _, action, said in seen["heard"]]
-    purposes = [
-        said["csChargingProfiles"]["chargingProfilePurpose"] for action, said in calls if action == "SetChargingProfile"
-    ]
+    profiles = [said["csChargingProfiles"] for action, said in calls if action == "SetChargingProfile"]
+    defaults = [one for one in profiles if one["chargingProfilePurpose"] == "TxDefaultProfile"]
     limits = [amps for at, amps in scene.stations[0].written() if at >= seen["began"]]
-    assert "TxDefaultProfile" in purposes, "the other purpose"
+    assert [one["chargingSchedule"]["chargingSchedulePeriod"][0]["limit"] for one in defaults] == [6.0], "stays there"
     assert limits[-1] == 0.0
     assert ("TriggerMessage", {"requestedMessage": "MeterValues", "connectorId": 1}) in calls
     assert [action for action, _ in calls].count("RemoteStopTransaction") == 2

@@ -2,8 +2,10 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+LATE_S = 5.0
 
 
 class Clock(Protocol):
@@ -36,6 +38,13 @@ class Link:
     down_at: float = 0.0
     up_at: float = 0.0
     generation: int = 0
+    under_way: list[tuple[float, float]] = field(default_factory=list)
+    """When each message left and arrives, for `carries_in_time`."""
+
+    def carries_in_time(self) -> bool:
+        """Whether it is up, and nothing on it has been under way for longer than a station may be waited for."""
+        now = self.clock.now
+        return self.is_up and not any(left < now - LATE_S and now < arrives for left, arrives in self.under_way)
 
     def to_station(self, deliver: Callable[[], None]) -> None:
         """A call."""
@@ -59,6 +68,8 @@ class Link:
             if self.generation == generation:
                 deliver()
 
+        self.under_way = [one for one in self.under_way if one[1] > self.clock.now]
+        self.under_way.append((self.clock.now, arrives))
         self.clock.at(arrives, arrive)
         return arrives
 
@@ -66,6 +77,7 @@ class Link:
         """What is under way is lost."""
         self.is_up = False
         self.generation += 1
+        self.under_way.clear()
 
     def mend(self) -> None:
         self.is_up = True

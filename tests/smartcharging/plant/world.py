@@ -99,11 +99,11 @@ class World:
 
     def _without_defiance(self) -> list[float]:
         """What flows, but for what no gateway can hold: what a deaf station takes beyond all it was ever told while no
-        gateway is alive, or while its link is cut and no meter of the circuit could show it."""
+        gateway is alive, or while its link is as good as cut and no meter of the circuit could show it."""
         flow, alive = list(self.flow), self.gateway.alive
         for outlet in self.deaf:
             defies_a = outlet.defies_a()
-            if not defies_a or (alive and self.stations.links[outlet.spec.key.station].is_up):
+            if not defies_a or (alive and self.stations.links[outlet.spec.key.station].carries_in_time()):
                 continue
             for phase, _drawn in zip(outlet.spec.phases, outlet.shown, strict=False):
                 for row in self.tree.rows(outlet.spec.circuit, (phase,)):
