@@ -79,6 +79,10 @@ def test_a_station_in_no_circuit_takes_its_rating_at_any_moment(
         scene.world.stations[GUEST] = guest
         scene.world._tasks.append(asyncio.create_task(guest.run()))
         await guest.ready()
+        await asyncio.sleep(2)
+        facts = site.balancer.facts.connectors if site.balancer.facts else ()
+        [fact] = [one for one in facts if one.key == KEY]
+        assert (fact.reachable, fact.managed, fact.has_ev) == (True, False, True), "no car is there, and one may come"
         scene.tasks.append(asyncio.create_task(guest.session("T-9", 30, 5.0)))
         await asyncio.sleep(100)
         seen["after"] = sum(station.current_a() for station in scene.stations)

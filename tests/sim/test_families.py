@@ -61,6 +61,8 @@ def test_another_firmware_is_not_managed_until_its_fallback_was_seen(
         await until(lambda: b'"3"' in (known.record.boot or b""))
         seen["later"] = site_facts.is_managed(site, FIRST)
         assert site_facts.is_managed(site, SECOND), "nothing changes for others"
+        site.balancer.sort(SECOND.station, "default-profile-only")
+        assert not site_facts.is_managed(site, SECOND), "what can't be limited is not"
 
     play(tmp_path, monkeypatch, act, replace(undecided(), proven=frozenset({FIRST.station})))
     assert "CP-1: another charger or firmware than the one called proven" in caplog.text
