@@ -14,6 +14,7 @@ from gateway.smartcharging.drill import WORDS, Drill, fell_after_s
 from gateway.smartcharging.invariants import START_RESERVES
 from gateway.smartcharging.survey import View
 
+GUEST = "its station is in no circuit: it counts at its rating"
 BECAUSE = {
     Binding.CONNECTOR: "it has all that its connector is rated for",
     Binding.CAR: "its car takes no more",
@@ -147,7 +148,7 @@ def connectors(site: Site, station: StationId | None = None) -> list[dict[str, A
                     "binding": share.why.binding.value,
                     "circuit": share.why.circuit or None,
                     "phase": share.why.phase or None,
-                    "because": BECAUSE[share.why.binding],
+                    "because": GUEST if view.key.station in site.balancer.guests else BECAUSE[share.why.binding],
                     "until_s": until,
                 },
                 "others": _others(site, view, share.why.circuit),
