@@ -26,6 +26,7 @@ from gateway.downlink.admission import ListenerOptions, StationAccess, UnknownSt
 from gateway.downlink.server import DownlinkServer
 from gateway.errors import GatewayError
 from gateway.metering.caps import CapListener
+from gateway.metering.cars import cars_below
 from gateway.metering.runner import Metering, MeterOptions
 from gateway.model.circuit import Circuit
 from gateway.model.ids import CircuitId, MeterId, StationId
@@ -63,7 +64,8 @@ async def run(config: Config) -> None:
     path = state / DATABASE
     assembly = await _assembled(config, path)
     servers = [_server(assembly, config, index) for index in range(len(config.downlinks))]
-    metering = Metering(meter_options(config), assembly.site.meters, assembly.site.clock, assembly.site.random)
+    site = assembly.site
+    metering = Metering(meter_options(config), site.meters, site.clock, site.random, partial(cars_below, site))
     api = LocalApi(routes.build(assembly.site), config.site.api_socket)
     manager = ServiceManager(os.environ)
     for warning in config.warnings:

@@ -15,6 +15,7 @@ from gateway.plan import Lodging, Plan
 from gateway.smartcharging import day as days
 from gateway.smartcharging.circuits import SiteTree, compile_tree
 from gateway.smartcharging.decide import Decision, State
+from gateway.smartcharging.drill import Drill
 from gateway.smartcharging.external import CapState
 from gateway.smartcharging.fallback import Choice, choose, prove
 from gateway.smartcharging.families import DEFAULT, NOT_LIMITED, Purposes, shipped
@@ -106,6 +107,8 @@ class Balancer:
         """The same, until it is written down."""
         self.told: dict[ConnectorKey, Told] = {}
         self.told_by: dict[ConnectorKey, LimitSource] = {}
+        self.drills: dict[ConnectorKey, Drill] = {}
+        """The last one of each connector. While one is under way nothing more is given there."""
         self.unfit: dict[StationId, str] = {}
         """Stations that can't be managed as the family they are of, and why."""
         self.troubles: dict[str, str] = {}

@@ -16,6 +16,7 @@ COMMANDS = {
     "circuits": "cli_balance:circuits",
     "demo": "demo.commands:demo",
     "meter": "cli_meter:meter",
+    "prove": "cli_balance:prove",
     "queue": "cli_queue:queue",
     "release": "cli_balance:release",
     "run": "cli_run:run",

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gateway.cli_base import TROUBLE, ask, config_option, json_option
 from gateway.cli_record import replay_command
 
 Shown = dict[str, Any]
+DRILL_LOOK_S = 1.0
 LATELY = 8
 """Changes of a session's limit that are shown."""
 
@@ -125,6 +127,48 @@ def release(station: str, path: Path | None) -> None:
         click.echo(f"still in {station}: {', '.join(left)}. Remedy: clear it by hand", err=True)
         sys.exit(TROUBLE)
     click.echo(f"{station} is released; take it out of its circuit in the configuration")
+
+
+@click.command()
+@click.argument("station")
+@click.option("--evse", type=click.IntRange(min=1), help="Its connector (2.x: EVSE), if cars charge at several.")
+@click.option(
+    "--seconds", type=click.IntRange(30, 600), default=60, show_default=True, help="How long the lease lasts."
+)
+@config_option
+@json_option
+def prove(station: str, evse: int | None, seconds: int, path: Path | None, *, as_json: bool) -> None:
+    """Prove that STATION steps down by itself: a car charges there, and a lease runs out on purpose.
+
+    Exit status 1 if it did not, or if that could not be seen.
+    """
+    began = ask(path, "POST", f"/v1/stations/{station}/prove", body={"evse": evse, "seconds": seconds})
+    found, said = began, ""
+    while found["verdict"] is None:
+        line = _drill_line(found)
+        if line != said and not as_json:
+            click.echo(line)
+        said = line
+        threading.Event().wait(DRILL_LOOK_S)
+        found = next(one for one in ask(path, "GET", f"/v1/stations/{station}/prove") if one["evse"] == began["evse"])
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        model = " ".join(filter(None, (found["vendor"], found["model"], found["firmware"]))) or "of no known model"
+        click.echo(f"{found['verdict']}: {station} ({model}): {found['because']}")
+    if found["verdict"] != "proven":
+        sys.exit(TROUBLE)
+    if not as_json:
+        click.echo("Write into its section, and into those of the others of this model and firmware:\n")
+        click.echo(f'[[station]]\nid = "{station}"\nproven = true')
+
+
+def _drill_line(found: Shown) -> str:
+    if found["left_s"] is None:
+        return "waits for the moment to write the lease"
+    drawn = "nothing yet" if found["drawn_a"] is None else f"{found['drawn_a']:g} A"
+    when = "runs" if found["left_s"] > 0 else "is over"
+    return f"the lease of {found['value_a']:g} A {when}, then {found['down_a']:g} A; it draws {drawn}"
 
 
 @click.group()

@@ -188,24 +188,23 @@ def _connector(
 def _show(found: Shown) -> None:
     console = Console(highlight=False)
     table = Table(title=f"{found['day']} (UTC), {found['hours']:g} h on record", title_justify="left")
-    for heading in ("circuit", "fuse", "other fuse", "at the limit", "with the other", "peak", "with the other"):
+    for heading in ("circuit", "fuse", "at its limit", "peak", "other fuse", "at its limit", "peak"):
         table.add_column(heading, justify="left" if heading == "circuit" else "right")
     for one in found["circuits"]:
-        real, other = one["real"], one["other"]
-        table.add_row(
-            escape(one["id"]), f"{real['limit_a']:g} A", f"{other['limit_a']:g} A", f"{real['bound_h']:.1f} h",
-            f"{other['bound_h']:.1f} h", _amps(real["peak_a"]), _amps(other["peak_a"]),
-        )  # fmt: skip
+        shown = (
+            f"{way['limit_a']:g} A|{way['bound_h']:.1f} h|{_amps(way['peak_a'])}" for way in (one["real"], one["other"])
+        )
+        table.add_row(escape(one["id"]), *"|".join(shown).split("|"))
     console.print(table)
     table = Table()
     for heading in (
         "connector",
         "recorded",
-        "with the fuse",
-        "with the other",
+        "fuse",
+        "other fuse",
         "more or less",
         "waits",
-        "with the other",
+        "other: waits",
     ):
         table.add_column(heading, justify="left" if heading == "connector" else "right")
     charged = [one for one in found["connectors"] if one["recorded_kwh"] or one["other_kwh"]]

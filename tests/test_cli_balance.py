@@ -56,6 +56,14 @@ class _Operator:
                 if 0 < allocated <= most_a:
                     return dict(found)
 
+    async def until_flow(self, least_a: float) -> None:
+        """The simulated meter sees the car beside its building's 12 A."""
+        async with asyncio.timeout(30):
+            while True:
+                found = json.loads(await self.types("meter", "read", "grid", "--json", status=None))
+                if found["reading"] and found["reading"]["current_a"][0] >= least_a:
+                    return
+
 
 async def test_who_has_what_and_why_from_the_terminal(tmp_path: Path) -> None:
     async with SimulatedCsms(validate=False) as csms:
@@ -69,6 +77,8 @@ async def test_who_has_what_and_why_from_the_terminal(tmp_path: Path) -> None:
             assert (main["id"], main["limit_a"], main["worst_background_a"]) == ("main", [63] * 3, [40] * 3)
             assert main["allocated_a"] == [found["connectors"][0]["may_hold_a"][0]] * 3
             assert "main" in await operator.types("circuits", status=None)
+            await operator.until_flow(17.0)
+            assert "a maximum of 32 A: accepted" in gateway.log()
             shown = await operator.types("stations", "CP-1", "--why")
             assert "CP-1/1 in circuit main" in shown
             assert "fallback 6 A, managed, proven" in shown

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway.balancer import Balancer
@@ -13,7 +14,10 @@ from gateway.model.ids import StationId
 from gateway.model.site_tree import ConnectorKey
 from gateway.plan import Lodging, Plan
 from gateway.smartcharging.fallback import prove
-from tests.config_bench import Bench
+from gateway.station import Pending
+from gateway.web import routes
+from tests.config_bench import Bench as ConfigBench
+from tests.flows.test_caps import Bench
 from tests.sim.charger import ObedientStation
 from tests.sim.test_balance import BASE_A, LIMIT_A, Scene, plan, play
 
@@ -75,6 +79,10 @@ def test_a_station_in_no_circuit_takes_its_rating_at_any_moment(
         scene.world.stations[GUEST] = guest
         scene.world._tasks.append(asyncio.create_task(guest.run()))
         await guest.ready()
+        await asyncio.sleep(2)
+        facts = site.balancer.facts.connectors if site.balancer.facts else ()
+        [fact] = [one for one in facts if one.key == KEY]
+        assert (fact.reachable, fact.managed, fact.has_ev) == (True, False, True), "no car is there, and one may come"
         scene.tasks.append(asyncio.create_task(guest.session("T-9", 30, 5.0)))
         await asyncio.sleep(100)
         seen["after"] = sum(station.current_a() for station in scene.stations)
@@ -92,6 +100,20 @@ def test_a_station_in_no_circuit_takes_its_rating_at_any_moment(
     assert not scene.over()
     assert seen["heard"] == [], "nothing of the gateway's is written into it"
     assert seen["restarted"] == {GUEST: Lodging("main", 16.0)}
+
+
+async def test_an_approval_is_no_remedy(tmp_path: Path) -> None:
+    async with Bench(tmp_path / "db", roomy()) as bench:
+        site = bench.site
+        site.pending[GUEST] = Pending(GUEST, 0.0, "ocpp1.6", "10.0.0.9:1", None, problem="it is in no circuit")
+        transport = httpx.ASGITransport(app=routes.build(site))
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            assert (await client.get("/v1/status")).json()["pending"][0]["problem"] == "it is in no circuit"
+            assert (await client.post(f"/v1/stations/{GUEST}/approve")).status_code == 409
+            assert GUEST in site.pending
+            assert site.balancer.lodge(GUEST, Lodging("main", 16.0)) is None
+            assert (await client.post(f"/v1/stations/{GUEST}/reject")).status_code == 200
+            assert GUEST not in site.balancer.guests, "one that is rejected counts no more"
 
 
 _MAIN = '[meter.m]\ndriver = "simulated"\n[circuit.main]\nlimit_a = 63\nmeter = "m"\nbackground_a = 9\n'
@@ -112,14 +134,14 @@ _OUT = '[[station]]\nid = "b"\n'
     ],
 )
 def test_the_configuration_says_what_becomes_of_it(tmp_path: Path, more: str, listener: str, said: str) -> None:
-    bench = Bench(tmp_path, more=more)
+    bench = ConfigBench(tmp_path, more=more)
     bench.downlink += listener
     warnings = [one for one in bench.load().warnings if "no circuit" in one]
     assert (said in "".join(warnings)) if said else not warnings, warnings
 
 
 def test_its_listener_names_a_circuit_that_is_there(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, more=_MAIN + _IN)
+    bench = ConfigBench(tmp_path, more=_MAIN + _IN)
     bench.downlink += '\ncircuit = "cellar"'
     assert [(one.path, one.problem) for one in bench.mistakes()] == [
         ("downlink[0].circuit", 'there is no circuit "cellar"')

@@ -103,6 +103,8 @@ async def _make_safe(site: Site, station: Station, port: StationPort, key: Conne
         return True
     if is_known and holds is False:
         log.warning("%s: its fallback of %g A is gone: installed again", key, fallback_a)
+    if row.checked not in (None, identity) and balancer.plan.is_proven(station.id):
+        log.warning("%s: another charger or firmware than the one called proven: prove it again", station.id)
     if row.checked is not None and holds is False:
         await site.commit([Put(replace(row, checked=None))])
     writing = profile_writes.writing_of(site, station, family)

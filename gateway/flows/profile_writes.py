@@ -132,6 +132,17 @@ def writing_of(
     return writing if has_lease else replace(writing, max_periods=1)
 
 
+async def lease_once(
+    site: Site, station: Station, key: ConnectorKey, *, amps: float, down_a: float, lasts_s: float
+) -> Answer:
+    """A lease of what it holds already, that the balancer knows nothing of."""
+    transaction, now = site_facts.running_at(site, key), site.clock.monotonic()
+    if transaction is None or transaction.station_tx_id is None:
+        return Answer.NOT_SENT
+    made = Write(key, 0, amps, 0, lasts_s, down_a, Urgency.RENEW, Why(Binding.PENDING), at=now)
+    return await send(site, station, key.evse, _profile(site, station, transaction, made), now + SEND_WITHIN_S)
+
+
 async def resend(site: Site, station: Station, key: ConnectorKey, *, as_default: bool) -> None:
     """The limit it holds once more. `as_default`: its fallback, for one that obeys no profile of a transaction; nothing
     else, for it stays there when the gateway is gone."""

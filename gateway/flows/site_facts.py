@@ -104,7 +104,7 @@ def _connector(site: Site, spec: ConnectorSpec, mono: float) -> ConnectorFacts:
         wants=not (tells_full or (car is not None and car.is_suspended)),
         measured_a=car.measured_a if car else None,
         measured_at=car.measured_at if car else -_INF,
-        csms=allowed.steps,
+        csms=_held_still(site, key, allowed.steps),
         car_max_a=car.max_a if car else None,
         car_phases=car.phases if car else None,
         phase_cap=allowed.phases,
@@ -112,6 +112,14 @@ def _connector(site: Site, spec: ConnectorSpec, mono: float) -> ConnectorFacts:
         ceiling_a=balancer.tree.fallback_a[key] if ceiling_a is None and row.checked is not None else ceiling_a,
         adopted_a=car.adopted_a if car else None,
     )
+
+
+def _held_still(site: Site, key: ConnectorKey, steps: tuple[CapStep, ...]) -> tuple[CapStep, ...]:
+    """While a drill is under way nothing is raised there."""
+    drill = site.balancer.drills.get(key)
+    if drill is None or drill.verdict is not None:
+        return steps
+    return tuple(CapStep(step.at, min(step.amps, drill.value_a)) for step in steps) or (CapStep(-_INF, drill.value_a),)
 
 
 def _status(station: Station, evse: int) -> tuple[bool, bool]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -11,6 +11,7 @@ from drivers import registry
 from drivers.api import Driver, DriverError, Reading, Seams
 from drivers.options import Options
 from drivers.pace import Backoff
+from drivers.simulated import SimulatedDriver
 from gateway.clock import Clock
 from gateway.core import freshness, meter_checks
 from gateway.metering import translate
@@ -59,9 +60,18 @@ class _Meter:
 class Metering:
     """All meters of the site."""
 
-    def __init__(self, meters: Sequence[MeterOptions], port: MeterPort, clock: Clock, source: Random) -> None:
+    def __init__(
+        self,
+        meters: Sequence[MeterOptions],
+        port: MeterPort,
+        clock: Clock,
+        source: Random,
+        cars: Callable[[MeterId], tuple[float, float, float]] | None = None,
+    ) -> None:
+        """`cars`: what a simulated meter has to see beside its building, per phase."""
         self._meters = [_Meter(options, MeterState(meter=options.id)) for options in meters]
         self._port = port
+        self._cars = cars
         self._started_at = 0.0
         self._seams = Seams(now=clock.monotonic, wall=clock.now, sleep=asyncio.sleep, random=source)
 
@@ -138,6 +148,9 @@ class Metering:
         """Notice what no reading tells: silence, and trouble that drivers cure by themselves."""
         while True:
             await self._seams.sleep(LOOK_S)
+            for meter in self._meters:
+                if self._cars is not None and isinstance(meter.driver, SimulatedDriver):
+                    meter.driver.cars_a = self._cars(meter.options.id)
             now = self._seams.now()
             for meter in self._meters:
                 health = self._health(meter)

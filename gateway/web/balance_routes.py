@@ -6,7 +6,7 @@ from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field
 
 from gateway.errors import RefusedError, StoreError
-from gateway.flows import caps, release
+from gateway.flows import caps, prove, release
 from gateway.model.ids import StationId
 from gateway.site import Site
 from gateway.web import balance_view
@@ -21,10 +21,18 @@ class CapBody(BaseModel):
     circuit: str | None = None
 
 
+class DrillBody(BaseModel):
+    """`evse` None: the one where a car charges."""
+
+    evse: int | None = Field(default=None, ge=1)
+    seconds: float = Field(default=60.0, ge=30, le=600)
+
+
 def build(site: Site) -> APIRouter:
     """The routes over one site."""
     api = APIRouter(prefix="/v1")
     sharing(api, site)
+    proving(api, site)
     capping(api, site)
     return api
 
@@ -61,6 +69,26 @@ def sharing(api: APIRouter, site: Site) -> None:
         except RefusedError as error:
             raise HTTPException(409, str(error)) from None
         return {"station": station, "left": left}
+
+
+def proving(api: APIRouter, site: Site) -> None:
+    @api.post("/stations/{station}/prove")
+    async def begin(station: str, body: DrillBody) -> dict[str, Any]:
+        """Let a lease of it run out on purpose."""
+        known = site.stations.get(StationId(station))
+        if known is None:
+            raise HTTPException(404, f"no station {station} is known")
+        try:
+            drill = prove.start(site, known, body.evse, body.seconds)
+        except RefusedError as error:
+            raise HTTPException(409, str(error)) from None
+        return balance_view.drill(site, drill)
+
+    @api.get("/stations/{station}/prove")
+    async def state(station: str) -> list[dict[str, Any]]:
+        """Its last drills, one for each connector."""
+        drills = site.balancer.drills.values()
+        return [balance_view.drill(site, one) for one in drills if one.key.station == station]
 
 
 def capping(api: APIRouter, site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gateway.dialects import quirks
 from gateway.flows import applied, site_facts
 from gateway.model.balance import Hold
 from gateway.model.ids import StationId
@@ -9,9 +10,11 @@ from gateway.model.records import CapRow
 from gateway.model.site_tree import NO_AMPS, Amps, Binding, ConnectorKey
 from gateway.site import Site
 from gateway.smartcharging.circuits import added
+from gateway.smartcharging.drill import WORDS, Drill, fell_after_s
 from gateway.smartcharging.invariants import START_RESERVES
 from gateway.smartcharging.survey import View
 
+GUEST = "its station is in no circuit: it counts at its rating"
 BECAUSE = {
     Binding.CONNECTOR: "it has all that its connector is rated for",
     Binding.CAR: "its car takes no more",
@@ -145,7 +148,7 @@ def connectors(site: Site, station: StationId | None = None) -> list[dict[str, A
                     "binding": share.why.binding.value,
                     "circuit": share.why.circuit or None,
                     "phase": share.why.phase or None,
-                    "because": BECAUSE[share.why.binding],
+                    "because": GUEST if view.key.station in site.balancer.guests else BECAUSE[share.why.binding],
                     "until_s": until,
                 },
                 "others": _others(site, view, share.why.circuit),
@@ -168,3 +171,24 @@ def _others(site: Site, view: View, circuit: str) -> list[dict[str, Any]]:
     return [
         {"connector": str(key), "may_hold_a": round(amps, 1)} for key, amps in sorted(holds, key=lambda one: -one[1])
     ]
+
+
+def drill(site: Site, one: Drill) -> dict[str, Any]:
+    """A drill as it is now; `verdict` None while it is under way."""
+    mono, station = site.clock.monotonic(), site.stations.get(one.key.station)
+    boot = station.record.boot if station else None
+    vendor, model = quirks.model_of(boot) or ("", "")
+    return {
+        "station": one.key.station,
+        "evse": one.key.evse,
+        "vendor": vendor,
+        "model": model,
+        "firmware": quirks.firmware_of(boot),
+        "value_a": one.value_a,
+        "down_a": one.down_a,
+        "left_s": None if one.ends is None else round(one.ends - mono, 1),
+        "drawn_a": round(one.samples[-1].amps, 1) if one.samples else None,
+        "fell_after_s": None if (after := fell_after_s(one)) is None else round(after, 1),
+        "verdict": one.verdict.value if one.verdict else None,
+        "because": WORDS[one.verdict] if one.verdict else None,
+    }

@@ -36,7 +36,7 @@ async def until(what: Callable[[], bool]) -> None:
 
 
 def test_another_firmware_is_not_managed_until_its_fallback_was_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: dict[str, Any] = {}
 
@@ -61,8 +61,11 @@ def test_another_firmware_is_not_managed_until_its_fallback_was_seen(
         await until(lambda: b'"3"' in (known.record.boot or b""))
         seen["later"] = site_facts.is_managed(site, FIRST)
         assert site_facts.is_managed(site, SECOND), "nothing changes for others"
+        site.balancer.sort(SECOND.station, "default-profile-only")
+        assert not site_facts.is_managed(site, SECOND), "what can't be limited is not"
 
-    play(tmp_path, monkeypatch, act, undecided())
+    play(tmp_path, monkeypatch, act, replace(undecided(), proven=frozenset({FIRST.station})))
+    assert "CP-1: another charger or firmware than the one called proven" in caplog.text
     assert (seen["family"], seen["between"], seen["unit"]) == (DEFAULT, False, RateUnit.W)
     assert not seen["later"], "the same model with another firmware"
     [schedule] = seen["wrote"]
