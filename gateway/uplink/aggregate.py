@@ -36,6 +36,10 @@ from gateway.uplink.site_status import SiteStatus
 
 log = logging.getLogger(__name__)
 
+PRESSED_S = 1.0
+"""From this wait on a station's samples are kept and answered here: it may have a driver waiting behind them."""
+SILENT_S = 3.0
+"""A CALL that the CSMS leaves unanswered for so long makes the link suspect, whoever's budget was over."""
 RELIEF_S, RELIEF_EVERY_S = 900.0, 60.0
 """From this drain time on meter values are thinned, and how often that is looked at."""
 NOT_CONNECTED = Unanswered(Silence.NOT_CONNECTED, was_sent=False)
@@ -51,7 +55,8 @@ class _Post:
 
     @property
     def is_suspect(self) -> bool:
-        return self._link.is_suspect
+        """Or so busy that a message is better off on the walk, which keeps and answers it here."""
+        return self._link.is_suspect or self._uplink.is_pressed()
 
     @is_suspect.setter
     def is_suspect(self, value: bool) -> None:
@@ -82,6 +87,7 @@ class Aggregate:
         """Messages of stations whose new numbers are being written."""
         site.columns.whole = self._keeper.station
         site.one_link = self._one_link
+        site.is_pressed = self.is_pressed
         site.columns.configured_password = lambda station: options.password if station == self._keeper.station else None
 
     async def run(self) -> None:
@@ -111,6 +117,10 @@ class Aggregate:
         dialect = link.dialect.name if link else None
         identity, waiting = self._options.identity, len(self._queue)
         return OneLink(identity, self._keeper.state, dialect, waiting, self.drain_s, self._status.tell_of)
+
+    def is_pressed(self) -> bool:
+        """Whether what waits now takes longer than a station should wait for the answer to a sample."""
+        return self._queue.drain_s(0) > PRESSED_S
 
     @property
     def drain_s(self) -> float:
@@ -195,7 +205,8 @@ class Aggregate:
             self._keeper.link.pump.refuse_result(refused)
 
     def suspect(self, station: StationId) -> None:
-        if self._keeper.link:
+        """A budget was over; but the CSMS is to blame only if it has the message, and not our schedule."""
+        if self._keeper.link and self._queue.silent_s() >= SILENT_S:
             self._keeper.link.is_suspect = True
 
     async def negotiate(self, station: StationId, offers: Sequence[str]) -> str | None:
