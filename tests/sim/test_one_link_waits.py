@@ -13,7 +13,7 @@ from tests.sim.station import SimStation
 CHARGERS, DRIVERS = 50, 10
 EVERY_S, ANSWER_S = 10.0, 0.2
 BEFORE_S, BACKLOG_S, LOOK_S = 20.0, 120.0, 150.0
-CARDS_EVERY_S = 1.5
+CARDS_EVERY_S = 1.0, 3.0
 LONGEST_S = 0.6
 
 
@@ -40,7 +40,7 @@ def waits_of(folder: Path, version: str) -> list[float]:
         source, waits = random.Random(1), list[float]()
         end = asyncio.get_running_loop().time() + LOOK_S
         while asyncio.get_running_loop().time() < end:
-            await asyncio.sleep(source.expovariate(1 / CARDS_EVERY_S))
+            await asyncio.sleep(source.uniform(*CARDS_EVERY_S))
             waits.append(await _wait(source.choice(stations)))
         assert world.assembly is not None
         assert world.waiting(), "the backlog is gone already"
