@@ -44,7 +44,12 @@ def test_what_is_true_of_all_stations() -> None:
         ConnectorPhaseRotation="1.TRS",
     )
     values, unknown = merged([], one, other)
-    heads = [OneSite(gives_tx_ids=True).of(A).number(1), OneSite().of(A).number(2), OneSite().of(B).number(1)]
+    site = OneSite(gives_tx_ids=True)
+    heads = [site.of(A).number(1), site.of(A).number(2), site.of(B).number(1)]
+        OneSite(gives_tx_ids=True).of(A).number(1),
+        OneSite(gives_tx_ids=True).of(A).number(2),
+        OneSite(gives_tx_ids=True).of(B).number(1),
+    ]
     assert values == {
         "NumberOfConnectors": "3",
         "Same": "1",
