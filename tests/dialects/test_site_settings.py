@@ -46,10 +46,6 @@ def test_what_is_true_of_all_stations() -> None:
     values, unknown = merged([], one, other)
     site = OneSite(gives_tx_ids=True)
     heads = [site.of(A).number(1), site.of(A).number(2), site.of(B).number(1)]
-        OneSite(gives_tx_ids=True).of(A).number(1),
-        OneSite(gives_tx_ids=True).of(A).number(2),
-        OneSite(gives_tx_ids=True).of(B).number(1),
-    ]
     assert values == {
         "NumberOfConnectors": "3",
         "Same": "1",
