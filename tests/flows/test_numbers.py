@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,6 +30,7 @@ from tests.sim.station import EPOCH
 OLD, NEW, KEPT = StationId("CP-1"), StationId("CP-2"), StationId("CP-3")
 
 
+@asynccontextmanager
 async def site_of(folder: Path, *, is_one: bool) -> AsyncIterator[tuple[Site, httpx.AsyncClient]]:
     runner = SimRunner(folder / "gateway.db", lambda: 0.0)
     clock = Clock(EPOCH.timestamp, lambda: 0.0, lambda: "ntp", "boot")
@@ -46,13 +48,15 @@ async def site_of(folder: Path, *, is_one: bool) -> AsyncIterator[tuple[Site, ht
         transport=httpx.ASGITransport(app=routes.build(assembly.site)), base_url="http://gateway"
     ) as client:
         running = asyncio.create_task(assembly.site.writer.run())
-        yield assembly.site, client
-        assembly.site.writer.close()
-        await running
+        try:
+            yield assembly.site, client
+        finally:
+            assembly.site.writer.close()
+            await running
 
 
 async def test_numbers_move_and_stay_behind(tmp_path: Path) -> None:
-    async for site, client in site_of(tmp_path, is_one=True):
+    async with site_of(tmp_path, is_one=True) as (site, client):
         places = [Place(1, OLD, 1), Place(2, OLD, 2), Place(3, KEPT, 1)]
         records = [StationRecord(OLD, Approval.APPROVED), StationRecord(KEPT, Approval.CONFIGURED)]
         await site.commit([*map(Put, places), *map(Put, records)])
@@ -65,7 +69,7 @@ async def test_numbers_move_and_stay_behind(tmp_path: Path) -> None:
             ("CP-9/replace/CP-2", "never had a number"),
             ("CP-3/remove", "is in the configuration"),
         ):
-            refused = await client.post(path)
+            refused = await client.post(f"/v1/stations/{path}")
             assert (refused.status_code, why in refused.json()["detail"]) == (409, True), path
         assert (await client.post("/v1/stations/CP-2/remove")).json() == {"numbers": [1, 2]}
         assert [place.is_removed for place in site.numbering.places()] == [True, True, False]
@@ -74,7 +78,7 @@ async def test_numbers_move_and_stay_behind(tmp_path: Path) -> None:
 
 
 async def test_where_each_station_has_its_link_there_are_no_numbers(tmp_path: Path) -> None:
-    async for _, client in site_of(tmp_path, is_one=False):
+    async with site_of(tmp_path, is_one=False) as (_, client):
         refused = await client.post("/v1/stations/CP-1/remove")
         assert (refused.status_code, "have no numbers" in refused.json()["detail"]) == (409, True)
         assert (await client.get("/v1/status")).json()["one_link"] is None
