@@ -50,22 +50,27 @@ async def start(path: Path) -> AiosqliteRunner:
     Raises StoreError if it can't be used: DamagedError if the file is damaged, SchemaTooNewError if a newer version
     wrote it.
     """
+    runner: AiosqliteRunner | None = None
     try:
-        _keep_private(path)
-        open_connection(path).close()  # a path that can't be opened fails here, before there is a thread
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: {error}") from error
-    runner = AiosqliteRunner(path)
-    try:
+        await asyncio.to_thread(_check, path)
+        runner = AiosqliteRunner(path)
         await runner
-        await runner.run(prepare)
-    except (sqlite3.Error, OSError) as error:
-        await runner.close()
+        await runner.run(_work_durably)
+    except (sqlite3.Error, OSError, StoreError) as error:
+        if runner is not None:
+            await runner.close()
+        if isinstance(error, StoreError):
+            raise type(error)(f"{path}: {error}") from error
         raise (DamagedError if is_damage(error) else StoreError)(f"{path}: {error}") from error
-    except StoreError as error:
-        await runner.close()
-        raise type(error)(f"{path}: {error}") from error
     return runner
+
+
+def _check(path: Path) -> None:
+    """Bring the file to its newest schema and keep a copy of its head, by a connection of its own."""
+    _keep_private(path)
+    with contextlib.closing(open_connection(path)) as connection:
+        _bring_up(connection)
+    save_head(path)
 
 
 def _keep_private(path: Path) -> None:
@@ -85,10 +90,27 @@ def open_connection(path: Path) -> sqlite3.Connection:
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Set and assert durability, check the file, migrate, and grow the WAL once. Raises StoreError.
+    """Set and assert durability, check the file, migrate, and grow the WAL once. Raises StoreError."""
+    _bring_up(connection)
+    grow(connection)
 
-    The checkpoint at its end also puts into the file, synced, what an earlier failed sync may have left unsaid.
-    """
+
+def _bring_up(connection: sqlite3.Connection) -> None:
+    _make_durable(connection)
+    problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if problem != "ok":
+        raise DamagedError(f"the database file is damaged: {problem}")
+    migrate(connection)
+
+
+def _work_durably(connection: sqlite3.Connection) -> None:
+    """The checkpoint at its end also puts into the file, synced, what an earlier failed sync may have left unsaid."""
+    _make_durable(connection)
+    grow(connection)
+
+
+def _make_durable(connection: sqlite3.Connection) -> None:
+    """Set and assert durability. Raises StoreError."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA journal_size_limit = -1")
@@ -96,12 +118,6 @@ def prepare(connection: sqlite3.Connection) -> None:
     level = connection.execute("PRAGMA synchronous").fetchone()[0]
     if (mode, level) != ("wal", 2):
         raise StoreError(f"the database must run with WAL and synchronous=FULL, not {mode} and {level}")
-    problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if problem != "ok":
-        raise DamagedError(f"the database file is damaged: {problem}")
-    migrate(connection)
-    grow(connection)
-    save_head(connection)
 
 
 # -- schema ---------------------------------------------------------------------------------------------------------
@@ -250,19 +266,24 @@ def _checkpoint(connection: sqlite3.Connection) -> None:
 
 # -- against damage -------------------------------------------------------------------------------------------------
 
+_PAGE_SIZE = slice(16, 18)
+"""Of the file's first bytes; 1 stands for 65536."""
 _VOLATILE = (slice(24, 44), slice(92, 100))
 """Of the file's first 100 bytes: counters of changes, page count, list of free pages."""
 
 
-def save_head(connection: sqlite3.Connection) -> None:
-    """Keep a copy of the file's first page, which names all tables: without it nothing of the file can be read."""
-    path = path_of(connection)
-    if path is None:
-        return
+def save_head(path: Path) -> None:
+    """Keep a copy of the file's first page, which names all tables: without it nothing of the file can be read.
+
+    Never while this process has a connection to the file. Closing a file ends every lock the process has on it, also
+    SQLite's (sqlite.org/howtocorrupt.html, 2.2), and whoever opens and closes the database next deletes the WAL.
+    """
     kept, part = sibling(path, "head"), sibling(path, "part")
     try:
         with path.open("rb") as file:
-            head = file.read(connection.execute("PRAGMA page_size").fetchone()[0])
+            start = file.read(_PAGE_SIZE.stop)
+            size = int.from_bytes(start[_PAGE_SIZE], "big")
+            head = start + file.read((1 << 16 if size == 1 else size) - len(start))
         if not kept.exists() or _stable(kept.read_bytes()) != _stable(head):
             part.unlink(missing_ok=True)
             part.touch(mode=0o600)

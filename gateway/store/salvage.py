@@ -89,7 +89,6 @@ def salvage(path: Path, now: Callable[[], datetime] = _now) -> Path:
     log.error("%s: %s", path, entry.text)
     done = sibling(path, "salvaged")
     new.replace(done)
-    sibling(new, "head").unlink(missing_ok=True)
     _set_aside(path, kept)
     done.replace(path)
     return kept

@@ -328,6 +328,7 @@ async def test_work_that_fails_says_so_and_the_runner_goes_on(tmp_path: Path) ->
 
 async def _is_refused(path: Path) -> None:
     async with asyncio.timeout(10):
+        await asyncio.to_thread(int)  # the loop's own thread for this is there from now on
         before = set(threading.enumerate())
         with pytest.raises(StoreError):
             await database.start(path)
@@ -362,3 +363,24 @@ async def test_reopening_gives_a_new_connection_to_the_same_data(tmp_path: Path)
     second = await database.reopen(path)
     assert await second.run(lambda connection: connection.execute("SELECT value FROM counter").fetchall()) == [(5,)]
     await second.close()
+
+
+def _wal_of(path: Path) -> int:
+    return Path(f"{path}-wal").stat().st_ino
+
+
+async def test_another_program_may_look_at_the_database_of_a_running_gateway(tmp_path: Path) -> None:
+    """It must not take the WAL away when it closes: what is committed after that would be gone at the next start."""
+    path = tmp_path / "gateway.db"
+    look = f"import sqlite3; c = sqlite3.connect({str(path)!r}); print(c.execute('SELECT * FROM counter').fetchall())"
+    for _ in range(2):  # the second time the file is there already
+        runner = await database.start(path)
+        try:
+            wal = _wal_of(path)
+            seen = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-c", f"{look}; c.close()"])
+            assert _wal_of(path) == wal, seen
+            await runner.run(lambda connection: connection.execute("INSERT OR REPLACE INTO counter VALUES ('x', 7)"))
+            seen = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-c", look])
+            assert b"('x', 7)" in seen
+        finally:
+            await runner.close()

@@ -63,6 +63,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for sql, parameters in tables.batches(tables.statements(map(Put, ALL))):
             connection.execute(sql, parameters)
         connection.execute("COMMIT")
+    database.save_head(path)
     return path
 
 
