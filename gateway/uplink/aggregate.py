@@ -79,7 +79,7 @@ class Aggregate:
         self._queue = SiteQueue(site, lambda: self._keeper.link, self._keeper.fell)
         self._keeper.on_idle = self._queue.send_next
         self._reports = Reports()
-        self._status = SiteStatus(site, partial(self.say, how=Urgency.STATUS), options.lost_s)
+        self._status = SiteStatus(site, self._say_status, options.lost_s)
         self._own = SiteOwn(site, options, self._keeper, self._status, self.say)
         self._commands: SiteCommands | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -113,13 +113,11 @@ class Aggregate:
                     log.warning("the queue could not be made smaller: %s", error)
 
     def _one_link(self) -> OneLink:
-        link = self._keeper.link
-        dialect = link.dialect.name if link else None
-        identity, waiting = self._options.identity, len(self._queue)
-        return OneLink(identity, self._keeper.state, dialect, waiting, self.drain_s, self._status.tell_of)
+        dialect = self._keeper.link.dialect.name if self._keeper.link else None
+        return OneLink(self._own.id, self._keeper.state, dialect, len(self._queue), self.drain_s, self._status.tell_of)
 
     def is_pressed(self) -> bool:
-        """Whether what waits now takes longer than a station should wait for the answer to a sample."""
+        """Whether what waits takes longer than a station should wait for the answer to a sample."""
         return self._queue.drain_s(0) > PRESSED_S
 
     @property
@@ -330,10 +328,15 @@ class Aggregate:
         for (action, _), payload in self._reports.expire(self._site.clock.monotonic()):
             self.say(action, payload)
 
-    def say(self, action: str, payload: bytes, how: Urgency = Urgency.COMMAND) -> None:
+    def say(self, action: str, payload: bytes) -> None:
         """The site itself tells the CSMS something; whatever the answer."""
         request = Request(self._site.message_id(), action, payload, lambda _: None)
-        self._queue.put(self._own.id, how, request)
+        self._queue.put(self._own.id, Urgency.COMMAND, request)
+
+    def _say_status(self, station: StationId | None, action: str, payload: bytes) -> None:
+        """In the order of the station's own statuses: an older word of ours must not come after a newer of its."""
+        request = Request(self._site.message_id(), action, payload, lambda _: None)
+        self._queue.put(station or self._own.id, Urgency.STATUS, request)
 
     def _ids_of(self, station: StationId, dialect: Dialect) -> OneStation:
         gives = dialect.csms_gives_tx_ids

@@ -236,8 +236,13 @@ def test_a_station_is_replaced_and_another_removed(tmp_path: Path, version: str)
     async def script(world: SeenWorld) -> None:
         await world.arrive(3)
         site = world.site
+        charging = asyncio.create_task(world.stations["CP-0"].session("TAG", 50, 30))
+        await until(lambda: site.ledger.running(StationId("CP-0")))
         with pytest.raises(RefusedError, match="connected"):
             await numbers.removed(site, StationId("CP-1"))
+        with pytest.raises(RefusedError, match="a transaction runs"):
+            await numbers.replaced(site, StationId("CP-0"), StationId("CP-8"))
+        charging.cancel()  # the charger dies in the middle of it
         with pytest.raises(RefusedError, match="never had a number"):
             await numbers.replaced(site, StationId("CP-7"), StationId("CP-8"))
         for name in ("CP-0", "CP-1"):
@@ -249,6 +254,7 @@ def test_a_station_is_replaced_and_another_removed(tmp_path: Path, version: str)
             assert port
             port.close(1000, "gone")
         await until(lambda: not any(site.stations[StationId(f"CP-{n}")].port for n in (0, 1)))
+        await until(lambda: not site.stations[StationId("CP-0")].queue)
         assert await numbers.removed(site, StationId("CP-1")) == [2]
         assert await numbers.replaced(site, StationId("CP-0"), StationId("CP-8")) == [1]
         new = world.add("CP-8", version)
