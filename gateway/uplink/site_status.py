@@ -12,8 +12,10 @@ from gateway.site import Site
 
 
 class SiteStatus:
-    """`say`: sends a message about a station (None: the site itself), behind those of its own that wait. `lost_s`: a blip
-    of a station is nothing to tell of."""
+    """`say`: sends a message about a station (None: the site itself), behind those of its own that wait.
+
+    `lost_s`: a blip of a station is nothing to tell of.
+    """
 
     def __init__(self, site: Site, say: Callable[[StationId | None, str, bytes], None], lost_s: float) -> None:
         self._site = site
