@@ -14,6 +14,7 @@ from gateway.model.reasons import AuditKind
 from gateway.model.site_tree import CircuitNode, ConnectorKey, ConnectorSpec
 from gateway.plan import Plan
 from tests.sim.one_station import SITE
+from tests.sim.world import World
 from tests.uplink.site_world import VERSIONS, SeenWorld, play, until
 
 ACCEPTED = {"status": "Accepted"}
@@ -278,5 +279,15 @@ def test_a_station_of_another_version_is_refused(tmp_path: Path, caplog: pytest.
         assert await world.site.uplink.negotiate(StationId("CP-5"), ["ocpp2.0.1"]) is None
         assert "CP-5: offers ocpp2.0.1, and the site as one station speaks 1.6: refused" in caplog.text
         assert await world.site.uplink.negotiate(StationId("CP-5"), ["ocpp2.0.1", "ocpp1.6"]) == "ocpp1.6"
+
+        async def blind(station: StationId, offers: Any) -> str | None:
+            """A station that offers nothing is not negotiated with: its listener says what it speaks."""
+            return str(offers[0])
+
+        world.site.uplink.negotiate = blind  # type: ignore[method-assign]  # to get in unseen
+        World.add(world, "CP-6", "2.0.1")
+        await until(lambda: "CP-6: speaks 2.0.1, and the site as one station 1.6: closed" in caplog.text)
+        await until(lambda: world.site.station(StationId("CP-6")).port is None)
+        assert world.numbers("StatusNotification") == [0, 1]
 
     play(tmp_path, "1.6", script)
