@@ -62,6 +62,8 @@ class Site(Durable):
         self.uplink: UplinkPort
         self.one_link: Callable[[], OneLink | None] = lambda: None
         """None where each station has a link of its own."""
+        self.is_pressed: Callable[[], bool] = lambda: False
+        """Whether samples wait so long for their turn that the CSMS's answer to them is not worth waiting for."""
         self.meters = Meters(options.meters, options.circuits)
         self.balancer = Balancer(options.plan)
         self.days: DayPort | None = None

@@ -58,15 +58,14 @@ class Asking:
         before = await self.fleet.received()
         answer = await self.call(action, payload)
         assert expected.items() <= answer.items(), f"{action}: {answer}"
-        got = {
-            identity: commands[len(before[identity]) :]
+        got = [
+            (identity, command["params"])
             for identity, commands in (await self.fleet.received()).items()
-            if len(commands) > len(before[identity])
-        }
-        assert set(got) == {self.by_number[number]}, f"{action}: {set(got)}"
-        (command,) = got[self.by_number[number]]
-        assert command["action"] == action
-        params: Payload = command["params"]
+            for command in commands[len(before[identity]) :]
+            if command["action"] == action  # lists are written into stations at any time
+        ]
+        assert [identity for identity, _ in got] == [self.by_number[number]], f"{action}: {got}"
+        params: Payload = got[0][1]
         return params
 
     async def of_all(self, action: str, payload: Payload, expected: Payload) -> None:
@@ -165,6 +164,7 @@ async def ask_201(site: Asking) -> None:
     await site.of_all("ChangeAvailability", {"operationalStatus": "Operative"}, ACCEPTED)
     trigger = {"requestedMessage": "StatusNotification", "evse": {"id": one, "connectorId": 1}}
     await site.of_one(one, "TriggerMessage", trigger, ACCEPTED)
+    await site.of_all("TriggerMessage", {"requestedMessage": "StatusNotification"}, ACCEPTED)
     interval = {"component": {"name": "SampledDataCtrlr"}, "variable": {"name": "TxUpdatedInterval"}}
     asked = {"setVariableData": [{"attributeValue": "30", **interval}]}
     await site.of_all("SetVariables", asked, {"setVariableResult": [{"attributeStatus": "Accepted", **interval}]})
@@ -264,7 +264,7 @@ async def test_fifty_chargers_are_one_station_of_ocpp_rpc(gateway_dir: Path, ver
     parts = [entry["params"] for entry in log if entry["action"] == "NotifyReport"]
     if version != "1.6":
         assert [part["seqNo"] for part in parts] == list(range(COUNT + 1))
-        assert [part["tbc"] for part in parts] == [True] * COUNT + [False]
+        assert [part.get("tbc", False) for part in parts] == [True] * COUNT + [False]
 
 
 @pytest.mark.usefixtures("node", "python")

@@ -13,7 +13,7 @@ from gateway.dialects.base import Commit, Dialect, DownRule, Role, Route, UpRule
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "ocpp-support.md"
 HEAD = (
-    "| action | direction | route per station | route aggregate (later) | offline answer |",
+    "| action | direction | route per station | route aggregate | offline answer |",
     "|---|---|---|---|---|",
 )
 MADE_HERE = {

@@ -1,8 +1,8 @@
 """Whose message goes next where a whole site shares one CALL in flight.
 
 Urgent before less urgent, and within that the station that was served longest ago. What waits too long gets one turn in
-`TURNS`, so nothing starves. A station's ordered messages (those of transactions) keep their order: one that is urgent
-pulls those before it along.
+`TURNS`, half as many while a driver waits, so nothing starves. A station's ordered messages (those of transactions)
+keep their order: one that is urgent pulls those before it along.
 """
 
 from collections import deque
@@ -108,7 +108,8 @@ class Schedule(Generic[T]):
         self._turn += 1
         heads = list(self._lanes.items())
         overdue = [(key, lane) for key, lane in heads if now >= _due(lane)]
-        if overdue and self._turn >= self._overdue_turn + TURNS:
+        is_awaited = min(lane.urgency for _, lane in heads) <= Urgency.AUTHORIZE
+        if overdue and self._turn >= self._overdue_turn + (2 * TURNS if is_awaited else TURNS):
             self._overdue_turn = self._turn
             key, lane = min(overdue, key=lambda head: _due(head[1]))
         else:

@@ -177,6 +177,8 @@ async def _forward(incoming: Incoming, row: OutboxRow, changes: list[Change], *,
     is_worth_waiting = (
         row.state is not RowState.PARKED and site.can_deliver(station) and len(station.queue) <= MAX_AHEAD
     )
+    if row.samples and site.is_pressed():
+        is_worth_waiting = is_lazy = False
     waiter = _waiter(station, row.id) if is_worth_waiting else None
     if is_lazy and row.state is RowState.RELEASED:
         site.add_lazy(station, row)

@@ -13,10 +13,12 @@ log = logging.getLogger(__name__)
 
 
 def is_busy(site: Site, station: StationId) -> bool:
-    """Whether something is under way there under its numbers."""
+    """Whether something is under way there under its numbers. A session of a charger that is gone is not: it may have
+    died in the middle of it, and be replaced for that."""
     known = site.stations.get(station)
-    waits = known is not None and bool(known.queue or known.parked)
-    return waits or bool(site.ledger.running(station))
+    if known is None:
+        return False
+    return bool(known.queue or known.parked) or (known.port is not None and bool(site.ledger.running(station)))
 
 
 async def replaced(site: Site, old: StationId, new: StationId) -> list[int]:

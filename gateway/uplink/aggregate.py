@@ -36,6 +36,10 @@ from gateway.uplink.site_status import SiteStatus
 
 log = logging.getLogger(__name__)
 
+PRESSED_S = 1.0
+"""From this wait on a station's samples are kept and answered here: it may have a driver waiting behind them."""
+SILENT_S = 3.0
+"""A CALL that the CSMS leaves unanswered for so long makes the link suspect, whoever's budget was over."""
 RELIEF_S, RELIEF_EVERY_S = 900.0, 60.0
 """From this drain time on meter values are thinned, and how often that is looked at."""
 NOT_CONNECTED = Unanswered(Silence.NOT_CONNECTED, was_sent=False)
@@ -51,7 +55,8 @@ class _Post:
 
     @property
     def is_suspect(self) -> bool:
-        return self._link.is_suspect
+        """Or so busy that a message is better off on the walk, which keeps and answers it here."""
+        return self._link.is_suspect or self._uplink.is_pressed()
 
     @is_suspect.setter
     def is_suspect(self, value: bool) -> None:
@@ -74,7 +79,7 @@ class Aggregate:
         self._queue = SiteQueue(site, lambda: self._keeper.link, self._keeper.fell)
         self._keeper.on_idle = self._queue.send_next
         self._reports = Reports()
-        self._status = SiteStatus(site, partial(self.say, how=Urgency.STATUS), options.lost_s)
+        self._status = SiteStatus(site, self._say_status, options.lost_s)
         self._own = SiteOwn(site, options, self._keeper, self._status, self.say)
         self._commands: SiteCommands | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,6 +87,7 @@ class Aggregate:
         """Messages of stations whose new numbers are being written."""
         site.columns.whole = self._keeper.station
         site.one_link = self._one_link
+        site.is_pressed = self.is_pressed
         site.columns.configured_password = lambda station: options.password if station == self._keeper.station else None
 
     async def run(self) -> None:
@@ -107,10 +113,12 @@ class Aggregate:
                     log.warning("the queue could not be made smaller: %s", error)
 
     def _one_link(self) -> OneLink:
-        link = self._keeper.link
-        dialect = link.dialect.name if link else None
-        identity, waiting = self._options.identity, len(self._queue)
-        return OneLink(identity, self._keeper.state, dialect, waiting, self.drain_s, self._status.tell_of)
+        dialect = self._keeper.link.dialect.name if self._keeper.link else None
+        return OneLink(self._own.id, self._keeper.state, dialect, len(self._queue), self.drain_s, self._status.tell_of)
+
+    def is_pressed(self) -> bool:
+        """Whether what waits takes longer than a station should wait for the answer to a sample."""
+        return self._queue.drain_s(0) > PRESSED_S
 
     @property
     def drain_s(self) -> float:
@@ -195,7 +203,8 @@ class Aggregate:
             self._keeper.link.pump.refuse_result(refused)
 
     def suspect(self, station: StationId) -> None:
-        if self._keeper.link:
+        """A budget was over; but the CSMS is to blame only if it has the message, and not our schedule."""
+        if self._keeper.link and self._queue.silent_s() >= SILENT_S:
             self._keeper.link.is_suspect = True
 
     async def negotiate(self, station: StationId, offers: Sequence[str]) -> str | None:
@@ -319,10 +328,15 @@ class Aggregate:
         for (action, _), payload in self._reports.expire(self._site.clock.monotonic()):
             self.say(action, payload)
 
-    def say(self, action: str, payload: bytes, how: Urgency = Urgency.COMMAND) -> None:
+    def say(self, action: str, payload: bytes) -> None:
         """The site itself tells the CSMS something; whatever the answer."""
         request = Request(self._site.message_id(), action, payload, lambda _: None)
-        self._queue.put(self._own.id, how, request)
+        self._queue.put(self._own.id, Urgency.COMMAND, request)
+
+    def _say_status(self, station: StationId | None, action: str, payload: bytes) -> None:
+        """In the order of the station's own statuses: an older word of ours must not come after a newer of its."""
+        request = Request(self._site.message_id(), action, payload, lambda _: None)
+        self._queue.put(station or self._own.id, Urgency.STATUS, request)
 
     def _ids_of(self, station: StationId, dialect: Dialect) -> OneStation:
         gives = dialect.csms_gives_tx_ids

@@ -22,6 +22,7 @@ class SiteQueue:
         self._link = link
         self._on_closed = on_closed
         self._schedule: Schedule[Request] = Schedule()
+        self._sent_at: float | None = None
 
     def __len__(self) -> int:
         return len(self._schedule)
@@ -29,6 +30,10 @@ class SiteQueue:
     def drain_s(self, more: int) -> float:
         """How long what waits, and so many more messages, will take as fast as the CSMS answers now."""
         return self._schedule.drain_s(more)
+
+    def silent_s(self) -> float:
+        """How long the CALL in flight has waited for its answer."""
+        return 0.0 if self._sent_at is None else self._site.clock.monotonic() - self._sent_at
 
     def put(self, station: StationId, how: Urgency, request: Request, *, is_ordered: bool = False) -> None:
         """A CALL waits for its turn; its `on_done` hears the outcome, once, always."""
@@ -52,8 +57,10 @@ class SiteQueue:
         if waiting is None:
             return
         request = waiting.item
+        self._sent_at = now
 
         def done(outcome: Outcome) -> None:
+            self._sent_at = None
             if not isinstance(outcome, Unanswered):
                 self._schedule.answered(self._site.clock.monotonic() - now)
             if isinstance(outcome, Unanswered) and outcome.why in (Silence.CLOSED, Silence.NOT_CONNECTED):

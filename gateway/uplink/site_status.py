@@ -12,9 +12,12 @@ from gateway.site import Site
 
 
 class SiteStatus:
-    """`say`: sends a message in the site's own name. `lost_s`: a blip of a station is nothing to tell of."""
+    """`say`: sends a message about a station (None: the site itself), behind those of its own that wait.
 
-    def __init__(self, site: Site, say: Callable[[str, bytes], None], lost_s: float) -> None:
+    `lost_s`: a blip of a station is nothing to tell of.
+    """
+
+    def __init__(self, site: Site, say: Callable[[StationId | None, str, bytes], None], lost_s: float) -> None:
         self._site = site
         self._lost_s = lost_s
         self._say = say
@@ -33,7 +36,7 @@ class SiteStatus:
     def tell_itself(self) -> None:
         """The status of the site as a whole, in versions that know one."""
         if self._dialect is not None and site_says.tells_of_itself(self._dialect):
-            self._tell(0, StatusReport(0, 0, site_says.UNAVAILABLE if self.is_inoperative() else "Available"))
+            self._tell(None, 0, StatusReport(0, 0, site_says.UNAVAILABLE if self.is_inoperative() else "Available"))
 
     def tell_of(self, station: StationId) -> None:
         """Its numbers have changed hands, or the CSMS asks."""
@@ -70,9 +73,9 @@ class SiteStatus:
                 StatusReport(place.evse, 1, site_says.UNAVAILABLE)
             ]
         for report in reports:
-            self._tell(place.number, report)
+            self._tell(place.station, place.number, report)
 
-    def _tell(self, number: int, report: StatusReport) -> None:
+    def _tell(self, station: StationId | None, number: int, report: StatusReport) -> None:
         if self._dialect is not None:
             action = next(rule.action for rule in self._dialect.up.values() if rule.role is Role.STATUS)
-            self._say(action, site_says.status(self._dialect, number, report, self._site.clock.now()))
+            self._say(station, action, site_says.status(self._dialect, number, report, self._site.clock.now()))

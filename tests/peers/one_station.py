@@ -1,4 +1,4 @@
-"""A site that is one station, told apart again: whose was each message, and what did its station call it?"""
+"""A site that is one station to the CSMS, told apart again: whose was each message, and what is its own id?"""
 
 import json
 from collections.abc import Iterable, Mapping

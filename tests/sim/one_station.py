@@ -25,13 +25,17 @@ NAMES = SiteIdentity("Vendor", "Site gateway", "SN-1", "1.0")
 class OneStationWorld(World):
     """Stations of one version behind one link."""
 
+    direct_actions = frozenset({"TriggerMessage"})
+
     def __init__(self, folder: Path, seed: int, version: str) -> None:
         super().__init__(folder, seed)
         self.version = version
         self.places: dict[int, str] = {}
 
     def make_uplink(self, site: Site, connector: Connector) -> Uplink:
-        options = SiteLinkOptions(SITE, NAMES, (self.version,), backoff=Backoff(2, 2, 3))
+        options = SiteLinkOptions(
+            SITE, NAMES, (self.version,), backoff=Backoff(2, 2, 3), direct_actions=self.direct_actions
+        )
         return Aggregate(site, options, connector)
 
     def add(self, identity: str, version: str) -> SimStation:

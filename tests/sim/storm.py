@@ -213,11 +213,11 @@ def seeds(first: int, count: int) -> Iterator[int]:
     yield from range(first, first + count)
 
 
-def run(seed: int, hours: float, stations: int) -> Report:
+def run(seed: int, hours: float, stations: int, make: Callable[[Path, int], World] = World) -> Report:
     """One storm in a folder of its own."""
     folder = Path(tempfile.mkdtemp(prefix="storm-"))
     try:
-        return loop.run(storm(folder, seed, hours, stations), debug=False)[1]
+        return loop.run(storm(folder, seed, hours, stations, make), debug=False)[1]
     finally:
         shutil.rmtree(folder)
 

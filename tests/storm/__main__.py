@@ -1,10 +1,10 @@
 """`make storm`: kill -9, power cuts, seeded storms, also of balancing. The last line is one JSON object; exit 1 if
 anything was found.
 
-KILLS (200), POWER_CUTS (200), SEEDS (200) of HOURS (6) x STATIONS (5), BALANCE (1000, a quarter of an hour each; by
-itself and with more figures: `python -m tests.smartcharging.storm`), SEED (the first; from the clock's digits,
-printed), SHORT=1 (fewer, and no new round after 150 s in a part, so at most 10 minutes also on a slow machine),
-RESUME=FILE (what is finished is kept there and not played again).
+KILLS (200), POWER_CUTS (200), SEEDS (200; with a link for each station, then with one for the site) of HOURS (6)
+x STATIONS (5), BALANCE (1000, a quarter of an hour each; by itself and with more figures:
+`python -m tests.smartcharging.storm`), SEED (the first; from the clock's digits, printed), SHORT=1 (fewer, and no new
+round after 100 s in a part), RESUME=FILE (what is finished is kept there and not played again).
 """
 
 import asyncio
@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.demo.checker import Report
+from tests.sim import one_station
 from tests.sim import storm as simulated
 from tests.smartcharging import storm as balancing
 from tests.storm import kills, power
@@ -26,7 +28,7 @@ from tests.storm import kills, power
 A_ROUND = 10
 FULL = {"KILLS": 200, "POWER_CUTS": 200, "SEEDS": 200, "BALANCE": 1000}
 SHORT = {"KILLS": 40, "POWER_CUTS": 40, "SEEDS": 40, "BALANCE": 100}
-SHORT_PART_S = 150.0
+SHORT_PART_S = 100.0
 _SUMS = ("acknowledged", "lost", "duplicated", "out_of_order", "repeated", "lost_answers")
 
 
@@ -91,6 +93,7 @@ def _parts() -> list[Part]:
         Part("kills", wanted("KILLS"), A_ROUND, lambda seed, count: _killed(seed, count, None)),
         Part("power_cuts", power_cuts, A_ROUND, lambda seed, count: _killed(seed, count, shim)),
         Part("seeds", wanted("SEEDS"), 1, _simulated),
+        Part("seeds_one_station", wanted("SEEDS"), 1, _one_station),
         Part("balance", wanted("BALANCE"), A_ROUND, _balanced),
     ]
 
@@ -133,7 +136,18 @@ def _killed(seed: int, count: int, shim: Path | None) -> dict[str, Any]:
 
 def _simulated(seed: int, count: int) -> dict[str, Any]:
     hours, stations = float(os.environ.get("HOURS", "6")), int(os.environ.get("STATIONS", "5"))
-    report = asdict(simulated.run(seed, hours=hours, stations=stations))
+    return _told(seed, count, simulated.run(seed, hours=hours, stations=stations))
+
+
+def _one_station(seed: int, count: int) -> dict[str, Any]:
+    """All stations behind one link, of 1.6 and of 2.0.1 in turn."""
+    hours, stations = float(os.environ.get("HOURS", "6")), int(os.environ.get("STATIONS", "5"))
+    made = one_station.of("2.0.1" if seed % 2 else "1.6")
+    return _told(seed, count, simulated.run(seed, hours=hours, stations=stations, make=made))
+
+
+def _told(seed: int, count: int, found: Report) -> dict[str, Any]:
+    report = asdict(found)
     return {"seed": seed, "count": count, **{name: report[name] for name in (*_SUMS, "findings")}}
 
 

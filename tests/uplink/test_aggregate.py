@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,69 +10,8 @@ import pytest
 from gateway.dialects import registry, schema, site_says
 from gateway.dialects.site_says import SiteIdentity
 from gateway.uplink import aggregate
-from tests.sim import loop
 from tests.sim.csms import TRANSACTION_ACTIONS
-from tests.sim.one_station import SITE, OneStationWorld
-
-VERSIONS = [pytest.param("1.6", id="1.6"), pytest.param("2.0.1", id="2.0.1")]
-COUNT = 5
-
-
-class SeenWorld(OneStationWorld):
-    """Looks at what the CSMS is told."""
-
-    def __init__(self, folder: Path, version: str) -> None:
-        super().__init__(folder, 1, version)
-
-    async def arrive(self, count: int = COUNT) -> None:
-        """One after the other, so that their numbers are known."""
-        await until(lambda: SITE in self.csms.connections)
-        for n in range(count):
-            station = self.add(f"CP-{n}", self.version)
-            await station.ready()
-            await until(lambda number=n + 1: number in self.numbers("StatusNotification"))  # type: ignore[misc]  # a default
-
-    def told(self, *actions: str) -> list[Any]:
-        return [payload for _, action, payload in self.csms.calls if action in actions]
-
-    def numbers(self, action: str) -> list[int]:
-        return [number for payload in self.told(action) if (number := self.number(payload)) is not None]
-
-    def number(self, payload: Any) -> int | None:
-        if "evse" in payload:
-            return int(payload["evse"]["id"])
-        found = payload.get("connectorId") if self.version == "1.6" else payload.get("evseId")
-        return None if found is None else int(found)
-
-    async def command(self, action: str, payload: dict[str, Any]) -> Any:
-        return await self.csms.call(SITE, action, payload)
-
-
-async def until(condition: Callable[[], Any], seconds: float = 120.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.5)
-
-
-def play(folder: Path, version: str, script: Callable[[SeenWorld], Awaitable[None]]) -> SeenWorld:
-    """Play it, end everything, and see that the CSMS saw one station that keeps to the schemas."""
-
-    async def main() -> SeenWorld:
-        world = SeenWorld(folder, version)
-        await world.start()
-        try:
-            async with asyncio.timeout(48 * 3600):
-                await script(world)
-        finally:
-            await world.stop()
-        return world
-
-    world = loop.run(main(), debug=False)
-    assert {station for station, _, _ in world.csms.calls} == {SITE}
-    for _, action, payload in world.csms.calls:
-        assert schema.validate(version, action, "request", json.dumps(payload).encode()) == [], action
-        assert "CP-" not in json.dumps({**payload, "idTag": "", "idToken": ""}), action
-    return world
+from tests.uplink.site_world import COUNT, VERSIONS, SeenWorld, play, until
 
 
 @pytest.mark.parametrize("version", VERSIONS)
