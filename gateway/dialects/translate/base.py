@@ -83,10 +83,13 @@ class Place(Struct, frozen=True, omit_defaults=True):
 
 
 class AskedStart(Struct, frozen=True, omit_defaults=True):
-    """A remote start that the station has not acted on yet. `token` is folded; `until` is ISO 8601."""
+    """A remote start that a 1.6 station has not acted on yet, of a 2.x CSMS. `tag`: the idTag it went down with, folded;
+    the token itself in the CSMS's spelling; `until` is ISO 8601."""
 
     remote_start: int
+    tag: str
     token: str
+    type: str
     evse: int | None
     until: str
 
@@ -94,6 +97,7 @@ class AskedStart(Struct, frozen=True, omit_defaults=True):
 class Memory(Struct, frozen=True, omit_defaults=True):
     """All that the translation remembers of one station. Changed by `Edit`s only, kept on disk whole.
 
+    `numbers`: the 1.6 connector that stands for "evse/connector" of a 2.x station; given once, never changed.
     `requests`: ids by what they are of ("log", "firmware", "report" ...), for versions that have none.
     `notes`: whatever else a command has to remember, by names of its own ("reset" ...).
     """
@@ -103,6 +107,7 @@ class Memory(Struct, frozen=True, omit_defaults=True):
     places: dict[str, Place] = {}
     """By "evse/connector"; "0/0" is the station."""
     starts: tuple[AskedStart, ...] = ()
+    numbers: dict[str, int] = {}
     requests: dict[str, int] = {}
     next_request: int = 1
     notes: dict[str, str] = {}
@@ -189,7 +194,7 @@ class Command:
     """A CALL to the station, in its own version. It goes the way of every command: registration, guards,
     ids, balancing.
 
-    `remember` is on disk before it goes down. `collects`: the action of messages of the station that belong to the
+    `remember` and `aliases` are on disk before it goes down. `collects`: the action of messages of the station that belong to the
     answer and are kept from the CSMS (NotifyReport ...); they are known by the `requestId` of this command's payload,
     and the last one has no `tbc`.
     """
@@ -198,6 +203,7 @@ class Command:
     payload: Json
     remember: Edit | None = None
     collects: str | None = None
+    aliases: tuple[Alias, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +233,7 @@ class Reply:
     remember: Edit | None = None
     then: tuple[Message, ...] = ()
     losses: tuple[str, ...] = ()
+    aliases: tuple[Alias, ...] = ()
 
 
 Steps = Generator[Command, Outcome, Reply | Refused]
@@ -242,8 +249,8 @@ for stations of 2.x below a CSMS of 1.6. An action in no table is answered with 
             return Refused(ErrorCode.GENERIC_ERROR, outcome.description)
         return Reply({"status": ...})
 
-It raises CallError for a payload it can't read. Whether it asks the station at all is its own affair; a function without
-a `yield` becomes one by `answered`.
+It raises CallError for a payload it can't read. Whether it asks the station at all is its own affair; a function that
+does not becomes one by `answered`.
 """
 
 
