@@ -30,6 +30,7 @@ _TENTH = Decimal("0.1")
 _SAME = ("stackLevel", "chargingProfileKind", "recurrencyKind", "validFrom", "validTo")
 _CLEARED = ("Accepted", "Unknown")
 _SET = ("Accepted", "Rejected")
+_MOST_PERIODS = 1024
 
 
 class NotExpressible(Exception):
@@ -189,9 +190,8 @@ def to_201(profile: Json, transaction: str | None) -> Json:
     schedule, purpose = inner(profile, "chargingSchedule"), text(profile.get("chargingProfilePurpose")) or ""
     if purpose not in _PURPOSES_TO_201:
         raise wrong("chargingProfilePurpose", purpose)
-    written = kept(
-        schedule, "duration", "startSchedule", "chargingRateUnit", "chargingSchedulePeriod", "minChargingRate"
-    )
+    written = kept(schedule, "duration", "startSchedule", "chargingRateUnit", "minChargingRate")
+    written["chargingSchedulePeriod"] = [kept(one, "startPeriod", "limit", "numberPhases") for one in _periods(schedule)]
     return {
         "id": needed(profile, "chargingProfileId"),
         **kept(profile, *_SAME),
@@ -210,7 +210,7 @@ def set_on_201(payload: Json, facts: Facts) -> Steps:
     ):
         return answered(Reply({"status": "Rejected"}))
     written = to_201(profile, None if tx is None else tx.station_id)
-    if not objects(written["chargingSchedule"][0], "chargingSchedulePeriod"):
+    if not 1 <= len(written["chargingSchedule"][0]["chargingSchedulePeriod"]) <= _MOST_PERIODS:
         return answered(Reply({"status": "Rejected"}))
     return _set_201(Command("SetChargingProfile", {"evseId": evse, "chargingProfile": written}))
 
@@ -220,7 +220,11 @@ def _transaction_of(profile: Json, evse: int, facts: Facts) -> Tx | None:
     if asked is not None:
         tx = facts.memory.tx_of_csms(str(whole(asked)))
         return None if tx is None or tx.is_ended else tx
-    return facts.memory.tx_at(evse) if evse > 0 and profile.get("chargingProfilePurpose") == "TxProfile" else None
+    return facts.memory.tx_at(evse) if evse > 0 and _is_tx(profile) else None
+
+
+def _is_tx(profile: Json) -> bool:
+    return profile.get("chargingProfilePurpose") == "TxProfile"
 
 
 def _set_201(command: Command) -> Steps:
