@@ -83,8 +83,8 @@ class Place(Struct, frozen=True, omit_defaults=True):
 
 
 class AskedStart(Struct, frozen=True, omit_defaults=True):
-    """A remote start that a 1.6 station has not acted on yet, of a 2.x CSMS. `tag`: the idTag it went down with, folded;
-    the token itself in the CSMS's spelling; `until` is ISO 8601."""
+    """A remote start of a 2.x CSMS that a 1.6 station has not acted on yet. `tag`: the idTag it went down with, folded;
+    the token itself is in the CSMS's spelling; `until` is ISO 8601."""
 
     remote_start: int
     tag: str
@@ -194,9 +194,9 @@ class Command:
     """A CALL to the station, in its own version. It goes the way of every command: registration, guards,
     ids, balancing.
 
-    `remember` and `aliases` are on disk before it goes down. `collects`: the action of messages of the station that belong to the
-    answer and are kept from the CSMS (NotifyReport ...); they are known by the `requestId` of this command's payload,
-    and the last one has no `tbc`.
+    `remember` and `aliases` are on disk before it goes down. `collects`: the action of messages of the station that
+    belong to the answer and are kept from the CSMS (NotifyReport ...); they are known by the `requestId` of this
+    command's payload, and the last one has no `tbc`.
     """
 
     action: str
