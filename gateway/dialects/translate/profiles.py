@@ -19,6 +19,7 @@ from gateway.dialects.translate.parts import (
     whole,
     wrong,
 )
+from gateway.dialects.translate.places import place_of
 
 _PURPOSES_TO_16 = {
     "ChargingStationMaxProfile": "ChargePointMaxProfile",
@@ -100,7 +101,7 @@ def _schedule_to_16(schedule: Json) -> Json:
 def losses_to_16(profile: Json) -> tuple[str, ...]:
     """The keys of what a profile loses on its way to 1.6."""
     limits = [period.get("limit") for schedule in objects(profile, "chargingSchedule") for period in _periods(schedule)]
-    return ("profile.digits",) if any(tenths(limit) != limit for limit in limits) else ()
+    return ("profile-digits",) if any(tenths(limit) != limit for limit in limits) else ()
 
 
 def _periods(schedule: Json) -> list[Json]:
@@ -119,7 +120,7 @@ def set_on_16(payload: Json, facts: Facts) -> Steps:
     try:
         written = to_16(profile, own)
     except NotExpressible as reason:
-        return answered(Reply(said("Rejected", reason.reason, reason.what), losses=("profile.refused",)))
+        return answered(Reply(said("Rejected", reason.reason, reason.what), losses=("profile-refused",)))
     command = Command("SetChargingProfile", {"connectorId": needed(payload, "evseId"), "csChargingProfiles": written})
     return _set_16(command, losses_to_16(profile))
 
@@ -191,7 +192,9 @@ def to_201(profile: Json, transaction: str | None) -> Json:
     if purpose not in _PURPOSES_TO_201:
         raise wrong("chargingProfilePurpose", purpose)
     written = kept(schedule, "duration", "startSchedule", "chargingRateUnit", "minChargingRate")
-    written["chargingSchedulePeriod"] = [kept(one, "startPeriod", "limit", "numberPhases") for one in _periods(schedule)]
+    written["chargingSchedulePeriod"] = [
+        kept(one, "startPeriod", "limit", "numberPhases") for one in _periods(schedule)
+    ]
     return {
         "id": needed(profile, "chargingProfileId"),
         **kept(profile, *_SAME),
@@ -203,7 +206,7 @@ def to_201(profile: Json, transaction: str | None) -> Json:
 
 def set_on_201(payload: Json, facts: Facts) -> Steps:
     """SetChargingProfile of 1.6. A TxProfile without an id means the transaction of its connector."""
-    profile, evse = inner(payload, "csChargingProfiles"), needed(payload, "connectorId")
+    profile, evse = inner(payload, "csChargingProfiles"), place_of(facts.memory, needed(payload, "connectorId"))[0]
     tx = _transaction_of(profile, evse, facts)
     if tx is None and (
         profile.get("transactionId") is not None or profile.get("chargingProfilePurpose") == "TxProfile"
@@ -240,7 +243,9 @@ def clear_on_201(payload: Json, facts: Facts) -> Steps:
     if payload.get("id") is not None:
         asked: list[Json] = [{"chargingProfileId": needed(payload, "id")}]
     else:
-        criteria = renamed(payload, {"connectorId": "evseId", "stackLevel": "stackLevel"})
+        criteria = kept(payload, "stackLevel")
+        if payload.get("connectorId") is not None:
+            criteria["evseId"] = place_of(facts.memory, needed(payload, "connectorId"))[0]
         purpose = text(payload.get("chargingProfilePurpose"))
         if purpose is not None and purpose not in _PURPOSES_TO_201:
             raise wrong("chargingProfilePurpose", purpose)
@@ -263,7 +268,7 @@ def _clear_all_201(asked: list[Json]) -> Steps:
 def composite_on_201(payload: Json, facts: Facts) -> Steps:
     """GetCompositeSchedule of 1.6."""
     connector = needed(payload, "connectorId")
-    asked = {**kept(payload, "duration", "chargingRateUnit"), "evseId": connector}
+    asked = {**kept(payload, "duration", "chargingRateUnit"), "evseId": place_of(facts.memory, connector)[0]}
 
     def answer(outcome: Outcome) -> Json:
         told = member(outcome.payload or {}, "schedule")
@@ -283,4 +288,4 @@ def composite_on_201(payload: Json, facts: Facts) -> Steps:
         }
         return {"status": "Accepted", "connectorId": connector, "scheduleStart": start, "chargingSchedule": schedule}
 
-    return ask(Command("GetCompositeSchedule", asked), answer, ("composite.phase_to_use",))
+    return ask(Command("GetCompositeSchedule", asked), answer, ("profile-phase",))
