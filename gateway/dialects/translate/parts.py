@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway.dialects import payloads
-from gateway.dialects.translate.base import Command, Json, Outcome, Refused, Reply, Steps
+from gateway.dialects.translate.base import Command, Edit, Facts, Json, Memory, Outcome, Refused, Reply, Steps
 from gateway.rpc.codes import CallError, ErrorCode
 
 ACCEPTED: Json = {"status": "Accepted"}
@@ -111,3 +113,36 @@ def ask(command: Command, answer: Callable[[Outcome], Json], losses: tuple[str, 
     """One call, and the answer made of its answer; a CALLERROR goes on."""
     outcome = yield command
     return failed(outcome) if outcome.payload is None else Reply(answer(outcome), losses=losses)
+
+
+# -- what is remembered ------------------------------------------------------------------------------------------------
+
+FIRST_INVENTED = 2**30
+"""Invented request ids are above it, where they don't meet those that a CSMS gives by counting."""
+
+
+def invented(facts: Facts, name: str) -> tuple[int, Edit]:
+    """A request id for a version that needs one, and the edit that keeps it under this name."""
+    number = facts.memory.next_request
+
+    def edit(memory: Memory) -> Memory:
+        following = max(memory.next_request, number + 1)
+        requests = {**memory.requests, name: FIRST_INVENTED + number}
+        return replace(memory, next_request=following, requests=requests)
+
+    return FIRST_INVENTED + number, edit
+
+
+def asked_with(name: str, request: int) -> Edit:
+    """Keep a request id of the CSMS's."""
+    return lambda memory: replace(memory, requests={**memory.requests, name: request})
+
+
+def noted(notes: Mapping[str, str]) -> Edit:
+    """Keep notes; an empty one is dropped."""
+
+    def edit(memory: Memory) -> Memory:
+        found = {**memory.notes, **notes}
+        return replace(memory, notes={name: value for name, value in found.items() if value})
+
+    return edit
