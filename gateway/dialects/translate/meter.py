@@ -26,6 +26,7 @@ LOSSES = (
     Loss("sample-text", "1.6 -> 2.0.1", "a value that is no number", "left out, said in the log"),
     Loss("unit", "2.0.1 -> 1.6", "a unit 1.6 has no name for",
          "MWh and the like as kWh; otherwise the sample is left out, and logged"),
+    Loss("spelling", "both", "a number written with a sign, an exponent or as text", "the same number, plainly"),
     Loss("multiplier", "2.0.1 -> 1.6", "a multiplier", "multiplied out, exactly"),
     Loss("signed-16", "1.6 -> 2.0.1", "SignedData, which names no method and no key",
          "signedMeterData, as Base64 of the text as it came, both names empty"),

@@ -18,7 +18,7 @@ LOSSES = (
          "the state of now, with the first message after the return"),
     Loss("occupied-20", "2.0.1 -> 1.6", "Occupied without a transaction",
          "Preparing; Finishing if one has just ended there"),
-    Loss("cables", "2.0.1 -> 1.6", "a further connector of an EVSE", "a connector of its own, numbered once and for good"),
+    Loss("cables", "2.0.1 -> 1.6", "a further connector of an EVSE", "a connector of its own, numbered once"),
     Loss("fault", "2.0.1 -> 1.6", "Faulted, which names no error", "errorCode OtherError"),
 )  # fmt: skip
 

@@ -13,8 +13,8 @@ from gateway.dialects.translate.base import Alias, Edit, Facts, Json, Memory, Re
 class Part:
     """A CALL to the CSMS.
 
-    `needs`: the `Tx.station_id` whose `csms_id` its transactionId is, to be filled in when that is known. `is_optional`:
-    if the CSMS refuses it, the rest goes on as if it had not.
+    `needs`: the `Tx.station_id` whose `csms_id` its transactionId is, to be filled in when that is known.
+    `is_optional`: if the CSMS refuses it, the rest goes on as if it had not.
     """
 
     action: str
@@ -27,8 +27,9 @@ class Part:
 class Up:
     """One message of a station as CALLs to the CSMS, in order; none: it is answered here.
 
-    `remember` is applied with the decision. `is_booked`: it numbers, opens or closes a transaction at the CSMS, so it and
-    what is remembered are on disk before the first part leaves, and no part is ever made again. `tx`: `Tx.station_id`.
+    `remember` is applied with the decision. `is_booked`: it numbers, opens or closes a transaction at the CSMS, so it
+    and what is remembered are on disk before the first part leaves, and no part is ever made again. `tx`:
+    `Tx.station_id`.
     `answer`: what the station hears where no part says more.
     """
 
