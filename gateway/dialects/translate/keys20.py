@@ -166,7 +166,7 @@ def _got(payload: Json) -> _Values:
         status, of = text(result.get("attributeStatus")), variable(result)
         if status == "Accepted" and not is_secret(of.name):
             values[_folded(of)] = _Told(text(result.get("attributeValue")) or "")
-        elif status == "Rejected" or status == "Accepted":  # write-only
+        elif status in ("Rejected", "Accepted"):  # write-only
             values[_folded(of)] = _Told(None)
     return values
 
