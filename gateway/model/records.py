@@ -13,6 +13,7 @@ from gateway.model.ids import MessageId, RowId, StationId, TransactionKey
 from gateway.model.reasons import AuditKind, ParkReason
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
+from gateway.model.translation import TokenAlias, TranslatedRow, TranslationRow
 
 
 class RowState(StrEnum):
@@ -295,6 +296,9 @@ Record = (
     | ConnectorRow
     | BackgroundRow
     | CapRow
+    | TranslationRow
+    | TranslatedRow
+    | TokenAlias
 )
 
 

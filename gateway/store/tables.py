@@ -41,6 +41,7 @@ from gateway.model.records import (
 )
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
+from gateway.model.translation import TokenAlias, TranslatedRow, TranslationRow
 from gateway.store.packing import pack, unpack
 
 _Getter = Callable[[Any], Sequence[Any]]
@@ -201,6 +202,9 @@ TABLES: dict[type[Any], Table] = {
         Table(ConnectorRow, "connector", "station", "evse"),
         Table(BackgroundRow, "background", "circuit"),
         Table(CapRow, "cap", "source"),
+        Table(TranslationRow, "translation", "station"),
+        Table(TranslatedRow, "translated", "station", "message_id"),
+        Table(TokenAlias, "token_alias", "alias"),
     )
 }
 _DELIVERED = Op(

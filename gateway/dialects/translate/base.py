@@ -47,7 +47,7 @@ class Tx(Struct, frozen=True, omit_defaults=True):
     `station_id`: what the walks call it upstream: the station's own id (2.x), or the whole number (1.6) that the
     gateway's walks were given as the CSMS's. `csms_id`: what the CSMS calls it, "" while it has not said so (1.6).
     `seq`: the seqNo of its next event. `said_*`: what the CSMS has been told, and must be told once or only when it
-    changes. `held`: messages of a 2.x station that wait until a 1.6 CSMS may hear of the transaction.
+    changes. `power_path`: energy could flow once.
     """
 
     station_id: str
@@ -67,9 +67,7 @@ class Tx(Struct, frozen=True, omit_defaults=True):
     remote_start: int | None = None
     is_begun: bool = False
     is_ended: bool = False
-    is_stopped_remotely: bool = False
     power_path: bool = False
-    held: tuple[bytes, ...] = ()
 
 
 class Place(Struct, frozen=True, omit_defaults=True):

@@ -36,7 +36,7 @@ LOSSES = (
          "Other; MasterPass is Local, ImmediateReset is HardReset"),
     Loss("begin-time", "2.0.1 -> 1.6", "the time of the Started",
          "the time at which token, cable and register were there"),
-    Loss("stop-repeat", "2.0.1 -> 1.6", "a register of Transaction.End that says what meterStop says", "meterStop alone"),
+    Loss("stop-repeat", "2.0.1 -> 1.6", "a register at the end that says what meterStop says", "meterStop alone"),
 )  # fmt: skip
 
 REASONS: dict[str, str] = {
