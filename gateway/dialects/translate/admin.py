@@ -140,17 +140,16 @@ def unlock_on_20(payload: Json, facts: Facts) -> Steps:
 
 def _unlock_20(evse: int, cable: int, running: str | None) -> Steps:
     if running is not None:
-        remember = noted({f"unlocked.{evse}": running})
-        stopped = yield Command("RequestStopTransaction", {"transactionId": running}, remember=remember)
+        stopped = yield Command("RequestStopTransaction", {"transactionId": running})
         if stopped.payload is None:
             return failed(stopped)
         if stopped.status != "Accepted":
-            return Reply({"status": "UnlockFailed"}, remember=noted({f"unlocked.{evse}": ""}))
+            return Reply({"status": "UnlockFailed"})
     outcome = yield Command("UnlockConnector", {"evseId": evse, "connectorId": cable})
     if outcome.payload is None:
         return failed(outcome)
     known = {"Unlocked": "Unlocked", "UnknownConnector": "NotSupported"}
-    return Reply(as_status(outcome, known, "UnlockFailed"))
+    return Reply(as_status(outcome, known, "UnlockFailed"), losses=("unlock-stop",) if running else ())
 
 
 # -- triggers ----------------------------------------------------------------------------------------------------------
@@ -185,7 +184,7 @@ def trigger_on_16(payload: Json, facts: Facts) -> Steps:
     if wanted not in _TRIGGERS_16:
         return answered(Reply(said("NotImplemented", "UnsupportedRequest", f"OCPP 1.6 has no {wanted}")))
     action, message = _TRIGGERS_16[wanted]
-    if wanted == "FirmwareStatusNotification" and facts.memory.notes.get("firmware") == "signed":
+    if wanted == "FirmwareStatusNotification" and facts.memory.notes.get("firmware") == "SignedUpdateFirmware":
         action = "ExtendedTriggerMessage"  # there it means SignedFirmwareStatusNotification
     evse = whole(member(payload, "evse").get("id"))
     asked: Json = {"requestedMessage": message}
@@ -263,9 +262,7 @@ def data_on_16(payload: Json, facts: Facts) -> Steps:
     asked = {
         "vendorId": words(payload, "vendorId"),
         "messageId": text(payload.get("messageId")),
-        "data": data
-        if data is None or isinstance(data, str)
-        else json.dumps(data, ensure_ascii=False, default=_number),
+        "data": None if data is None else _as_text(data),
     }
     losses = () if data is None or isinstance(data, str) else ("data-object",)
     return ask(Command("DataTransfer", present(asked)), _data_answer, losses)
