@@ -29,6 +29,9 @@ OWN_STATUS = {
 """Answered with the action's own status, and why."""
 
 
+_CUSTOMERS = ("idToken", "customerCertificate")
+
+
 def _not_supported(why: str) -> CommandTranslator:
     return lambda payload, facts: answered(unsupported(why))
 
