@@ -168,7 +168,10 @@ class World:
         await asyncio.sleep(self.random.uniform(0.01, 0.1))
         if not self.csms.is_reachable:
             raise ConnectError("unreachable (scripted)")
-        here, there = pair(self.random, self.weather, subprotocols[0])
+        spoken = self.csms.pick(subprotocols)
+        if spoken is None:
+            raise ConnectError("it speaks none of these (scripted)", 400)
+        here, there = pair(self.random, self.weather, spoken)
         self._sockets.append(here)
         self.csms.accept(identity, there)
         return here
