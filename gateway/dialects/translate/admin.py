@@ -77,7 +77,7 @@ def reset_on_16(payload: Json, facts: Facts) -> Steps:
     if payload.get("evseId") is not None:
         return answered(Reply(said("Rejected", "UnsupportedParam", "OCPP 1.6 resets the whole station only")))
     if kind == "OnIdle" and is_busy(facts.memory):
-        return answered(Reply({"status": "Scheduled"}, remember=noted({RESET_WHEN_IDLE: "Soft"})))
+        return answered(Reply({"status": "Scheduled"}, noted({RESET_WHEN_IDLE: "Soft"}), losses=("reset-idle",)))
     return _reset_16("Soft", ("reset-soft",))
 
 

@@ -1,5 +1,6 @@
 """Charging profiles and composite schedules between the versions, every digit kept that the other side can hold."""
 
+from collections.abc import Callable
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
@@ -288,4 +289,14 @@ def composite_on_201(payload: Json, facts: Facts) -> Steps:
         }
         return {"status": "Accepted", "connectorId": connector, "scheduleStart": start, "chargingSchedule": schedule}
 
-    return ask(Command("GetCompositeSchedule", asked), answer, ("profile-phase",))
+    return _composite_201(Command("GetCompositeSchedule", asked), answer)
+
+
+def _composite_201(command: Command, answer: Callable[[Outcome], Json]) -> Steps:
+    outcome = yield command
+    if outcome.payload is None:
+        return failed(outcome)
+    periods = _periods(member(outcome.payload, "schedule"))
+    losses: tuple[str, ...] = ("profile-phase",) if any(one.get("phaseToUse") is not None for one in periods) else ()
+    losses += ("profile-digits",) if any(tenths(one.get("limit")) != one.get("limit") for one in periods) else ()
+    return Reply(answer(outcome), losses=losses)
