@@ -48,6 +48,8 @@ def availability_on_20(payload: Json, facts: Facts) -> Steps:
     """ChangeAvailability of 1.6. A connector that is the only one of its EVSE is the EVSE."""
     evse, cable = place_of(facts.memory, needed(payload, "connectorId"))
     asked: Json = {"operationalStatus": _operation(payload, "type")}
+    if evse < 0:
+        return answered(Reply({"status": "Rejected"}))
     if evse > 0:
         has_more = any(name.startswith(f"{evse}/") and name != f"{evse}/1" for name in facts.memory.numbers)
         asked["evse"] = {"id": evse, "connectorId": cable} if has_more else {"id": evse}

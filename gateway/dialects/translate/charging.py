@@ -206,6 +206,8 @@ def reserve_on_20(payload: Json, facts: Facts) -> Steps:
     asked["idToken"] = token
     aliases = [alias] if alias else []
     evse = place_of(facts.memory, needed(payload, "connectorId"))[0]
+    if evse < 0:
+        return answered(Reply({"status": "Rejected"}))
     if evse > 0:
         asked["evseId"] = evse
     parent = text(payload.get("parentIdTag"))

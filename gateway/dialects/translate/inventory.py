@@ -18,6 +18,13 @@ _BOOT = {
     "iccid": Variable("DataLink", "ICCID"),
     "imsi": Variable("DataLink", "IMSI"),
 }
+_FIXED = {
+    # 1.6 begins a transaction when token and cable are there, and ends it when either is gone.
+    Variable("TxCtrlr", "TxStartPoint"): "PowerPathClosed",
+    Variable("TxCtrlr", "TxStopPoint"): "EVConnected,Authorized",
+}
+_STATE = "AvailabilityState"
+_NAMES = frozenset((one.component, one.name) for one in (*_BOOT.values(), *_FIXED))
 COMPONENTS = frozenset(("EVSE", "Connector", *(variable.component for variable in _BOOT.values())))
 _LONGEST = 100
 
@@ -28,8 +35,14 @@ def boot_notes(boot: Json) -> dict[str, str]:
     return {f"boot.{name}": value for name, value in said.items() if value}
 
 
+def is_told(variable: Variable) -> bool:
+    """Whether it is one of these, which nobody can set."""
+    return (variable.component, variable.name) in _NAMES or variable.name == _STATE
+
+
 def inventory(memory: Memory) -> Iterator[tuple[Variable, str]]:
     """Variables that no configuration key holds, with their values."""
+    yield from _FIXED.items()
     for name, variable in _BOOT.items():
         value = memory.notes.get(f"boot.{name}")
         if value:
@@ -40,7 +53,7 @@ def inventory(memory: Memory) -> Iterator[tuple[Variable, str]]:
             continue
         state = status_20(place.status)
         if evse == "0":
-            yield Variable("ChargingStation", "AvailabilityState"), state
+            yield Variable("ChargingStation", _STATE), state
             continue
-        yield Variable("EVSE", "AvailabilityState", evse=int(evse)), state
-        yield Variable("Connector", "AvailabilityState", evse=int(evse), connector=int(connector)), state
+        yield Variable("EVSE", _STATE, evse=int(evse)), state
+        yield Variable("Connector", _STATE, evse=int(evse), connector=int(connector)), state

@@ -8,7 +8,7 @@ from gateway.dialects.settings import is_secret
 from gateway.dialects.translate import key_table
 from gateway.dialects.translate.base import Command, Facts, Json, Message, Outcome, Reply, Steps, answered
 from gateway.dialects.translate.inventory import COMPONENTS as INVENTORY
-from gateway.dialects.translate.inventory import inventory
+from gateway.dialects.translate.inventory import inventory, is_told
 from gateway.dialects.translate.key_table import (
     COMPONENTS,
     FEATURES,
@@ -92,7 +92,8 @@ def _change(entry: Json) -> tuple[Json | None, Json]:
     asked, value = variable(entry), text(entry.get("attributeValue"))
     key, row = key_table.key_of(asked), key_table.row_of(asked)
     if key is None:
-        return None, _result("Rejected" if _is_told(asked) else _unknown(asked))
+        is_read_only = _is_feature(asked) or is_told(asked)
+        return None, _result("Rejected", "ReadOnly") if is_read_only else _result(_unknown(asked))
     if entry.get("attributeType") not in (None, "Actual"):
         return None, _result("NotSupportedAttributeType")
     if row is not None and row.is_readonly:
@@ -115,8 +116,8 @@ def _result(status: str, reason: str = "", why: str = "") -> Json:
     return {"attributeStatus": status, **({"attributeStatusInfo": info(reason, why)} if reason else {})}
 
 
-def _is_told(asked: Variable) -> bool:
-    """Whether it is told, and made of something else than a key."""
+def _is_feature(asked: Variable) -> bool:
+    """Whether it is worked out of the feature profiles."""
     return asked.name == "Available" and asked.component in FEATURES.values()
 
 
@@ -159,7 +160,7 @@ def _keys_for(asked: Variable) -> Iterator[str]:
     key = key_table.key_of(asked)
     if key is not None:
         yield key
-    elif _is_told(asked):
+    elif _is_feature(asked):
         yield PROFILES_KEY
 
 
@@ -193,7 +194,7 @@ def _told(asked: Variable, settings: _Settings) -> _Setting | None:
     """A variable's value among the station's settings; None if it is not there, or can't be said in 2.x."""
     row, key = key_table.row_of(asked), key_table.key_of(asked)
     if key is None:
-        return _feature(asked.component, settings) if _is_told(asked) else None
+        return _feature(asked.component, settings) if _is_feature(asked) else None
     found = settings.get(key.casefold())
     if found is None or found.value is None:
         return found

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.dialects import registry
-from gateway.dialects.translate.base import Command, Outcome, Refused
-from tests.dialects.translate.command_rig import UUID, answer, encode, error, facts_for, run
+from gateway.dialects.translate.base import Command, Outcome, Refused, encode
+from tests.dialects.translate.command_rig import UUID, answer, error, facts_for, run
 
 FOLDER = Path(__file__).parent / "commands"
 STATIONS = ("1.6", "2.0.1")
