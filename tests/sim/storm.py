@@ -31,9 +31,12 @@ from tests.sim.world import World, quick
 TOKENS = [f"TAG-{number}" for number in range(8)]
 
 
-async def storm(folder: Path, seed: int, hours: float = 6, stations: int = 5) -> tuple[World, Report]:
-    """One storm, then calm, then the checker's report."""
+async def storm(
+    folder: Path, seed: int, hours: float = 6, stations: int = 5, csms: str | None = None
+) -> tuple[World, Report]:
+    """One storm, then calm, then the checker's report. `csms`: the one version it speaks; None: all."""
     world = World(folder, seed)
+    world.csms.versions = (csms,) if csms else ()
     world.options = quick(world.options)
     source = random.Random(f"storm {seed}")
     await world.start()
@@ -211,11 +214,11 @@ def seeds(first: int, count: int) -> Iterator[int]:
     yield from range(first, first + count)
 
 
-def run(seed: int, hours: float, stations: int) -> Report:
+def run(seed: int, hours: float, stations: int, csms: str | None = None) -> Report:
     """One storm in a folder of its own."""
     folder = Path(tempfile.mkdtemp(prefix="storm-"))
     try:
-        return loop.run(storm(folder, seed, hours, stations), debug=False)[1]
+        return loop.run(storm(folder, seed, hours, stations, csms), debug=False)[1]
     finally:
         shutil.rmtree(folder)
 
@@ -227,12 +230,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--hours", type=float, default=6)
     parser.add_argument("--stations", type=int, default=5)
+    parser.add_argument("--csms", choices=["1.6", "2.0.1"], help="the one version that the CSMS speaks")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO if options.verbose else logging.CRITICAL, stream=sys.stderr)
     is_clean = True
     for seed in seeds(options.first, options.seeds):
-        report = run(seed, options.hours, options.stations)
+        report = run(seed, options.hours, options.stations, options.csms)
         is_clean = is_clean and report.is_clean
         line: dict[str, Any] = {"seed": seed, **asdict(report)}
         line["findings"] = line["findings"][:5]

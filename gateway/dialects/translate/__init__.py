@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from gateway.dialects import registry
 from gateway.dialects.base import Dialect
-from gateway.dialects.translate import up16, up20
+from gateway.dialects.translate import down16, down20, up16, up20
 from gateway.dialects.translate.base import CommandTranslator
 from gateway.dialects.translate.ups import Direction
 
@@ -25,8 +25,8 @@ def between(station: Dialect, csms: Dialect) -> Pair | None:
     if station.csms_gives_tx_ids == csms.csms_gives_tx_ids:
         return None
     if station.csms_gives_tx_ids:
-        return Pair(station, csms, up16.UP, {})
-    return Pair(station, csms, up20.UP, {})
+        return Pair(station, csms, up16.UP, down16.COMMANDS)
+    return Pair(station, csms, up20.UP, down20.COMMANDS)
 
 
 def spoken_for(station: Dialect) -> list[Dialect]:
