@@ -151,6 +151,9 @@ class Link:
                 command.cancel()
             await asyncio.gather(*self._commands, return_exceptions=True)
 
+    async def wind_up(self) -> None:
+        """After `run`, when nobody posts any more: return when all that was posted has its outcome."""
+
     def post(self, request: Request) -> None:
         """Ask the CSMS. The request's `on_done` hears of the outcome."""
         self.pump.post(request)

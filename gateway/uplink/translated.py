@@ -99,11 +99,21 @@ class Translation:
         self.post(replaced(request, on_done=lambda outcome: None if done.done() else done.set_result(outcome)))
         return await done
 
-    async def close(self) -> None:
-        """The way to the CSMS is gone: what is under way gets its outcome."""
+    def shut(self) -> None:
+        """The way to the CSMS is gone. What is under way hears of it from there, what comes from here."""
         self._is_closed = True
-        tasks = [*self._tasks, *([self._worker] if self._worker else [])]
-        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def abandon(self) -> None:
+        """The gateway stops: nothing is waited for."""
+        for task in self._under_way():
+            task.cancel()
+
+    async def wind_up(self) -> None:
+        """Return when everything that was under way has its outcome, and what it taught is kept."""
+        await asyncio.gather(*self._under_way(), return_exceptions=True)
+
+    def _under_way(self) -> list[asyncio.Task[None]]:
+        return [*self._tasks, *([self._worker] if self._worker else [])]
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=f"translation {self._station.id}")

@@ -1,5 +1,6 @@
 """A link whose CSMS speaks another version than the station: to the walks it is one of the station's version."""
 
+import asyncio
 import logging
 
 from gateway.clock import Clock
@@ -37,8 +38,14 @@ class TranslatedLink(Link):
     async def run(self) -> str:
         try:
             return await super().run()
+        except asyncio.CancelledError:
+            self._translation.abandon()
+            raise
         finally:
-            await self._translation.close()
+            self._translation.shut()
+
+    async def wind_up(self) -> None:
+        await self._translation.wind_up()
 
     def post(self, request: Request) -> None:
         self._translation.post(request)
