@@ -75,7 +75,7 @@ def reset_on_16(payload: Json, facts: Facts) -> Steps:
     """Immediate is Soft, which ends what runs in good order. OnIdle waits here: see `due_reset`."""
     kind = words(payload, "type")
     if kind not in ("Immediate", "OnIdle"):
-        raise wrong("type", kind)
+        return answered(Reply(said("Rejected", "UnsupportedParam", f"OCPP 1.6 has no reset {kind[:50]}")))
     if payload.get("evseId") is not None:
         return answered(Reply(said("Rejected", "UnsupportedParam", "OCPP 1.6 resets the whole station only")))
     if kind == "OnIdle" and is_busy(facts.memory):

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from gateway.dialects.payloads import member, text
 from gateway.dialects.translate import admin, charging, files, keys, profiles
 from gateway.dialects.translate.base import CommandTranslator, Facts, Json, Reply, Steps, answered
-from gateway.dialects.translate.parts import said, unsupported
+from gateway.dialects.translate.parts import checked, said, unsupported
 
 NOT_IN_16 = {
     "ClearDisplayMessage": "OCPP 1.6 has no messages for a display",
@@ -55,37 +55,37 @@ def _customer(payload: Json, facts: Facts) -> Steps:
     return answered(Reply(said("Rejected", "UnsupportedRequest", "OCPP 1.6 can't tell or clear what it knows of one")))
 
 
-COMMANDS: Mapping[str, CommandTranslator] = MappingProxyType(
-    {
-        "CancelReservation": charging.cancel_reservation,
-        "CertificateSigned": files.certificate_signed_on_16,
-        "ChangeAvailability": admin.availability_on_16,
-        "ClearCache": admin.clear_cache,
-        "ClearChargingProfile": profiles.clear_on_16,
-        "CustomerInformation": _customer,
-        "DataTransfer": admin.data_on_16,
-        "DeleteCertificate": files.delete,
-        "GetBaseReport": keys.get_base_report,
-        "GetCompositeSchedule": profiles.composite_on_16,
-        "GetInstalledCertificateIds": files.installed_on_16,
-        "GetLocalListVersion": charging.version_on_16,
-        "GetLog": files.get_log_on_16,
-        "GetReport": keys.get_report,
-        "GetTransactionStatus": charging.transaction_status,
-        "GetVariables": keys.get_variables,
-        "InstallCertificate": files.install_on_16,
-        "RequestStartTransaction": charging.start_on_16,
-        "RequestStopTransaction": charging.stop_on_16,
-        "ReserveNow": charging.reserve_on_16,
-        "Reset": admin.reset_on_16,
-        "SendLocalList": charging.list_on_16,
-        "SetChargingProfile": profiles.set_on_16,
-        "SetVariables": keys.set_variables,
-        "TriggerMessage": admin.trigger_on_16,
-        "UnlockConnector": admin.unlock_on_16,
-        "UnpublishFirmware": _unpublish,
-        "UpdateFirmware": files.update_on_16,
-        **{action: _not_supported(why) for action, why in NOT_IN_16.items()},
-        **{action: _own_status(status, why) for action, (status, why) in OWN_STATUS.items()},
-    }
-)
+_ROWS: Mapping[str, CommandTranslator] = {
+    "CancelReservation": charging.cancel_reservation,
+    "CertificateSigned": files.certificate_signed_on_16,
+    "ChangeAvailability": admin.availability_on_16,
+    "ClearCache": admin.clear_cache,
+    "ClearChargingProfile": profiles.clear_on_16,
+    "CustomerInformation": _customer,
+    "DataTransfer": admin.data_on_16,
+    "DeleteCertificate": files.delete,
+    "GetBaseReport": keys.get_base_report,
+    "GetCompositeSchedule": profiles.composite_on_16,
+    "GetInstalledCertificateIds": files.installed_on_16,
+    "GetLocalListVersion": charging.version_on_16,
+    "GetLog": files.get_log_on_16,
+    "GetReport": keys.get_report,
+    "GetTransactionStatus": charging.transaction_status,
+    "GetVariables": keys.get_variables,
+    "InstallCertificate": files.install_on_16,
+    "RequestStartTransaction": charging.start_on_16,
+    "RequestStopTransaction": charging.stop_on_16,
+    "ReserveNow": charging.reserve_on_16,
+    "Reset": admin.reset_on_16,
+    "SendLocalList": charging.list_on_16,
+    "SetChargingProfile": profiles.set_on_16,
+    "SetVariables": keys.set_variables,
+    "TriggerMessage": admin.trigger_on_16,
+    "UnlockConnector": admin.unlock_on_16,
+    "UnpublishFirmware": _unpublish,
+    "UpdateFirmware": files.update_on_16,
+    **{action: _not_supported(why) for action, why in NOT_IN_16.items()},
+    **{action: _own_status(status, why) for action, (status, why) in OWN_STATUS.items()},
+}
+
+COMMANDS: Mapping[str, CommandTranslator] = MappingProxyType({action: checked(row) for action, row in _ROWS.items()})

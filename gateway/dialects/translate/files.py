@@ -26,6 +26,7 @@ LOG, FIRMWARE = "log", "firmware"
 """Names of the request ids, and of the notes that say by which action the CSMS (or, for 1.6, we) asked."""
 
 _LONGEST_FILE = 255
+_LOGS = ("DiagnosticsLog", "SecurityLog")
 _LOG_STATUSES = ("Accepted", "Rejected", "AcceptedCanceled")
 _UPDATES = ("Accepted", "Rejected", "AcceptedCanceled", "InvalidCertificate", "RevokedCertificate")
 _DELETED = ("Accepted", "Failed", "NotFound")
@@ -63,6 +64,8 @@ def _log_answer(outcome: Outcome) -> Json:
 
 def get_log_on_16(payload: Json, facts: Facts) -> Steps:
     """GetLog of 2.x: the same with the security extension, else GetDiagnostics, which has no other log."""
+    if payload.get("logType") not in _LOGS:
+        return answered(Reply(said("Rejected", "UnsupportedParam", "OCPP 1.6 has no such log")))
     return _get_log_16(_log(payload))
 
 
@@ -95,8 +98,6 @@ def get_diagnostics_on_20(payload: Json, facts: Facts) -> Steps:
     """GetDiagnostics of 1.6: no file name is its only way to refuse."""
     number, edit = invented(facts, LOG)
     location = words(payload, "location")
-    if len(location) > 512:
-        return answered(Reply({}))
     window = renamed(payload, {"startTime": "oldestTimestamp", "stopTime": "latestTimestamp"})
     asked = {
         **kept(payload, *_RETRIES),
@@ -161,8 +162,6 @@ def update_on_20(payload: Json, facts: Facts) -> Steps:
     number, edit = invented(facts, FIRMWARE)
     firmware = {"location": words(payload, "location"), "retrieveDateTime": words(payload, "retrieveDate")}
     asked = {"requestId": number, "firmware": firmware, **kept(payload, *_RETRIES)}
-    if len(firmware["location"]) > 512:
-        return answered(unsupported("a location of more than 512 characters"))
     return _update_20(Command("UpdateFirmware", asked, remember=both(edit, noted({FIRMWARE: "UpdateFirmware"}))))
 
 
@@ -180,7 +179,7 @@ def _update_20(command: Command) -> Steps:
 
 def certificate_signed_on_16(payload: Json, facts: Facts) -> Steps:
     """1.6 has certificates of the station only."""
-    if payload.get("certificateType") == "V2GCertificate":
+    if payload.get("certificateType") not in (None, "ChargingStationCertificate"):
         return answered(Reply(said("Rejected", "UnsupportedParam", "OCPP 1.6 has no V2G certificates")))
     asked = {"certificateChain": words(payload, "certificateChain")}
     return ask(Command("CertificateSigned", asked), lambda outcome: as_status(outcome, _DONE, "Rejected"))

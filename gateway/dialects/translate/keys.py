@@ -148,6 +148,8 @@ def _get(asked: list[Json], facts: Facts) -> Steps:
     settings: dict[str, _Setting] = {}
     if needs:
         outcome = yield Command("GetConfiguration", {"key": needs} if len(needs) <= _MOST_KEYS else {})
+        if outcome.payload is None and 1 < len(needs) <= _MOST_KEYS:  # more than this station takes
+            outcome = yield Command("GetConfiguration", {})
         if outcome.payload is None:
             return failed(outcome)
         settings = _settings(outcome.payload)

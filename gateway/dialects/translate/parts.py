@@ -6,8 +6,20 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gateway.dialects import payloads
-from gateway.dialects.translate.base import Command, Edit, Facts, Json, Memory, Outcome, Refused, Reply, Steps
+from gateway.dialects import payloads, schema
+from gateway.dialects.translate.base import (
+    Command,
+    CommandTranslator,
+    Edit,
+    Facts,
+    Json,
+    Memory,
+    Outcome,
+    Refused,
+    Reply,
+    Steps,
+    encode,
+)
 from gateway.rpc.codes import CallError, ErrorCode
 
 ACCEPTED: Json = {"status": "Accepted"}
@@ -113,6 +125,28 @@ def ask(command: Command, answer: Callable[[Outcome], Json], losses: tuple[str, 
     """One call, and the answer made of its answer; a CALLERROR goes on."""
     outcome = yield command
     return failed(outcome) if outcome.payload is None else Reply(answer(outcome), losses=losses)
+
+
+def checked(translator: CommandTranslator) -> CommandTranslator:
+    """The same, but what is not valid in the station's version stays here, as if the station had refused it."""
+    return lambda payload, facts: _checked(translator(payload, facts), facts.station)
+
+
+def _checked(steps: Steps, version: str) -> Steps:
+    try:
+        command = next(steps)
+        while True:
+            problems = schema.validate(version, command.action, "request", encode(command.payload))
+            if problems:
+                outcome = Outcome(
+                    None, ErrorCode.PROPERTY_CONSTRAINT_VIOLATION, f"not in OCPP {version}: {problems[0]}"
+                )
+            else:
+                outcome = yield command
+            command = steps.send(outcome)
+    except StopIteration as end:
+        reply: Reply | Refused = end.value
+        return reply
 
 
 # -- what is remembered ------------------------------------------------------------------------------------------------

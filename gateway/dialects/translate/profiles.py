@@ -30,6 +30,14 @@ _PURPOSES_TO_16 = {
 _PURPOSES_TO_201 = {here: there for there, here in _PURPOSES_TO_16.items()}
 _TENTH = Decimal("0.1")
 _SAME = ("stackLevel", "chargingProfileKind", "recurrencyKind", "validFrom", "validTo")
+_KINDS = ("Absolute", "Recurring", "Relative")
+_PROFILE_MEMBERS = frozenset(
+    (*_SAME, "id", "transactionId", "chargingProfilePurpose", "chargingSchedule", "customData")
+)
+_SCHEDULE_MEMBERS = frozenset(
+    ("id", "duration", "startSchedule", "chargingRateUnit", "chargingSchedulePeriod", "minChargingRate", "customData")
+)
+_PERIOD_MEMBERS = frozenset(("startPeriod", "limit", "numberPhases", "customData"))
 _CLEARED = ("Accepted", "Unknown")
 _SET = ("Accepted", "Rejected")
 _MOST_PERIODS = 1024
@@ -59,7 +67,7 @@ def tenths(value: Any) -> int | Decimal | None:
 def _limit(period: Json) -> int | Decimal:
     limit = tenths(period.get("limit"))
     if limit is None:
-        raise wrong("limit", period.get("limit"))
+        raise NotExpressible("InvalidSchedule", "OCPP 1.6 needs a limit in every period")
     return limit
 
 
@@ -70,10 +78,15 @@ def to_16(profile: Json, transaction: int | None) -> Json:
     """A profile of 2.0.1 for a station of 1.6. Raises NotExpressible, CallError."""
     purpose = text(profile.get("chargingProfilePurpose")) or ""
     if purpose not in _PURPOSES_TO_16:
-        raise NotExpressible("InvalidProfile", f"OCPP 1.6 has no {purpose}")
+        raise NotExpressible("InvalidProfile", f"OCPP 1.6 has no {purpose[:50]}")
+    if profile.get("chargingProfileKind") not in _KINDS:
+        raise NotExpressible(
+            "InvalidProfile", f"OCPP 1.6 has no profiles that are {profile.get('chargingProfileKind')}"
+        )
     schedules = objects(profile, "chargingSchedule")
     if len(schedules) != 1:
         raise NotExpressible("TooManyElements", f"OCPP 1.6 takes one schedule, here are {len(schedules)}")
+    _check(profile, _PROFILE_MEMBERS)
     return {
         "chargingProfileId": needed(profile, "id"),
         **({} if transaction is None else {"transactionId": transaction}),
@@ -83,12 +96,19 @@ def to_16(profile: Json, transaction: int | None) -> Json:
     }
 
 
+def _check(found: Json, known: frozenset[str]) -> None:
+    """Refuse what 1.6 has no member for: left out, it would allow more, or mean something else."""
+    for name, value in found.items():
+        if name not in known and value not in (None, False, "ChargingOnly"):
+            raise NotExpressible(
+                "PhaseConflict" if name == "phaseToUse" else "UnsupportedParam", f"OCPP 1.6 has no {name}"
+            )
+
+
 def _schedule_to_16(schedule: Json) -> Json:
-    periods = objects(schedule, "chargingSchedulePeriod")
-    if any(period.get("phaseToUse") is not None for period in periods):
-        raise NotExpressible("PhaseConflict", "OCPP 1.6 can't name the phase to use")
-    if schedule.get("salesTariff") is not None:
-        raise NotExpressible("UnsupportedParam", "OCPP 1.6 has no salesTariff")
+    periods = _periods(schedule)
+    for found, known in ((schedule, _SCHEDULE_MEMBERS), *((period, _PERIOD_MEMBERS) for period in periods)):
+        _check(found, known)
     written = {
         **kept(schedule, "duration", "startSchedule", "chargingRateUnit"),
         "chargingSchedulePeriod": [

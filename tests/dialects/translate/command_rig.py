@@ -31,9 +31,11 @@ NUMBER = 77
 Station = Callable[[Command], Outcome]
 
 
-def facts_for(station: str, *, busy: bool = True, notes: Mapping[str, str] = MappingProxyType({})) -> Facts:
+def facts_for(
+    station: str, csms: str = "", *, busy: bool = True, notes: Mapping[str, str] = MappingProxyType({})
+) -> Facts:
     """A station with two connectors; transaction 77 of EVSE 1 runs if it is busy."""
-    csms = "2.0.1" if station == "1.6" else "1.6"
+    csms = csms or ("2.0.1" if station == "1.6" else "1.6")
     own, theirs = (str(NUMBER), UUID) if station == "1.6" else (UUID, str(NUMBER))
     tx = Tx(station_id=own, csms_id=theirs, evse=1, token="ABC", is_begun=True)
     numbers = {} if station == "1.6" else {"1/1": 1, "2/1": 2}
