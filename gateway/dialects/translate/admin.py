@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.dialects.payloads import member, text
-from gateway.dialects.translate.base import Command, Facts, Json, Memory, Outcome, Reply, Steps, answered, encode
+from gateway.dialects.translate.base import Command, Facts, Json, Memory, Outcome, Reply, Steps, Tx, answered, encode
 from gateway.dialects.translate.parts import (
     as_status,
     ask,
@@ -18,7 +18,7 @@ from gateway.dialects.translate.parts import (
     words,
     wrong,
 )
-from gateway.dialects.translate.places import place_of
+from gateway.dialects.translate.places import place_at, place_of
 
 RESET_SENT, RESET_WHEN_IDLE = "reset", "reset-when-idle"
 """Notes: a Reset went down, so the next boot is its; and one waits for the last transaction to end."""
@@ -29,9 +29,14 @@ _TRIGGERED = ("Accepted", "Rejected", "NotImplemented")
 _DATA = ("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId")
 
 
+def running_at(memory: Memory, evse: int) -> Tx | None:
+    """The transaction that runs at an EVSE of a 1.6 station. At a free connector none does, whatever never ended."""
+    return None if place_at(memory, evse, 1).status == "Available" else memory.tx_at(evse)
+
+
 def is_busy(memory: Memory) -> bool:
-    """Whether a transaction runs at the station."""
-    return any(not tx.is_ended for tx in memory.transactions.values())
+    """Whether a transaction runs at a station of 1.6."""
+    return any(not tx.is_ended and running_at(memory, tx.evse) is not None for tx in memory.transactions.values())
 
 
 # -- availability ------------------------------------------------------------------------------------------------------
@@ -117,7 +122,7 @@ def unlock_on_16(payload: Json, facts: Facts) -> Steps:
     evse, cable = needed(payload, "evseId"), needed(payload, "connectorId")
     if evse < 1 or cable != 1:
         return answered(Reply(said("UnknownConnector")))
-    if facts.memory.tx_at(evse) is not None:
+    if running_at(facts.memory, evse) is not None:
         return answered(Reply(said("OngoingAuthorizedTransaction")))
 
     def answer(outcome: Outcome) -> Json:
@@ -233,7 +238,7 @@ def _meters(place: tuple[int, int] | None, memory: Memory) -> list[Json]:
     evses = [place[0]] if place is not None else sorted({_split(name)[0] for name in memory.numbers})
     asked = []
     for evse in evses:
-        message = "MeterValues" if memory.tx_at(evse) is None else "TransactionEvent"
+        message = "MeterValues" if evse < 1 or memory.tx_at(evse) is None else "TransactionEvent"
         asked.append({"requestedMessage": message, "evse": {"id": evse}})
     return asked or [{"requestedMessage": "MeterValues"}]
 

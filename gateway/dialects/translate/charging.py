@@ -142,7 +142,7 @@ def start_on_20(payload: Json, facts: Facts) -> Steps:
             return answered(Reply({"status": "Rejected"}))
         asked["chargingProfile"] = to_201(profile, None)
     command = Command("RequestStartTransaction", asked, remember=edit, aliases=(alias,) if alias else ())
-    return ask(command, lambda outcome: as_status(outcome, _DONE, "Rejected"), ("remote-id",))
+    return ask(command, lambda outcome: as_status(outcome, _DONE, "Rejected"))
 
 
 def _has_periods(profile: Json) -> bool:

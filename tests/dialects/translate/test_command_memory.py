@@ -131,6 +131,15 @@ def test_a_reset_on_idle_goes_down_when_the_last_transaction_has_ended() -> None
     assert memory.notes == {RESET_SENT: "Soft"}
 
 
+def test_a_transaction_that_never_ended_holds_nothing_up_at_a_free_connector() -> None:
+    memory = facts_for("1.6").memory
+    free = replaced(memory, places={"1/1": Place("Available")}, notes={RESET_WHEN_IDLE: "Soft"})
+    assert due_reset(_facts(free)) is not None
+    unlock = {"evseId": 1, "connectorId": 1}
+    assert run("UnlockConnector", unlock, _facts(free), lambda command: answer({"status": "Unlocked"})).sent
+    assert not run("UnlockConnector", unlock, _facts(memory), lambda command: ACCEPTED).sent
+
+
 def test_a_reset_now_makes_the_waiting_one_needless() -> None:
     memory = Memory(notes={RESET_WHEN_IDLE: "Soft"})
     found = run("Reset", {"type": "Immediate"}, _facts(memory), lambda command: ACCEPTED)
