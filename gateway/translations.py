@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, get_args, get_type_hints
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.dialects.translate.base import Alias, Edit, Memory, encode
 from gateway.dialects.translate.ups import Frozen
@@ -17,7 +18,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Kept = TranslationRow | TranslatedRow | TokenAlias
 _NEW = Memory()
-_memory = msgspec.json.Decoder(Memory).decode
+_DICTS = ("transactions", "places", "numbers", "requests", "notes")
+_HINTS = get_type_hints(Memory)
+_entry = {name: msgspec.json.Decoder(get_args(_HINTS[name])[1]).decode for name in _DICTS}
+_whole = {name: msgspec.json.Decoder(_HINTS[name]).decode for name in _HINTS if name not in _DICTS}
 _frozen = msgspec.json.Decoder(Frozen).decode
 
 
@@ -46,10 +50,21 @@ class Translations:
     # -- changes ----------------------------------------------------------------------------------------------------
 
     def remember(self, station: StationId, edit: Edit | None) -> list[Change]:
-        """The memory after an edit; nothing if it is the same."""
+        """What an edit changes of the memory."""
         before = self.memory(station)
         after = edit(before) if edit is not None else before
-        return [] if after == before else [Put(TranslationRow(station, encode(after)))]
+        changes: list[Change] = []
+        for name in _whole:
+            value = getattr(after, name)
+            if value != getattr(before, name):
+                changes.append(Put(TranslationRow(station, name, encode(value))))
+        for name in _DICTS:
+            old, new = getattr(before, name), getattr(after, name)
+            if new is not old:
+                changed = {key: value for key, value in new.items() if old.get(key) != value}
+                changes += [Put(TranslationRow(station, f"{name}/{key}", encode(one))) for key, one in changed.items()]
+                changes += [Drop(TranslationRow(station, f"{name}/{key}", b"")) for key in old if key not in new]
+        return changes
 
     def keep(self, station: StationId, message_id: str, frozen: Frozen) -> Change:
         """A message under way as it is now; it keeps its place."""
@@ -76,8 +91,8 @@ class Translations:
         match record:
             case TokenAlias(alias, value, kind):
                 self.aliases[alias.casefold()] = Alias(alias, value, kind)
-            case TranslationRow(station, content):
-                self._memories[station] = _read(_memory, content, _NEW, station)
+            case TranslationRow():
+                self._memories[record.station] = self._with(record, is_put)
             case TranslatedRow(station, message_id, number, content):
                 under_way = self._frozen.setdefault(station, {})
                 if is_put:
@@ -85,6 +100,18 @@ class Translations:
                     self._next_number = max(self._next_number, number + 1)
                 else:
                     under_way.pop(message_id, None)
+
+    def _with(self, record: TranslationRow, is_put: bool) -> Memory:
+        memory = self.memory(record.station)
+        name, _, key = record.name.partition("/")
+        if name in _whole:
+            value = _read(_whole[name], record.content, getattr(memory, name), record.station)
+            return replace(memory, **{name: value if is_put else getattr(_NEW, name)})
+        if name not in _entry:
+            return memory
+        entries = {one: value for one, value in getattr(memory, name).items() if one != key}
+        entry = _read(_entry[name], record.content, None, record.station) if is_put else None
+        return replace(memory, **{name: entries if entry is None else {**entries, key: entry}})
 
 
 def _read(decode: Callable[[bytes], T], content: bytes, otherwise: T, station: StationId) -> T:

@@ -7,9 +7,10 @@ from gateway.model.ids import StationId
 
 @dataclass(frozen=True, slots=True)
 class TranslationRow:
-    """What the translation remembers of a station, as JSON."""
+    """One thing that the translation remembers of a station, as JSON."""
 
     station: StationId
+    name: str
     content: bytes
 
 

@@ -202,7 +202,7 @@ TABLES: dict[type[Any], Table] = {
         Table(ConnectorRow, "connector", "station", "evse"),
         Table(BackgroundRow, "background", "circuit"),
         Table(CapRow, "cap", "source"),
-        Table(TranslationRow, "translation", "station"),
+        Table(TranslationRow, "translation", "station", "name"),
         Table(TranslatedRow, "translated", "station", "message_id"),
         Table(TokenAlias, "token_alias", "alias"),
     )

@@ -19,11 +19,11 @@ from msgspec.structs import replace as replaced
 from gateway.dialects import schema
 from gateway.dialects.base import Role
 from gateway.dialects.translate import Pair
-from gateway.dialects.translate.base import Facts, Json, Refused, encode, read
+from gateway.dialects.translate.base import Edit, Facts, Json, Refused, encode, read
 from gateway.dialects.translate.ups import Finished, Frozen, FrozenPart, Up
 from gateway.errors import StoreError
 from gateway.model.ids import MessageId
-from gateway.model.records import Change, OutboxRow
+from gateway.model.records import OutboxRow
 from gateway.rpc import session
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.session import Answered, Outcome, Request, Silence, Unanswered
@@ -36,6 +36,10 @@ log = logging.getLogger(__name__)
 _IN_ORDER = frozenset((Role.TRANSACTION, Role.STATUS))
 NO_ID = -1
 """The transactionId of 1.6 for a transaction whose Start the CSMS has never answered, and never will."""
+
+
+KEPT_PAID = 4
+"""Messages of a station that went up after the outbox had lost them, and may be said again."""
 
 
 class _CutError(Exception):
@@ -72,6 +76,7 @@ class Translation:
         self._worker: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
+        self._closed = asyncio.Event()
         self.collectors: dict[tuple[str, str], asyncio.Queue[Json]] = {}
         """Messages of the station that belong to the answer of a command: by action and requestId."""
 
@@ -102,6 +107,7 @@ class Translation:
     def shut(self) -> None:
         """The way to the CSMS is gone. What is under way hears of it from there, what comes from here."""
         self._is_closed = True
+        self._closed.set()
 
     def abandon(self) -> None:
         """The gateway stops: nothing is waited for."""
@@ -121,21 +127,22 @@ class Translation:
         task.add_done_callback(self._tasks.discard)
 
     async def _work(self) -> None:
-        while self._queue:
-            await self._carry(self._queue.popleft())
-        self._worker = None
+        try:
+            while self._queue:
+                await self._carry(self._queue.popleft())
+        finally:
+            self._worker = None
+            while self._queue:
+                self._queue.popleft().request.on_done(Unanswered(Silence.CLOSED, was_sent=False))
 
     async def _carry(self, job: _Job) -> None:
         outcome: Outcome = Unanswered(Silence.CLOSED, was_sent=False)
         try:
-            if not self._is_closed:
-                outcome = await self._translated(job)
+            outcome = await self._on_a_good_store(job)
         except _CutError as cut:
             outcome = cut.outcome
         except CallError as error:
             outcome = session.Refused(error.code, error.description, error.details)
-        except StoreError:
-            outcome = Unanswered(Silence.NOT_CONNECTED, was_sent=job.was_sent)
         except asyncio.CancelledError:
             outcome = Unanswered(Silence.CLOSED, was_sent=job.was_sent)
             raise
@@ -147,22 +154,42 @@ class Translation:
                 outcome = replace(outcome, was_sent=True)
             job.request.on_done(outcome)
 
+    async def _on_a_good_store(self, job: _Job) -> Outcome:
+        """While the disk takes nothing, memory holds what may never have been. Raises CallError, _CutError."""
+        while not self._is_closed:
+            try:
+                self._site.writer.check()
+                return await self._translated(job)
+            except StoreError:
+                await self._store_or_end()
+        return Unanswered(Silence.CLOSED, was_sent=False)
+
+    async def _store_or_end(self) -> None:
+        waiting = [asyncio.create_task(one.wait()) for one in (self._site.writer.ready, self._closed)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+
     async def _translated(self, job: _Job) -> Outcome:
         """Raises CallError, StoreError, _CutError."""
         request = job.request
         found = read(request.payload)
         kept = self._site.translations.frozen(self._station.id)
-        source = hashlib.sha256(request.action.encode() + b" " + request.payload).hexdigest()[:32]
+        row = self._row(request.message_id)
+        said = hashlib.sha256(request.action.encode() + b" " + request.payload).hexdigest()[:32]
+        source = said if row is None else row.fingerprint
         frozen = kept.get(request.message_id) or await self._adopted(kept, request.message_id, source)
         if frozen is None:
-            up = self._decide(request, found)
+            up = self._decide(request, found, row)
             if not up.is_booked:
                 return await self._ask_all(job, up)
             frozen = await self._book(request, up, source, kept)
         await self._send_owed(job, kept)
         frozen = await self._send_parts(job, request.message_id, frozen)
-        said = [(part.action, read((part.answer or "{}").encode())) for part in frozen.parts]
-        return await self._finish(request.action, read(frozen.answer.encode()), said, frozen.tx)
+        heard = [(part.action, read((part.answer or "{}").encode())) for part in frozen.parts]
+        return await self._finish(request.action, read(frozen.answer.encode()), heard, frozen.tx)
 
     def facts(self, message_id: str = "", *, is_offline: bool = False) -> Facts:
         kept = self._site.translations
@@ -176,7 +203,7 @@ class Translation:
             is_offline=is_offline,
         )
 
-    def _decide(self, request: Request, found: Json) -> Up:
+    def _decide(self, request: Request, found: Json, row: OutboxRow | None) -> Up:
         """Raises CallError. What is not of the outbox is of now, unless the outbox is behind."""
         station = self._station
         translator = self.pair.up.up.get(request.action)
@@ -184,7 +211,6 @@ class Translation:
             is_known = request.action in self.pair.station.up or request.action.endswith("-Signed")
             code = ErrorCode.NOT_SUPPORTED if is_known else ErrorCode.NOT_IMPLEMENTED
             raise CallError(code, f"{request.action} can't be said in OCPP {self.pair.csms.name}")
-        row = self._row(request.message_id)
         is_offline = row.offline if row is not None else bool(station.queue)
         up = translator(found, self.facts(request.message_id, is_offline=is_offline))
         if isinstance(up, Refused):
@@ -226,7 +252,7 @@ class Translation:
             [
                 *translations.name(up.aliases),
                 *translations.remember(station, up.remember),
-                *(translations.forget(station, old) for old, one in kept.items() if one.is_done),
+                *(translations.forget(station, old) for old in _over(kept)),
                 translations.keep(station, request.message_id, frozen),
             ]
         )
@@ -234,7 +260,9 @@ class Translation:
 
     async def _adopted(self, kept: dict[str, Frozen], message_id: str, source: str) -> Frozen | None:
         """What the station says again of a message that was decided, and left the outbox without an answer."""
-        open_ones = {one_id: one for one_id, one in kept.items() if one.source == source and not one.is_done}
+        open_ones = {
+            one_id: one for one_id, one in kept.items() if one.source == source and (one.is_paid or not one.is_done)
+        }
         if not open_ones:
             return None
         outbox = self._outbox_ids()
@@ -253,14 +281,18 @@ class Translation:
         """What has a number goes up, although nobody holds it any more: else the next one would leave a gap."""
         own = job.request.message_id
         open_ones = [one_id for one_id, one in kept.items() if not (one.is_done or one.is_refused or one_id == own)]
-        outbox = self._outbox_ids() if open_ones else set()
+        if not open_ones:
+            return
+        outbox = self._outbox_ids()
+        said_again = {row.fingerprint for row in self._station.queue.values()}
         for owed in open_ones:
-            if owed not in outbox:
+            if owed not in outbox and kept[owed].source not in said_again:
                 await self._send_debt(job, owed, kept[owed])
 
     async def _send_debt(self, job: _Job, message_id: str, frozen: Frozen) -> None:
         try:
-            await self._send_parts(_Job(replaced(job.request, on_sent=None)), message_id, frozen)
+            paid = replaced(frozen, is_paid=True)
+            await self._send_parts(_Job(replaced(job.request, on_sent=None)), message_id, paid)
         except CallError as error:
             log.warning("%s: %s, decided before, is refused: %s", self._station.id, frozen.action, error)
 
@@ -293,18 +325,19 @@ class Translation:
                 outcome = Answered(b"{}")
             assert isinstance(outcome, Answered)
             frozen = _with_part(frozen, index, replaced(part, answer=encode(_read_answer(outcome.payload)).decode()))
-            changes = [*translations.remember(station, edit), translations.keep(station, message_id, frozen)]
-            await self._kept(changes, is_needed=edit is not None)
+            if edit is None:
+                site.note([translations.keep(station, message_id, frozen)])
+            else:
+                await self._learn(edit, message_id, frozen)
         return frozen
 
-    async def _kept(self, changes: list[Change], *, is_needed: bool) -> None:
+    async def _learn(self, edit: Edit, message_id: str, frozen: Frozen) -> None:
         """An answer of the CSMS survives a bad store: it is kept again on a good one."""
-        if not is_needed:
-            self._site.note(changes)
-            return
+        translations, station = self._site.translations, self._station.id
         while True:
             try:
-                await self._site.commit(changes)
+                changes = translations.remember(station, edit)
+                await self._site.commit([*changes, translations.keep(station, message_id, frozen)])
                 return
             except StoreError:
                 await self._site.writer.ready.wait()
@@ -363,7 +396,7 @@ class Translation:
     async def _finish(self, action: str, answer: Json, said: list[tuple[str, Json]], tx: str) -> Outcome:
         finished: Finished = self.pair.up.finish(action, answer, said, tx, self.facts())
         if aliases := self._site.translations.name(finished.aliases):
-            await self._kept(aliases, is_needed=True)
+            await self._site.commit(aliases)
         return Answered(encode(finished.payload))
 
     def _is_collected(self, request: Request) -> bool:
@@ -380,6 +413,12 @@ class Translation:
 def _part_id(message_id: str, index: int) -> str:
     """The first part is called as the message, the others after it: the same at every repeat."""
     return message_id if index == 0 else str(uuid.uuid5(uuid.NAMESPACE_URL, f"{message_id}/{index}"))
+
+
+def _over(kept: dict[str, Frozen]) -> list[str]:
+    """What is answered, its row delivered; of what was paid, the latest stay a while."""
+    paid = [message_id for message_id, frozen in kept.items() if frozen.is_done and frozen.is_paid]
+    return [*(one for one, frozen in kept.items() if frozen.is_done and not frozen.is_paid), *paid[:-KEPT_PAID]]
 
 
 def _with_part(frozen: Frozen, index: int, part: FrozenPart) -> Frozen:

@@ -5,7 +5,7 @@ returns as an `Edit`, which the shell applies to the memory of that moment and c
 are parsed with `read`: numbers with a point are Decimals, so that no digit of a meter or a limit is lost.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -44,14 +44,15 @@ def encode(value: Any) -> bytes:
 class Tx(Struct, frozen=True, omit_defaults=True):
     """A transaction, from its first message to the CSMS's answer to its last.
 
-    `station_id`: what the walks call it upstream: the station's own id (2.x), or the whole number (1.6) that the
-    gateway's walks were given as the CSMS's. `csms_id`: what the CSMS calls it, "" while it has not said so (1.6).
-    `seq`: the seqNo of its next event. `said_*`: what the CSMS has been told, and must be told once or only when it
-    changes. `power_path`: energy could flow once.
+    `station_id`: what the walks call it upstream: the station's own id (2.x), or the whole number (1.6) that they were
+    given as the CSMS's. `csms_id`: what the CSMS calls it, "" while it has not said so (1.6). `order`: the later one is
+    the newer. `seq`: the seqNo of its next event. `said_*`: what the CSMS has been told, and must be told once or only
+    when it changes. `power_path`: energy could flow once.
     """
 
     station_id: str
     csms_id: str
+    order: int = 0
     evse: int = 0
     connector: int = 1
     seq: int = 0
@@ -93,7 +94,10 @@ class AskedStart(Struct, frozen=True, omit_defaults=True):
 
 
 class Memory(Struct, frozen=True, omit_defaults=True):
-    """All that the translation remembers of one station. Changed by `Edit`s only, kept on disk whole.
+    """All that the translation remembers of one station. Changed by `Edit`s only.
+
+    On disk each entry of a dict is a record of its own, so that what is written late never undoes what was written
+    meanwhile.
 
     `numbers`: the 1.6 connector that stands for "evse/connector" of a 2.x station; given once, never changed.
     `requests`: ids by what they are of ("log", "firmware", "report" ...), for versions that have none.
@@ -112,11 +116,14 @@ class Memory(Struct, frozen=True, omit_defaults=True):
 
     def tx_of_csms(self, csms_id: str) -> Tx | None:
         """The transaction that the CSMS calls so; the newest, where it gave an id twice."""
-        return next((tx for tx in reversed(self.transactions.values()) if tx.csms_id == csms_id), None)
+        return self._newest(tx for tx in self.transactions.values() if tx.csms_id == csms_id)
 
     def tx_at(self, evse: int) -> Tx | None:
         """The transaction that runs at an EVSE."""
-        return next((tx for tx in reversed(self.transactions.values()) if tx.evse == evse and not tx.is_ended), None)
+        return self._newest(tx for tx in self.transactions.values() if tx.evse == evse and not tx.is_ended)
+
+    def _newest(self, found: Iterable[Tx]) -> Tx | None:
+        return max(found, key=lambda tx: tx.order, default=None)
 
 
 Edit = Callable[[Memory], Memory]

@@ -38,7 +38,13 @@ def put_place(evse: int, connector: int, place: Place) -> Edit:
 
 def put_tx(tx: Tx) -> Edit:
     """Remember it, as the newest if it is new."""
-    return lambda memory: replace(memory, transactions={**memory.transactions, tx.station_id: tx})
+
+    def put(memory: Memory) -> Memory:
+        known = memory.transactions
+        order = tx.order or 1 + max((one.order for one in known.values()), default=0)
+        return replace(memory, transactions={**known, tx.station_id: replace(tx, order=order)})
+
+    return put
 
 
 KEPT_ENDED = 8
@@ -47,8 +53,8 @@ KEPT_ENDED = 8
 
 def without_old(memory: Memory) -> Memory:
     """Forget transactions that ended long ago."""
-    ended = [key for key, tx in memory.transactions.items() if tx.is_ended]
-    old = set(ended[:-KEPT_ENDED])
+    ended = sorted((tx.order, key) for key, tx in memory.transactions.items() if tx.is_ended)
+    old = {key for _, key in ended[:-KEPT_ENDED]}
     if not old:
         return memory
     return replace(memory, transactions={key: tx for key, tx in memory.transactions.items() if key not in old})

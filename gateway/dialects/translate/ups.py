@@ -54,8 +54,11 @@ class FrozenPart(Struct, frozen=True, omit_defaults=True):
 
 
 class Frozen(Struct, frozen=True, omit_defaults=True):
-    """A booked message after its decision. `source`: hash of what the station said. `is_refused`: the CSMS refused a
-    part of it; only the outbox brings it up again."""
+    """A booked message after its decision. `source`: what the station's saying it again is known by.
+
+    `is_refused`: the CSMS refused a part of it; only the outbox brings it up again. `is_paid`: it went up although the
+    outbox held it no more; if the station says it again, that is the answer.
+    """
 
     source: str
     action: str
@@ -63,6 +66,7 @@ class Frozen(Struct, frozen=True, omit_defaults=True):
     tx: str = ""
     answer: str = "{}"
     is_refused: bool = False
+    is_paid: bool = False
 
     @property
     def is_done(self) -> bool:

@@ -1,7 +1,9 @@
 -- Translation between OCPP versions: what it remembers, what it has decided, and what tokens are called.
 CREATE TABLE translation (
-    station TEXT PRIMARY KEY,
-    content BLOB NOT NULL                   -- JSON
+    station TEXT NOT NULL,
+    name TEXT NOT NULL,                     -- field and key of what is remembered
+    content BLOB NOT NULL,                  -- JSON
+    PRIMARY KEY (station, name)
 ) WITHOUT ROWID;
 
 CREATE TABLE translated (
