@@ -39,7 +39,7 @@ def _outcome(data: st.DataObject, facts: Facts, command: Command) -> Outcome:
 
 
 @pytest.mark.parametrize(("station", "csms"), [("1.6", "2.0.1"), ("2.0.1", "1.6"), ("1.6", "2.1"), ("2.1", "1.6")])
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_every_valid_command_has_a_valid_answer(station: str, csms: str, data: st.DataObject) -> None:
     facts = facts_for(station, csms, busy=data.draw(st.booleans()))
@@ -56,7 +56,7 @@ _JUNK = st.recursive(
 
 
 @pytest.mark.parametrize("station", ["1.6", "2.0.1"])
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_member_of_junk_is_refused_or_answered(station: str, data: st.DataObject) -> None:
     """Of the command or its answer, as a quirk may write it: nothing falls over, and nothing invalid goes down."""
@@ -80,7 +80,7 @@ def test_a_member_of_junk_is_refused_or_answered(station: str, data: st.DataObje
 
 
 @pytest.mark.parametrize(("station", "row"), _LOSSLESS, ids=lambda one: getattr(one, "action", one))
-@settings(max_examples=5)
+@settings(max_examples=4)
 @given(data=st.data())
 def test_a_lossless_command_comes_back_as_it_was(station: str, row: losses.Row, data: st.DataObject) -> None:
     payload = _running(data.draw(payloads(_THERE[station], row.action, "request")))
@@ -113,7 +113,7 @@ def _plain(payload: Any) -> Any:
 
 
 @pytest.mark.parametrize(("station", "row"), _LOSSLESS_UP, ids=lambda one: getattr(one, "action", one))
-@settings(max_examples=5)
+@settings(max_examples=4)
 @given(data=st.data())
 def test_a_lossless_message_comes_back_as_it_was(station: str, row: losses.Row, data: st.DataObject) -> None:
     drawn = data.draw(payloads(station, row.action, "request"))

@@ -35,7 +35,7 @@ def test_a_row_is_found_from_both_sides(row: key_table.Row) -> None:
     assert key_of(Variable(OTHER_KEYS, row.key)) is None, "a key with a variable has no second name"
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     st.builds(
         Variable,

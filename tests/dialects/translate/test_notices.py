@@ -105,7 +105,7 @@ def test_every_notice_is_told() -> None:
 
 
 @pytest.mark.parametrize(("station", "csms"), [("1.6", "2.0.1"), ("2.0.1", "1.6")])
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_every_valid_message_goes_up_valid_and_has_a_valid_answer(station: str, csms: str, data: st.DataObject) -> None:
     pair = _pair(station, csms)
