@@ -88,4 +88,6 @@ _ROWS: Mapping[str, CommandTranslator] = {
     **{action: _own_status(status, why) for action, (status, why) in OWN_STATUS.items()},
 }
 
-COMMANDS: Mapping[str, CommandTranslator] = MappingProxyType({action: checked(row) for action, row in _ROWS.items()})
+COMMANDS: Mapping[str, CommandTranslator] = MappingProxyType(
+    {action: checked(action, row) for action, row in _ROWS.items()}
+)

@@ -36,4 +36,6 @@ _ROWS: Mapping[str, CommandTranslator] = {
     "UpdateFirmware": files.update_on_20,
 }
 
-COMMANDS: Mapping[str, CommandTranslator] = MappingProxyType({action: checked(row) for action, row in _ROWS.items()})
+COMMANDS: Mapping[str, CommandTranslator] = MappingProxyType(
+    {action: checked(action, row) for action, row in _ROWS.items()}
+)

@@ -127,26 +127,36 @@ def ask(command: Command, answer: Callable[[Outcome], Json], losses: tuple[str, 
     return failed(outcome) if outcome.payload is None else Reply(answer(outcome), losses=losses)
 
 
-def checked(translator: CommandTranslator) -> CommandTranslator:
-    """The same, but what is not valid in the station's version stays here, as if the station had refused it."""
-    return lambda payload, facts: _checked(translator(payload, facts), facts.station)
+def checked(action: str, translator: CommandTranslator) -> CommandTranslator:
+    """The same, but nothing leaves that is not valid: a command stays here as if the station had refused it, and for an
+    answer that can't be said the CSMS gets a CALLERROR."""
+    return lambda payload, facts: _checked(action, translator(payload, facts), facts)
 
 
-def _checked(steps: Steps, version: str) -> Steps:
+def _checked(action: str, steps: Steps, facts: Facts) -> Steps:
     try:
         command = next(steps)
         while True:
-            problems = schema.validate(version, command.action, "request", encode(command.payload))
-            if problems:
-                outcome = Outcome(
-                    None, ErrorCode.PROPERTY_CONSTRAINT_VIOLATION, f"not in OCPP {version}: {problems[0]}"
-                )
-            else:
+            where = _invalid(facts.station, command.action, "request", command.payload)
+            if where is None:
                 outcome = yield command
+            else:
+                why = f"{command.action} of OCPP {facts.station} can't hold this: {where}"
+                outcome = Outcome(None, ErrorCode.PROPERTY_CONSTRAINT_VIOLATION, why)
             command = steps.send(outcome)
     except StopIteration as end:
         reply: Reply | Refused = end.value
-        return reply
+    if isinstance(reply, Reply):
+        where = _invalid(facts.csms, action, "response", reply.payload)
+        if where is not None:
+            return Refused(ErrorCode.GENERIC_ERROR, f"the answer can't be said in OCPP {facts.csms}: {where}")
+    return reply
+
+
+def _invalid(version: str, action: str, kind: schema.Kind, payload: Json) -> str | None:
+    """Where it is not, and not what stands there: it may be a password."""
+    problems = schema.validate(version, action, kind, encode(payload))
+    return problems[0].partition(":")[0][:100] if problems else None
 
 
 # -- what is remembered ------------------------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ def composite_on_16(payload: Json, facts: Facts) -> Steps:
                 {
                     "startPeriod": whole(period.get("startPeriod")),
                     "limit": tenths(period.get("limit")),
-                    "numberPhases": whole(period.get("numberPhases")),
+                    "numberPhases": _phases(period),
                 }
             )
             for period in _periods(written)
@@ -202,6 +202,11 @@ def composite_on_16(payload: Json, facts: Facts) -> Steps:
         return {"status": "Accepted", "schedule": schedule}
 
     return ask(Command("GetCompositeSchedule", asked), answer)
+
+
+def _phases(period: Json) -> int | None:
+    phases = whole(period.get("numberPhases"))
+    return phases if phases in (1, 2, 3) else None
 
 
 # -- 1.6 -> 2.0.1 ------------------------------------------------------------------------------------------------------

@@ -87,6 +87,8 @@ def run(action: str, payload: Json, facts: Facts, station: Station) -> Run:
     except CallError as refused:
         assert not found.sent, "a command that can't be read went down"
         found.reply = Refused(refused.code, refused.description)  # type: ignore[arg-type]  # always a code of ours
+    if isinstance(found.reply, Refused):
+        assert "can't be said" not in found.reply.reason, found.reply.reason
     if isinstance(found.reply, Reply):
         assert_valid(facts.csms, action, "response", found.reply.payload)
         for message in found.reply.then:

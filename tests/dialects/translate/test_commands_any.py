@@ -9,11 +9,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.dialects.translate import losses
-from gateway.dialects.translate.base import Command, Facts, Json, Outcome, encode, read
+from gateway.dialects.translate.base import Command, Facts, Json, Outcome, Refused, encode, read
 from gateway.dialects.translate.up16 import UP as UP_16
 from gateway.dialects.translate.up20 import UP as UP_20
 from gateway.dialects.translate.ups import Up
-from gateway.rpc.codes import CallError
+from gateway.rpc.codes import CallError, ErrorCode
 from tests.dialects.translate.command_rig import NUMBER, answer, assert_valid, commands, error, facts_for, run
 from tests.dialects.translate.schema_strategies import payloads
 
@@ -74,6 +74,29 @@ def test_a_member_of_junk_is_refused_or_answered(station: str, data: st.DataObje
             said = dict(data.draw(payloads(station, command.action, "response")))
             said |= {name: data.draw(_JUNK) for name in sorted(said)[:1]}
             command = steps.send(answer(read(encode(said))))
+
+
+def test_what_the_station_s_version_can_t_hold_stays_here_and_is_not_shown() -> None:
+    facts = facts_for("1.6", "2.1")
+    firmware = {"location": "p" * 600, "retrieveDateTime": "x", "signingCertificate": "y", "signature": "z"}
+    steps = commands("1.6")["UpdateFirmware"]({"requestId": 1, "firmware": firmware}, facts)
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert end.value.value == Refused(
+        ErrorCode.PROPERTY_CONSTRAINT_VIOLATION,
+        "SignedUpdateFirmware of OCPP 1.6 can't hold this: firmware/location",
+    )
+
+
+def test_an_answer_that_can_t_be_said_is_a_callerror() -> None:
+    steps = commands("2.0.1")["GetCompositeSchedule"]({"connectorId": 1, "duration": 60}, facts_for("2.0.1"))
+    next(steps)
+    period = {"startPeriod": 0, "limit": 6, "numberPhases": "three"}
+    told = {"scheduleStart": "2026-03-01T08:00:00Z", "chargingSchedulePeriod": [period], "duration": 60}
+    with pytest.raises(StopIteration) as end:
+        steps.send(answer({"status": "Accepted", "schedule": {**told, "evseId": 1, "chargingRateUnit": "A"}}))
+    where = "chargingSchedule/chargingSchedulePeriod/0/numberPhases"
+    assert end.value.value == Refused(ErrorCode.GENERIC_ERROR, f"the answer can't be said in OCPP 1.6: {where}")
 
 
 # -- there and back ----------------------------------------------------------------------------------------------------
