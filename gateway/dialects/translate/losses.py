@@ -276,7 +276,7 @@ COMMANDS = (
     Loss("reservation-end", _TO_201, "1.6 does not tell that a reservation is over",
          "ReservationStatusUpdate: Expired at its time, Removed when its connector fails"),
     Loss("reset-soft", _TO_16, "Immediate", "Soft: what runs is ended in good order"),
-    Loss("reset-idle", _TO_16, "OnIdle", "Scheduled; Soft as soon as no transaction runs"),
+    Loss("reset-idle", _TO_16, "OnIdle", "Scheduled; Soft as soon as no transaction runs. New ones may begin"),
     Loss("reset-evse", _TO_16, "a Reset of one EVSE", "Rejected"),
     Loss("reset-hard", _TO_201, "Hard and Soft", "Immediate"),
     Loss("diagnostics", _TO_16, "GetLog, at a station without the security extension",

@@ -3,6 +3,8 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ocpp.v16.enums import ConfigurationKey
+from ocpp.v201 import enums
 
 from gateway.dialects import keys
 from gateway.dialects.translate import key_table
@@ -25,6 +27,19 @@ def test_a_setting_with_two_columns_is_the_same_pair_here() -> None:
             assert (here.component, here.variable, here.instance) == (*row.v2, row.instance)
         elif row.v2 is not None and row.use is keys.Use.OURS:
             assert key_of(Variable(*row.v2)) is None, f"{row.v2} has no key of 1.6"
+
+
+NEWER_KEYS = {"MessageTimeout", "SupportedFileTransferProtocols"}
+"""Keys of 1.6 that the `ocpp` package lacks: of the errata, and of the second edition."""
+
+
+def test_names_are_spelled_as_the_ocpp_package_spells_them() -> None:
+    keys_16 = {key.value for key in ConfigurationKey} | NEWER_KEYS
+    for row in ROWS:
+        names = {name.value for name in getattr(enums, f"{row.component}VariableName")}
+        assert row.variable in names, row
+        assert row.key in keys_16, row
+    assert set(key_table.FEATURES.values()) <= {name.value for name in enums.ControllerComponentName}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
