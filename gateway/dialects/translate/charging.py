@@ -255,6 +255,13 @@ def reservations_over(facts: Facts) -> tuple[tuple[Message, ...], Edit] | None:
     return (tuple(messages), noted(gone)) if gone else None
 
 
+def next_end(memory: Memory) -> datetime | None:
+    """When the next reservation is over."""
+    notes = [note for name, note in memory.notes.items() if name.startswith(_RESERVATION)]
+    ends = [moment(note.rpartition("|")[0]) for note in notes]
+    return min((end for end in ends if end is not None), default=None)
+
+
 def _end_of(number: int | None, until: datetime | None, evse: int, facts: Facts) -> str | None:
     """How a reservation has ended: Expired, Removed, or "" for one that was used; None if it has not."""
     used = {tx.reservation for tx in facts.memory.transactions.values()}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace as replaced
 
+from gateway.dialects.translate import later
 from gateway.dialects.translate.admin import RESET_SENT, RESET_WHEN_IDLE, due_reset
 from gateway.dialects.translate.base import Edit, Facts, Memory, Message, Place, Reply
 from gateway.dialects.translate.charging import START_ANSWERED_S, reservations_over
@@ -198,6 +199,24 @@ def test_a_refused_reservation_leaves_nothing() -> None:
     payload = {"id": 7, "expiryDateTime": "2026-03-01T09:00:00Z", "idToken": TOKEN}
     found = run("ReserveNow", payload, facts_for("1.6"), lambda command: answer({"status": "Occupied"}))
     assert _over(found.memory, 9999) is None
+
+
+# -- all of it ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_later_is_told_in_one_place() -> None:
+    memory = _reserved()
+    assert later.due(_facts(memory)) is None
+    assert later.next_look(_facts(memory)) == NOW + timedelta(hours=1)
+    memory = replaced(memory, transactions={}, notes={**memory.notes, RESET_WHEN_IDLE: "Soft"})
+    found = later.due(_facts(memory, after_s=3600))
+    assert found is not None
+    assert list(found.then) == _update("Expired")
+    assert found.steps is not None
+    assert next(found.steps).action == "Reset"
+    left = _applied(found.remember, memory)
+    assert later.next_look(_facts(left)) is None
+    assert left.notes == {RESET_WHEN_IDLE: "Soft"}
 
 
 # -- the queue ---------------------------------------------------------------------------------------------------------
