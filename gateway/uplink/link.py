@@ -142,6 +142,11 @@ class Link:
             on_refused_result=on_refused_result,
         )
 
+    @property
+    def versions(self) -> str:
+        """What is spoken over it, for the log."""
+        return self.dialect.name
+
     async def run(self) -> str:
         """Pump until the link is down; returns why."""
         try:

@@ -21,7 +21,6 @@ from gateway.model.ids import StationId
 from gateway.model.reasons import ParkReason
 from gateway.model.records import Put, RowState
 from gateway.ports import LinkState
-from gateway.rpc.frame import Call
 from gateway.rpc.session import Outcome, Priority, RefusedResult, Request, Silence, Unanswered
 from gateway.site import Site
 from gateway.station import Station
@@ -251,12 +250,13 @@ class _Keeper:
     def _version_refused(self, offers: list[Dialect]) -> bool:
         """Whether another version is worth a try. Messages of a version the CSMS no longer takes, that can't be
         translated either, are set aside if the station itself speaks another one."""
-        station, refused = self._station, offers[0].name
+        station = self._station
         if self.versions.refuse(offers):
             return True
-        if station.port is None or station.port.dialect.name == refused:
+        head = next(iter(station.queue.values()), None)
+        if head is None or station.port is None or station.port.dialect.name == head.dialect:
             return False
-        rows = [row for row in station.queue.values() if row.dialect == refused]
+        rows = [row for row in station.queue.values() if row.dialect == head.dialect]
         reason = ParkReason.VERSION_REFUSED
         self._site.note([Put(replaced(row, state=RowState.PARKED, parked=reason)) for row in rows])
         log.error("%s: %d messages of a version the CSMS refuses are set aside", station.id, len(rows))
@@ -268,8 +268,7 @@ class _Keeper:
 
         link = self.link = station.link = self._made(socket, dialect)
         self._tried.set()
-        translated = "" if link.dialect is dialect else f", translated from {link.dialect.name}"
-        log.info("%s: link to the CSMS is up (%s%s)", station.id, dialect.name, translated)
+        log.info("%s: link to the CSMS is up (%s)", station.id, link.versions)
         if station.record.upstream_dialect != dialect.name:
             site.note([Put(replace(station.record, upstream_dialect=dialect.name))])
         site.link_up(station, link.dialect.name)
@@ -297,15 +296,12 @@ class _Keeper:
         if pair is not None:
             return TranslatedLink(site, station, socket, pair, clock=site.clock)
 
-        async def answer(call: Call, received: float) -> bytes:
-            return await command.handle(site, station, dialect, call, received)
-
         return Link(
             station.id,
             socket,
             dialect,
             clock=site.clock,
-            answer=answer,
+            answer=partial(command.handle, site, station, dialect),
             call_timeout_s=site.options.call_timeout_s,
             on_send=partial(command.pass_send, station, dialect),
             on_refused_result=partial(command.pass_refused_result, station),

@@ -8,10 +8,9 @@ Such messages go one after another; the others may overtake them.
 import asyncio
 import hashlib
 import logging
-import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from msgspec.structs import replace as replaced
@@ -19,49 +18,20 @@ from msgspec.structs import replace as replaced
 from gateway.dialects import schema
 from gateway.dialects.base import Role
 from gateway.dialects.translate import Pair
-from gateway.dialects.translate.base import Edit, Facts, Json, Refused, encode, read
-from gateway.dialects.translate.ups import Finished, Frozen, FrozenPart, Up
+from gateway.dialects.translate.base import Facts, Json, Refused, encode, read
+from gateway.dialects.translate.ups import Finished, FrozenPart, Up
 from gateway.errors import StoreError
-from gateway.model.ids import MessageId
 from gateway.model.records import OutboxRow
 from gateway.rpc import session
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.session import Answered, Outcome, Request, Silence, Unanswered
-from gateway.rpc.splice import splice
 from gateway.site import Site
 from gateway.station import Station
+from gateway.uplink.translated_parts import Books, CutError, Job, part_id, read_answer
 
 log = logging.getLogger(__name__)
 
 _IN_ORDER = frozenset((Role.TRANSACTION, Role.STATUS))
-NO_ID = -1
-"""The transactionId of 1.6 for a transaction whose Start the CSMS has never answered, and never will."""
-
-
-KEPT_PAID = 4
-"""Messages of a station that went up after the outbox had lost them, and may be said again."""
-
-
-class _CutError(Exception):
-    """The CSMS did not answer a part; nothing further of this message is sent now."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__()
-        self.outcome = outcome
-
-
-@dataclass(slots=True)
-class _Job:
-    """A message on its way. `was_sent`: a part of it may have reached the CSMS."""
-
-    request: Request
-    was_sent: bool = False
-
-    def sent(self) -> None:
-        if not self.was_sent:
-            self.was_sent = True
-            if self.request.on_sent:
-                self.request.on_sent()
 
 
 class Translation:
@@ -72,7 +42,8 @@ class Translation:
         self._site = site
         self._station = station
         self.send = send
-        self._queue: deque[_Job] = deque()
+        self._books = Books(site, station, pair, send)
+        self._queue: deque[Job] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -92,11 +63,11 @@ class Translation:
         elif self._is_collected(request):
             request.on_done(Answered(b"{}"))
         elif rule is not None and rule.role in _IN_ORDER:
-            self._queue.append(_Job(request))
+            self._queue.append(Job(request))
             if self._worker is None:
                 self._worker = asyncio.create_task(self._work(), name=f"translation {self._station.id}")
         else:
-            self.run(self._carry(_Job(request)))
+            self.run(self._carry(Job(request)))
 
     async def call(self, request: Request) -> Outcome:
         """The same for who waits; `on_done` of the request is not used."""
@@ -135,11 +106,11 @@ class Translation:
             while self._queue:
                 self._queue.popleft().request.on_done(Unanswered(Silence.CLOSED, was_sent=False))
 
-    async def _carry(self, job: _Job) -> None:
+    async def _carry(self, job: Job) -> None:
         outcome: Outcome = Unanswered(Silence.CLOSED, was_sent=False)
         try:
             outcome = await self._on_a_good_store(job)
-        except _CutError as cut:
+        except CutError as cut:
             outcome = cut.outcome
         except CallError as error:
             outcome = session.Refused(error.code, error.description, error.details)
@@ -154,8 +125,8 @@ class Translation:
                 outcome = replace(outcome, was_sent=True)
             job.request.on_done(outcome)
 
-    async def _on_a_good_store(self, job: _Job) -> Outcome:
-        """While the disk takes nothing, memory holds what may never have been. Raises CallError, _CutError."""
+    async def _on_a_good_store(self, job: Job) -> Outcome:
+        """While the disk takes nothing, memory holds what may never have been. Raises CallError, CutError."""
         while not self._is_closed:
             try:
                 self._site.writer.check()
@@ -172,22 +143,22 @@ class Translation:
             for one in waiting:
                 one.cancel()
 
-    async def _translated(self, job: _Job) -> Outcome:
-        """Raises CallError, StoreError, _CutError."""
+    async def _translated(self, job: Job) -> Outcome:
+        """Raises CallError, StoreError, CutError."""
         request = job.request
         found = read(request.payload)
-        kept = self._site.translations.frozen(self._station.id)
+        kept = self._books.kept()
         row = self._row(request.message_id)
         said = hashlib.sha256(request.action.encode() + b" " + request.payload).hexdigest()[:32]
         source = said if row is None else row.fingerprint
-        frozen = kept.get(request.message_id) or await self._adopted(kept, request.message_id, source)
+        frozen = kept.get(request.message_id) or await self._books.adopted(kept, request.message_id, source)
         if frozen is None:
             up = self._decide(request, found, row)
             if not up.is_booked:
                 return await self._ask_all(job, up)
-            frozen = await self._book(request, up, source, kept)
-        await self._send_owed(job, kept)
-        frozen = await self._send_parts(job, request.message_id, frozen)
+            frozen = await self._books.book(request, up, source, kept)
+        await self._books.send_owed(job, kept)
+        frozen = await self._books.send_parts(job, request.message_id, frozen)
         heard = [(part.action, read((part.answer or "{}").encode())) for part in frozen.parts]
         return await self._finish(request.action, read(frozen.answer.encode()), heard, frozen.tx)
 
@@ -234,132 +205,7 @@ class Translation:
             return head
         return next((row for row in self._station.queue.values() if row.message_id == message_id), None)
 
-    async def _book(self, request: Request, up: Up, source: str, kept: dict[str, Frozen]) -> Frozen:
-        """Decide for good. What is done before leaves with the same commit: by now its row is delivered."""
-        site, station, translations = self._site, self._station.id, self._site.translations
-        memory = up.remember(translations.memory(station)) if up.remember else translations.memory(station)
-        parts = []
-        for index, part in enumerate(up.parts):
-            payload, needs = encode(part.payload), part.needs
-            tx = memory.transactions.get(needs)
-            if tx is not None and tx.csms_id:
-                needs = ""
-            part_id = _part_id(request.message_id, index)
-            parts.append(FrozenPart(part_id, part.action, payload.decode(), needs, part.is_optional))
-        answer = encode(up.answer).decode()
-        frozen = Frozen(source, request.action, tuple(parts), up.tx, answer)
-        await site.commit(
-            [
-                *translations.name(up.aliases),
-                *translations.remember(station, up.remember),
-                *(translations.forget(station, old) for old in _over(kept)),
-                translations.keep(station, request.message_id, frozen),
-            ]
-        )
-        return frozen
-
-    async def _adopted(self, kept: dict[str, Frozen], message_id: str, source: str) -> Frozen | None:
-        """What the station says again of a message that was decided, and left the outbox without an answer."""
-        open_ones = {
-            one_id: one for one_id, one in kept.items() if one.source == source and (one.is_paid or not one.is_done)
-        }
-        if not open_ones:
-            return None
-        outbox = self._outbox_ids()
-        for old_id, frozen in open_ones.items():
-            if old_id not in outbox:
-                await self._site.commit(self._site.translations.rename(self._station.id, old_id, message_id))
-                kept[message_id] = kept.pop(old_id)
-                return frozen
-        return None
-
-    def _outbox_ids(self) -> set[MessageId]:
-        rows = (*self._station.queue.values(), *self._station.parked.values())
-        return {row.message_id for row in rows}
-
-    async def _send_owed(self, job: _Job, kept: dict[str, Frozen]) -> None:
-        """What has a number goes up, although nobody holds it any more: else the next one would leave a gap."""
-        own = job.request.message_id
-        open_ones = [one_id for one_id, one in kept.items() if not (one.is_done or one.is_refused or one_id == own)]
-        if not open_ones:
-            return
-        outbox = self._outbox_ids()
-        said_again = {row.fingerprint for row in self._station.queue.values()}
-        for owed in open_ones:
-            if owed not in outbox and kept[owed].source not in said_again:
-                await self._send_debt(job, owed, kept[owed])
-
-    async def _send_debt(self, job: _Job, message_id: str, frozen: Frozen) -> None:
-        try:
-            paid = replaced(frozen, is_paid=True)
-            await self._send_parts(_Job(replaced(job.request, on_sent=None)), message_id, paid)
-        except CallError as error:
-            log.warning("%s: %s, decided before, is refused: %s", self._station.id, frozen.action, error)
-
-    async def _send_parts(self, job: _Job, message_id: str, frozen: Frozen) -> Frozen:
-        """Send what has no answer yet. Raises CallError for the CSMS's refusal."""
-        site, station, translations = self._site, self._station.id, self._site.translations
-        for index in range(len(frozen.parts)):
-            part = frozen.parts[index]
-            if part.answer is not None:
-                continue
-            if part.needs:
-                part = await self._bound(job, message_id, part)
-                frozen = _with_part(frozen, index, part)
-                await site.commit([translations.keep(station, message_id, frozen)])
-            outcome = await self._ask(job, part)
-            edit = None
-            if isinstance(outcome, Answered):
-                heard = self.pair.up.heard(
-                    part.action, _read_answer(outcome.payload), frozen.tx, translations.memory(station)
-                )
-                if isinstance(heard, Refused):
-                    outcome = session.Refused(heard.code, heard.reason)
-                else:
-                    edit = heard
-            if isinstance(outcome, session.Refused):
-                if not part.is_optional:
-                    site.note([translations.keep(station, message_id, replaced(frozen, is_refused=True))])
-                    raise CallError(outcome.code, outcome.description, outcome.details)
-                log.info("%s: the CSMS refused %s: %s", station, part.action, outcome.code)
-                outcome = Answered(b"{}")
-            assert isinstance(outcome, Answered)
-            frozen = _with_part(frozen, index, replaced(part, answer=encode(_read_answer(outcome.payload)).decode()))
-            if edit is None:
-                site.note([translations.keep(station, message_id, frozen)])
-            else:
-                await self._learn(edit, message_id, frozen)
-        return frozen
-
-    async def _learn(self, edit: Edit, message_id: str, frozen: Frozen) -> None:
-        """An answer of the CSMS survives a bad store: it is kept again on a good one."""
-        translations, station = self._site.translations, self._station.id
-        while True:
-            try:
-                changes = translations.remember(station, edit)
-                await self._site.commit([*changes, translations.keep(station, message_id, frozen)])
-                return
-            except StoreError:
-                await self._site.writer.ready.wait()
-
-    async def _bound(self, job: _Job, message_id: str, part: FrozenPart) -> FrozenPart:
-        """The part with the CSMS's transaction id. A Start without an answer goes first, whatever became of its row."""
-        translations, station = self._site.translations, self._station.id
-        if not self._csms_id(part.needs):
-            for start_id, start in translations.frozen(station).items():
-                is_start = start.tx == part.needs and start_id != message_id and not start.is_done
-                if is_start and any(one.action == "StartTransaction" for one in start.parts):
-                    await self._send_parts(job, start_id, start)
-        given = self._csms_id(part.needs) or str(NO_ID)
-        return replaced(
-            part, needs="", payload=splice(part.payload.encode(), ("transactionId",), given.encode()).decode()
-        )
-
-    def _csms_id(self, tx: str) -> str:
-        known = self._site.translations.memory(self._station.id).transactions.get(tx)
-        return known.csms_id if known else ""
-
-    async def _ask_all(self, job: _Job, up: Up) -> Outcome:
+    async def _ask_all(self, job: Job, up: Up) -> Outcome:
         """What is not booked: sent as it is, kept nowhere but in the station's memory."""
         site, station, translations = self._site, self._station.id, self._site.translations
         if aliases := translations.name(up.aliases):
@@ -367,31 +213,13 @@ class Translation:
         site.note(translations.remember(station, up.remember))
         said: list[tuple[str, Json]] = []
         for index, part in enumerate(up.parts):
-            part_id = _part_id(job.request.message_id, index)
-            outcome = await self._ask(job, FrozenPart(part_id, part.action, encode(part.payload).decode()))
+            own_id = part_id(job.request.message_id, index)
+            outcome = await self._books.ask(job, FrozenPart(own_id, part.action, encode(part.payload).decode()))
             if isinstance(outcome, Answered):
-                said.append((part.action, _read_answer(outcome.payload)))
+                said.append((part.action, read_answer(outcome.payload)))
             elif not part.is_optional:
                 return outcome
         return await self._finish(job.request.action, up.answer, said, up.tx)
-
-    async def _ask(self, job: _Job, part: FrozenPart) -> Outcome:
-        """One CALL. Raises _CutError if there is no answer."""
-        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        request = replaced(
-            job.request,
-            message_id=part.id,
-            action=part.action,
-            payload=part.payload.encode(),
-            on_done=lambda outcome: None if done.done() else done.set_result(outcome),
-            on_sent=job.sent,
-            send_by=float("inf") if job.was_sent else job.request.send_by,
-        )
-        self.send(request)
-        outcome = await done
-        if isinstance(outcome, Unanswered):
-            raise _CutError(outcome)
-        return outcome
 
     async def _finish(self, action: str, answer: Json, said: list[tuple[str, Json]], tx: str) -> Outcome:
         finished: Finished = self.pair.up.finish(action, answer, said, tx, self.facts())
@@ -402,32 +230,9 @@ class Translation:
     def _is_collected(self, request: Request) -> bool:
         if not self.collectors:
             return False
-        found = _read_answer(request.payload)
+        found = read_answer(request.payload)
         collector = self.collectors.get((request.action, str(found.get("requestId"))))
         if collector is None:
             return False
         collector.put_nowait(found)
         return True
-
-
-def _part_id(message_id: str, index: int) -> str:
-    """The first part is called as the message, the others after it: the same at every repeat."""
-    return message_id if index == 0 else str(uuid.uuid5(uuid.NAMESPACE_URL, f"{message_id}/{index}"))
-
-
-def _over(kept: dict[str, Frozen]) -> list[str]:
-    """What is answered, its row delivered; of what was paid, the latest stay a while."""
-    paid = [message_id for message_id, frozen in kept.items() if frozen.is_done and frozen.is_paid]
-    return [*(one for one, frozen in kept.items() if frozen.is_done and not frozen.is_paid), *paid[:-KEPT_PAID]]
-
-
-def _with_part(frozen: Frozen, index: int, part: FrozenPart) -> Frozen:
-    return replaced(frozen, parts=(*frozen.parts[:index], part, *frozen.parts[index + 1 :]))
-
-
-def _read_answer(payload: bytes) -> Json:
-    """A peer's answer; what can't be read says nothing."""
-    try:
-        return read(payload)
-    except CallError:
-        return {}

@@ -35,6 +35,11 @@ class TranslatedLink(Link):
         self._station = station
         self._translation = Translation(site, station, pair, super().post)
 
+    @property
+    def versions(self) -> str:
+        pair = self._translation.pair
+        return f"{pair.csms.name}, translated from {pair.station.name}"
+
     async def run(self) -> str:
         try:
             return await super().run()
