@@ -288,13 +288,12 @@ def _report_data(settings: _Settings, payload: Json, facts: Facts) -> Iterator[J
     for key in _names(objects(payload, "configurationKey")):
         setting, row = settings[key.strip().casefold()], key_table.row_of_key(key)
         asked = Variable(row.component, row.variable, row.instance) if row else Variable(OTHER_KEYS, key)
-        found = _told(asked, settings)
-        if found is None:
-            continue
-        mutability = "ReadOnly" if setting.is_readonly else "ReadWrite"
         if is_secret(key) or is_secret(asked.name):
             yield _data(asked, None, "WriteOnly", "string")
-        else:
+            continue
+        found = _told(asked, settings)
+        if found is not None:
+            mutability = "ReadOnly" if setting.is_readonly else "ReadWrite"
             yield _data(asked, found.value, mutability, row.kind if row else "string")
 
 

@@ -10,6 +10,7 @@ from gateway.dialects.translate import later
 from gateway.dialects.translate.admin import RESET_SENT, RESET_WHEN_IDLE, due_reset
 from gateway.dialects.translate.base import Edit, Facts, Memory, Message, Place, Reply
 from gateway.dialects.translate.charging import START_ANSWERED_S, reservations_over
+from gateway.dialects.translate.inventory import boot_notes
 from gateway.dialects.translate.parts import FIRST_INVENTED
 from tests.dialects.translate.command_rig import NOW, UUID, Run, answer, error, facts_for, run
 
@@ -73,6 +74,15 @@ def test_invented_request_ids_are_never_given_twice() -> None:
 def test_an_extension_of_1_6_keeps_the_csmss_own_id() -> None:
     found = run("GetLog", LOG, facts_for("2.0.1"), lambda command: ACCEPTED)
     assert (found.memory.requests["log"], found.memory.notes["log"]) == (12, "GetLog")
+
+
+def test_a_boot_leaves_what_2_x_has_no_member_for() -> None:
+    boot = {"chargePointModel": "M", "meterSerialNumber": "N", "meterType": "", "iccid": None, "chargePointVendor": "V"}
+    assert boot_notes(boot) == {
+        "boot.chargePointModel": "M",
+        "boot.chargePointVendor": "V",
+        "boot.meterSerialNumber": "N",
+    }
 
 
 # -- remote starts -----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tests.dialects.translate.command_rig import UUID, answer, error, facts_for,
 
 FOLDER = Path(__file__).parent / "commands"
 STATIONS = ("1.6", "2.0.1")
-_LINE = re.compile(r"(csms>|csms<|station<|station>|report>|loss) (.*)")
+_LINE = re.compile(r"(csms>|csms<|station<|station>|report>|notes|loss) (.*)")
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Conversation:
     outcomes: list[Outcome] = field(default_factory=list)
     answers: list[tuple[str, Any]] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_busy(self) -> bool:
@@ -36,6 +37,8 @@ class Conversation:
         what = what.replace("UUID", UUID)
         if who == "loss":
             self.losses += what.split()
+        elif who == "notes":
+            self.notes = json.loads(what)
         elif who == "station>":
             is_error = what.startswith("error ")
             self.outcomes.append(error(what.removeprefix("error ")) if is_error else answer(json.loads(what)))
@@ -73,7 +76,7 @@ def test_the_conversation_goes_as_it_is_written(told: Conversation) -> None:
     def station(command: Command) -> Outcome:
         return next(outcomes, error("NobodyAsked"))
 
-    found = run(told.action, told.payload, facts_for(told.station, busy=told.is_busy), station)
+    found = run(told.action, told.payload, facts_for(told.station, busy=told.is_busy, notes=told.notes), station)
     assert [(one.action, _plain(one.payload)) for one in found.sent] == told.down
     if isinstance(found.reply, Refused):
         assert [("error", found.reply.code.value)] == told.answers
