@@ -17,11 +17,6 @@ _UNITS: dict[str, list[str | None]] = {
     "Temperature": ["Celcius"],
     "RPM": [None],
 }
-    "Energy.Active.Import.Register": ["Wh", "kWh"],
-    "Voltage": ["V"],
-    "Temperature": ["Celcius"],
-    "RPM": [None],
-}
 _numbers = st.decimals(0, 99999, places=3, allow_nan=False).map(lambda one: format(one, "f"))
 
 
