@@ -241,7 +241,7 @@ class _Keeper:
             return None, error.status == 400
         dialect = registry.by_subprotocol(socket.subprotocol) if socket.subprotocol else None
         if dialect is None:
-            log.error("%s: the CSMS accepts none of the versions %s", station.id, ", ".join(names))
+            log.warning("%s: the CSMS accepts none of the versions %s", station.id, ", ".join(names))
             await socket.close(1002, "no common subprotocol")
             return None, True
         self._passwords.proven()

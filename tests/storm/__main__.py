@@ -1,5 +1,6 @@
-"""`make storm`: kill -9, power cuts, seeded storms. The last line is one JSON object; exit 1 if anything was found.
+"""`make storm`: kill -9, power cuts, seeded storms, and storms with a CSMS of one version for stations of both.
 
+The last line is one JSON object; exit 1 if anything was found.
 KILLS (200), POWER_CUTS (200), SEEDS (200) of HOURS (6) x STATIONS (5), SEED (the first; from the clock's digits,
 printed), SHORT=1 (fewer, and no new round after 150 s in a part, so at most 10 minutes also on a slow machine),
 RESUME=FILE (what is finished is kept there and not played again).
@@ -23,6 +24,9 @@ from tests.storm import kills, power
 A_ROUND = 10
 SHORT = {"KILLS": 40, "POWER_CUTS": 40, "SEEDS": 40}
 SHORT_PART_S = 150.0
+VERSIONS = ("1.6", "2.0.1")
+"""What the CSMS speaks in storms with translation, in turns."""
+
 _SUMS = ("acknowledged", "lost", "duplicated", "out_of_order", "repeated", "lost_answers")
 
 
@@ -86,7 +90,8 @@ def _parts() -> list[Part]:
     return [
         Part("kills", wanted("KILLS"), A_ROUND, lambda seed, count: _killed(seed, count, None)),
         Part("power_cuts", power_cuts, A_ROUND, lambda seed, count: _killed(seed, count, shim)),
-        Part("seeds", wanted("SEEDS"), 1, _simulated),
+        Part("seeds", wanted("SEEDS"), 1, lambda seed, count: _simulated(seed, count, None)),
+        Part("translated", wanted("SEEDS"), 1, lambda seed, count: _simulated(seed, count, VERSIONS[seed % 2])),
     ]
 
 
@@ -126,9 +131,9 @@ def _killed(seed: int, count: int, shim: Path | None) -> dict[str, Any]:
     }
 
 
-def _simulated(seed: int, count: int) -> dict[str, Any]:
+def _simulated(seed: int, count: int, csms: str | None) -> dict[str, Any]:
     hours, stations = float(os.environ.get("HOURS", "6")), int(os.environ.get("STATIONS", "5"))
-    report = asdict(simulated.run(seed, hours=hours, stations=stations))
+    report = asdict(simulated.run(seed, hours=hours, stations=stations, csms=csms))
     return {"seed": seed, "count": count, **{name: report[name] for name in (*_SUMS, "findings")}}
 
 
