@@ -44,9 +44,11 @@ from gateway.model.records import (
 )
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
+from gateway.model.translation import TokenAlias, TranslatedRow, TranslationRow
 from gateway.station import Station, StationOptions
 from gateway.store.writer import Settle, Writer
 from gateway.timekeeper import Timekeeper
+from gateway.translations import Translations
 from gateway.upkeep import Upkeep
 
 K = TypeVar("K")
@@ -63,6 +65,7 @@ class Durable:
         self.writer: Writer
         self.columns = SiteColumns()
         self.charging = Charging()
+        self.translations = Translations()
         self.stations: dict[StationId, Station] = {}
         self.time = time
         self.upkeep = upkeep
@@ -87,6 +90,7 @@ class Durable:
         self.columns.clear()
         self.numbering.clear()
         self.charging.clear()
+        self.translations.clear()
         self.rows_of_token.clear()
         self.delivered.clear()
         self.upkeep.audit.clear()
@@ -147,6 +151,8 @@ class Durable:
                 self.columns.apply(record, is_put)
             case AuditEntry():
                 self.upkeep.apply(record, is_put)
+            case TranslationRow() | TranslatedRow() | TokenAlias():
+                self.translations.apply(record, is_put)
 
     def _apply_number(self, record: Counter | Place) -> None:
         if isinstance(record, Counter):

@@ -218,6 +218,7 @@ class Transcript:
         self._known: dict[str, str] = {}
         self._options = SiteOptions(offline=OfflineMode.KNOWN_ONLY)
         self._version = ""
+        self._csms: tuple[str, ...] = ()
         self._rig: Rig
 
     async def run(self) -> None:
@@ -226,6 +227,7 @@ class Transcript:
         for line in head:
             self._configure(line.text.split()[1:] if line.text.startswith("set ") else ["version", line.text[8:]])
         self._rig = Rig(self._folder, self._version, self._options)
+        self._rig.world.csms.versions = self._csms
         await self._rig.start()
         try:
             for index, line in enumerate(self._lines):
@@ -242,6 +244,8 @@ class Transcript:
         match words:
             case ["version", version]:
                 self._version = version
+            case ["csms", *versions]:
+                self._csms = tuple(versions)
             case ["offline", mode]:
                 self._options = replace(self._options, offline=OfflineMode(mode))
             case ["authorization", key, *values]:

@@ -14,6 +14,7 @@ from gateway.model.place import Place
 from gateway.model.reasons import AuditKind, ParkReason
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
+from gateway.model.translation import TokenAlias, TranslatedRow, TranslationRow
 
 
 class RowState(StrEnum):
@@ -297,6 +298,9 @@ Record = (
     | ConnectorRow
     | BackgroundRow
     | CapRow
+    | TranslationRow
+    | TranslatedRow
+    | TokenAlias
 )
 
 

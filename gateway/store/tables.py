@@ -36,6 +36,7 @@ from gateway.model.records import (
 )
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction
+from gateway.model.translation import TokenAlias, TranslatedRow, TranslationRow
 from gateway.store.packing import unpack
 
 _Getter = Callable[[Any], Sequence[Any]]
@@ -205,6 +206,9 @@ TABLES: dict[type[Any], Table] = {
         Table(ConnectorRow, "connector", "station", "evse"),
         Table(BackgroundRow, "background", "circuit"),
         Table(CapRow, "cap", "source"),
+        Table(TranslationRow, "translation", "station", "name"),
+        Table(TranslatedRow, "translated", "station", "message_id"),
+        Table(TokenAlias, "token_alias", "alias"),
     )
 }
 

@@ -20,7 +20,7 @@ from gateway.errors import ConnectError, LeftUnanswered
 from gateway.pump import Pump
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
-from gateway.rpc.session import RefusedResult, Request, Session
+from gateway.rpc.session import Outcome, Priority, RefusedResult, Request, Session
 from gateway.transport import PushingClient, Socket, WebSocket
 
 log = logging.getLogger(__name__)
@@ -142,6 +142,11 @@ class Link:
             on_refused_result=on_refused_result,
         )
 
+    @property
+    def versions(self) -> str:
+        """What is spoken over it, for the log."""
+        return self.dialect.name
+
     async def run(self) -> str:
         """Pump until the link is down; returns why."""
         try:
@@ -151,14 +156,30 @@ class Link:
                 command.cancel()
             await asyncio.gather(*self._commands, return_exceptions=True)
 
+    async def wind_up(self) -> None:
+        """After `run`, when nobody posts any more: return when all that was posted has its outcome."""
+
     def post(self, request: Request) -> None:
         """Ask the CSMS. The request's `on_done` hears of the outcome."""
         self.pump.post(request)
 
+    async def call(self, message_id: str, action: str, payload: bytes, *, priority: Priority) -> Outcome:
+        """Ask the CSMS and wait for the outcome."""
+        timeout_s = self._call_timeout_s
+        return await self.pump.call(message_id, action, payload, priority=priority, timeout_s=timeout_s)
+
+    def send(self, message_id: str, action: str, payload: bytes) -> None:
+        """Tell the CSMS something it does not answer."""
+        self.pump.send(message_id, action, payload)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._commands and self.pump.session.is_idle
+
     async def quiet(self, seconds: float) -> None:
         """Return when no CALL is under way in either direction, or after that time."""
         for _ in range(round(seconds / QUIET_STEP_S)):
-            if not self._commands and self.pump.session.is_idle:
+            if self.is_idle:
                 return
             await asyncio.sleep(QUIET_STEP_S)
 

@@ -13,7 +13,7 @@ from functools import partial
 
 from msgspec.structs import replace as replaced
 
-from gateway.dialects import registry
+from gateway.dialects import registry, translate
 from gateway.dialects.base import Dialect
 from gateway.errors import ConnectError
 from gateway.flows import command, inbound
@@ -21,14 +21,16 @@ from gateway.model.ids import StationId
 from gateway.model.reasons import ParkReason
 from gateway.model.records import Put, RowState
 from gateway.ports import LinkState
-from gateway.rpc.frame import Call
 from gateway.rpc.session import Outcome, Priority, RefusedResult, Request, Silence, Unanswered
 from gateway.site import Site
 from gateway.station import Station
 from gateway.transport import Socket
+from gateway.uplink import versions
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.link import Connector, Link
 from gateway.uplink.passwords import Passwords
+from gateway.uplink.translated_link import TranslatedLink
+from gateway.uplink.versions import Versions
 from gateway.wake import Wake
 
 log = logging.getLogger(__name__)
@@ -110,13 +112,12 @@ class PerStation:
         keeper = self._keepers.get(station)
         if keeper is None or keeper.link is None:
             return Unanswered(Silence.NOT_CONNECTED, was_sent=False)
-        timeout_s = self._site.options.call_timeout_s
-        return await keeper.link.pump.call(message_id, action, payload, priority=priority, timeout_s=timeout_s)
+        return await keeper.link.call(message_id, action, payload, priority=priority)
 
     def send(self, station: StationId, message_id: str, action: str, payload: bytes) -> None:
         keeper = self._keepers.get(station)
         if keeper and keeper.link:
-            keeper.link.pump.send(message_id, action, payload)
+            keeper.link.send(message_id, action, payload)
 
     def refuse_result(self, station: StationId, refused: RefusedResult) -> None:
         keeper = self._keepers.get(station)
@@ -130,18 +131,16 @@ class PerStation:
 
     async def negotiate(self, station: StationId, offers: Sequence[str]) -> str | None:
         """The subprotocol to speak with a station, in the spelling it offered; None if there is none."""
-        spoken = {offer: dialect for offer in offers if (dialect := registry.by_subprotocol(offer))}
-        if self._options.versions:
-            spoken = {offer: dialect for offer, dialect in spoken.items() if dialect.name in self._options.versions}
+        known = {offer: dialect for offer in offers if (dialect := registry.by_subprotocol(offer))}
+        spoken = versions.usable(known, self._options.versions)
         if not spoken:
             return None
         keeper = self._keeper(station)
-        keeper.offers = list(spoken.values())
+        keeper.versions.offers = list(spoken.values())
         learned = self._site.station(station).record.upstream_dialect
         if learned is None and not self._options.versions and len(spoken) > 1:
             learned = await keeper.try_out(NEGOTIATION_S)
-        matching = (offer for offer, dialect in spoken.items() if dialect.name == learned)
-        return next(matching, next(iter(spoken)))
+        return versions.pick(spoken, learned)
 
     def wake(self, station: StationId) -> None:
         self._keeper(station).wake.set()
@@ -160,7 +159,7 @@ class _Keeper:
 
     def __init__(self, site: Site, station: Station, options: PerStationOptions, connector: Connector) -> None:
         self.link: Link | None = None
-        self.offers: list[Dialect] = []
+        self.versions = Versions(station, options.versions)
         self.wake = Wake()
         self._site = site
         self._station = station
@@ -170,7 +169,6 @@ class _Keeper:
         self._state = LinkState.IDLE
         self._tried = Wake()
         self._negotiating = 0
-        self._refused: str | None = None
         self._was_ours = False
         """The link was closed by us: no reason to wait before the next one."""
 
@@ -222,76 +220,58 @@ class _Keeper:
                 await asyncio.sleep(backoff.delay_s(failures, self._site.random))
 
     async def _open(self) -> tuple[Socket, Dialect] | None:
-        station, offers = self._station, self._choose_offers()
+        try:
+            while True:
+                offers = self.versions.choose()
+                opened, is_refused = await self._connect(offers)
+                if not is_refused or not self._version_refused(offers):
+                    return opened
+        finally:
+            self._tried.set()
+
+    async def _connect(self, offers: list[Dialect]) -> tuple[tuple[Socket, Dialect] | None, bool]:
+        """The socket and its version, or whether it is the versions that the CSMS refuses."""
+        station = self._station
         names = [dialect.subprotocol for dialect in offers]
         try:
             socket = await self._connector.connect(station.id, names, self._passwords.choose())
         except ConnectError as error:
             log.warning("%s: no link to the CSMS: %s", station.id, error)
             self._passwords.refused(error.status)
-            if error.status == 400:
-                self._version_refused(offers)
-            return None
-        finally:
-            self._tried.set()
+            return None, error.status == 400
         dialect = registry.by_subprotocol(socket.subprotocol) if socket.subprotocol else None
         if dialect is None:
-            log.error("%s: the CSMS accepts none of the versions %s", station.id, ", ".join(names))
+            log.warning("%s: the CSMS accepts none of the versions %s", station.id, ", ".join(names))
             await socket.close(1002, "no common subprotocol")
-            self._version_refused(offers)
-            return None
+            return None, True
         self._passwords.proven()
-        return socket, dialect
+        return (socket, dialect), False
 
-    def _choose_offers(self) -> list[Dialect]:
-        """Queued messages go first, on a link of their version; else what the station speaks, or may speak."""
-        head = next(iter(self._station.queue.values()), None)
-        if head is not None:
-            return [registry.by_name(head.dialect)]
-        if self._station.port is not None:
-            spoken = self._station.port.dialect
-            others = [dialect for dialect in self.offers if dialect.name != self._refused]
-            return others if spoken.name == self._refused and others else [spoken]
-        names = self._options.versions or tuple(dialect.name for dialect in registry.ALL)
-        return self.offers or [registry.by_name(name) for name in names]
-
-    def _version_refused(self, offers: list[Dialect]) -> None:
-        """Messages of a version the CSMS no longer takes are set aside if the station itself speaks another one; if it
-        is the version of the station, its other offers are tried next."""
-        station, refused = self._station, offers[0].name
-        if len(offers) > 1 or station.port is None:
-            return
-        if station.port.dialect.name == refused:
-            self._refused = refused
-            return
-        rows = [row for row in station.queue.values() if row.dialect == refused]
+    def _version_refused(self, offers: list[Dialect]) -> bool:
+        """Whether another version is worth a try. Messages of a version the CSMS no longer takes, that can't be
+        translated either, are set aside if the station itself speaks another one."""
+        station = self._station
+        if self.versions.refuse(offers):
+            return True
+        head = next(iter(station.queue.values()), None)
+        if head is None or station.port is None or station.port.dialect.name == head.dialect:
+            return False
+        rows = [row for row in station.queue.values() if row.dialect == head.dialect]
         reason = ParkReason.VERSION_REFUSED
         self._site.note([Put(replaced(row, state=RowState.PARKED, parked=reason)) for row in rows])
         log.error("%s: %d messages of a version the CSMS refuses are set aside", station.id, len(rows))
+        return False
 
     async def _hold(self, socket: Socket, dialect: Dialect) -> None:
         """Serve the open link until it falls or is not wanted any more."""
         site, station = self._site, self._station
 
-        async def answer(call: Call, received: float) -> bytes:
-            return await command.handle(site, station, dialect, call, received)
-
-        link = self.link = station.link = Link(
-            station.id,
-            socket,
-            dialect,
-            clock=site.clock,
-            answer=answer,
-            call_timeout_s=site.options.call_timeout_s,
-            on_send=partial(command.pass_send, station, dialect),
-            on_refused_result=partial(command.pass_refused_result, station),
-        )
+        link = self.link = station.link = self._made(socket, dialect)
         self._tried.set()
-        self._refused = None
-        log.info("%s: link to the CSMS is up (%s)", station.id, dialect.name)
+        log.info("%s: link to the CSMS is up (%s)", station.id, link.versions)
         if station.record.upstream_dialect != dialect.name:
             site.note([Put(replace(station.record, upstream_dialect=dialect.name))])
-        site.link_up(station, dialect.name)
+        site.link_up(station, link.dialect.name)
         inbound.pass_kept_sends(site, station)
         closer = asyncio.create_task(self._close_in_time(link), name=f"closer {station.id}")
         try:
@@ -304,9 +284,28 @@ class _Keeper:
             raise
         finally:
             self.link = station.link = None
+            self.versions.forget_refusals()
             closer.cancel()
-            await asyncio.gather(closer, return_exceptions=True)
+            await asyncio.gather(closer, link.wind_up(), return_exceptions=True)
             station.wake.set()
+
+    def _made(self, socket: Socket, dialect: Dialect) -> Link:
+        """The link over an open socket: in the version of what it carries, by translation if need be."""
+        site, station = self._site, self._station
+        pair = translate.between(self.versions.presented(dialect), dialect)
+        if pair is not None:
+            return TranslatedLink(site, station, socket, pair, clock=site.clock)
+
+        return Link(
+            station.id,
+            socket,
+            dialect,
+            clock=site.clock,
+            answer=partial(command.handle, site, station, dialect),
+            call_timeout_s=site.options.call_timeout_s,
+            on_send=partial(command.pass_send, station, dialect),
+            on_refused_result=partial(command.pass_refused_result, station),
+        )
 
     async def _close_in_time(self, link: Link) -> None:
         """Close the link when nobody needs it any more, or when another version is needed."""
@@ -344,7 +343,7 @@ class _Keeper:
             return head.dialect != link.dialect.name
         if station.port is None or station.port.dialect.name == link.dialect.name:
             return False
-        if link.dialect not in self.offers:
+        if link.dialect not in self.versions.offers:
             return True
         station.port.close(1012, "the CSMS speaks another version: negotiate again")
         return False

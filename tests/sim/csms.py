@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,8 @@ class SimCsms:
         self.boot_status = "Accepted"
         self.connections: dict[str, _Connection] = {}
         self.is_reachable = True
+        self.versions: tuple[str, ...] = ()
+        """What it speaks; nothing: all that it is offered."""
         self.violations: list[str] = []
         self.is_sick = False
         self.deduplicates = False
@@ -80,6 +82,10 @@ class SimCsms:
         task = asyncio.create_task(serve(), name=f"csms {station}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def pick(self, subprotocols: Sequence[str]) -> str | None:
+        """What it speaks of what it is offered."""
+        return next((name for name in subprotocols if not self.versions or name[4:] in self.versions), None)
 
     def cut(self) -> None:
         """Drop every socket and take no new one."""

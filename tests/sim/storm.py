@@ -32,10 +32,21 @@ TOKENS = [f"TAG-{number}" for number in range(8)]
 
 
 async def storm(
-    folder: Path, seed: int, hours: float = 6, stations: int = 5, make: Callable[[Path, int], World] = World
+    folder: Path,
+    seed: int,
+    hours: float = 6,
+    stations: int = 5,
+    *,
+    csms: str | None = None,
+    make: Callable[[Path, int], World] = World,
 ) -> tuple[World, Report]:
-    """One storm, then calm, then the checker's report. `make`: a world of another kind."""
+    """One storm, then calm, then the checker's report.
+
+    `csms`: the one version it speaks; None: all. `make`: a world of another kind.
+    """
     world = make(folder, seed)
+    if csms:
+        world.csms.versions = (csms,)
     world.options = quick(world.options)
     source = random.Random(f"storm {seed}")
     await world.start()
@@ -213,11 +224,18 @@ def seeds(first: int, count: int) -> Iterator[int]:
     yield from range(first, first + count)
 
 
-def run(seed: int, hours: float, stations: int, make: Callable[[Path, int], World] = World) -> Report:
+def run(
+    seed: int,
+    hours: float,
+    stations: int,
+    *,
+    csms: str | None = None,
+    make: Callable[[Path, int], World] = World,
+) -> Report:
     """One storm in a folder of its own."""
     folder = Path(tempfile.mkdtemp(prefix="storm-"))
     try:
-        return loop.run(storm(folder, seed, hours, stations, make), debug=False)[1]
+        return loop.run(storm(folder, seed, hours, stations, csms=csms, make=make), debug=False)[1]
     finally:
         shutil.rmtree(folder)
 
@@ -229,12 +247,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--hours", type=float, default=6)
     parser.add_argument("--stations", type=int, default=5)
+    parser.add_argument("--csms", choices=["1.6", "2.0.1"], help="the one version that the CSMS speaks")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO if options.verbose else logging.CRITICAL, stream=sys.stderr)
     is_clean = True
     for seed in seeds(options.first, options.seeds):
-        report = run(seed, options.hours, options.stations)
+        report = run(seed, options.hours, options.stations, csms=options.csms)
         is_clean = is_clean and report.is_clean
         line: dict[str, Any] = {"seed": seed, **asdict(report)}
         line["findings"] = line["findings"][:5]

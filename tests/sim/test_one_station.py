@@ -25,7 +25,7 @@ VERSIONS = [pytest.param("1.6", id="1.6"), pytest.param("2.0.1", id="2.0.1")]
 def test_storms_on_one_link_lose_nothing(tmp_path: Path, version: str) -> None:
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
-    _, report = loop.run(storm.storm(tmp_path, seed, 2, 5, one_station.of(version)), debug=False)
+    _, report = loop.run(storm.storm(tmp_path, seed, 2, 5, make=one_station.of(version)), debug=False)
     assert report.findings == [], f"seed {seed}"
     assert report.messages > 20
 
@@ -38,7 +38,7 @@ def test_a_message_under_another_station_s_number_is_found(tmp_path: Path, monke
         "number",
         lambda self, station, evse: true(self, StationId("CP-0"), evse) or true(self, station, evse),
     )
-    _, report = loop.run(storm.storm(tmp_path, 1, 0.5, 3, one_station.of("1.6")), debug=False)
+    _, report = loop.run(storm.storm(tmp_path, 1, 0.5, 3, make=one_station.of("1.6")), debug=False)
     assert report.findings != []
 
 

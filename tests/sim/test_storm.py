@@ -17,3 +17,13 @@ def test_storms_of_six_hours_lose_nothing(piece: int) -> None:
         report = storm.run(seed, hours=6, stations=5)
         assert report.findings == [], f"seed {seed}"
         assert report.messages > 100
+
+
+@pytest.mark.parametrize("csms", ["1.6", "2.0.1"])
+def test_storms_with_translation_lose_nothing(csms: str) -> None:
+    """Stations of both versions; half of them are translated."""
+    seed = random.randrange(1_000_000)
+    print(f"seed {seed}")
+    report = storm.run(seed, hours=6, stations=4, csms=csms)
+    assert report.findings == [], f"seed {seed}"
+    assert report.messages > 100

@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.assembly import Assembly, Seams, Uplink
 from gateway.clock import Clock
 from gateway.demo.checker import Report, check, read_ledger
-from gateway.demo.history import CsmsRecord, Killed, StationRecord
+from gateway.demo.history import Created, CsmsRecord, Killed, StationRecord
 from gateway.dialects import registry
 from gateway.downlink import station as downlink
 from gateway.errors import ConnectError, StoreError
@@ -29,6 +29,7 @@ from tests.sim.csms import SimCsms
 from tests.sim.disk import Moment, SimRunner, Strike, is_sound, torn
 from tests.sim.network import SimSocket, Weather, pair
 from tests.sim.station import EPOCH, SimStation
+from tests.sim.translated import told_again
 
 
 class World:
@@ -176,7 +177,10 @@ class World:
         await asyncio.sleep(self.random.uniform(0.01, 0.1))
         if not self.csms.is_reachable:
             raise ConnectError("unreachable (scripted)")
-        here, there = pair(self.random, self.weather, subprotocols[0])
+        spoken = self.csms.pick(subprotocols)
+        if spoken is None:
+            raise ConnectError("it speaks none of these (scripted)", 400)
+        here, there = pair(self.random, self.weather, spoken)
         self._sockets.append(here)
         self.csms.accept(identity, there)
         return here
@@ -208,7 +212,13 @@ class World:
         records: list[StationRecord] = [
             record for station in self.stations.values() for record in station.history.records
         ]
-        return check(records, read_ledger(self.path), [*self.csms.history.records, *self._kills])
+        findings: list[str] = []
+        csms: list[CsmsRecord] = list(self.csms.history.records)
+        if self.csms.versions:
+            csms = told_again((one for one in records if isinstance(one, Created)), csms, findings)
+        report = check(records, read_ledger(self.path), [*csms, *self._kills])
+        report.findings += findings
+        return report
 
 
 def quick(options: SiteOptions) -> SiteOptions:

@@ -1,10 +1,10 @@
 """`make storm`: kill -9, power cuts, seeded storms, also of balancing. The last line is one JSON object; exit 1 if
 anything was found.
 
-KILLS (200), POWER_CUTS (200), SEEDS (200; with a link for each station, then with one for the site) of HOURS (6)
-x STATIONS (5), BALANCE (1000, a quarter of an hour each; by itself and with more figures:
-`python -m tests.smartcharging.storm`), SEED (the first; from the clock's digits, printed), SHORT=1 (fewer, and no new
-round after 100 s in a part), RESUME=FILE (what is finished is kept there and not played again).
+KILLS (200), POWER_CUTS (200), SEEDS (200; with a link for each station, with a CSMS of one version for stations of
+both, with one link for the site) of HOURS (6) x STATIONS (5), BALANCE (1000, a quarter of an hour each; by itself and
+with more figures: `python -m tests.smartcharging.storm`), SEED (the first; from the clock's digits, printed), SHORT=1
+(fewer, and no new round after 100 s in a part), RESUME=FILE (what is finished is kept there and not played again).
 """
 
 import asyncio
@@ -29,6 +29,9 @@ A_ROUND = 10
 FULL = {"KILLS": 200, "POWER_CUTS": 200, "SEEDS": 200, "BALANCE": 1000}
 SHORT = {"KILLS": 40, "POWER_CUTS": 40, "SEEDS": 40, "BALANCE": 100}
 SHORT_PART_S = 100.0
+VERSIONS = ("1.6", "2.0.1")
+"""What the CSMS speaks in storms with translation, in turns."""
+
 _SUMS = ("acknowledged", "lost", "duplicated", "out_of_order", "repeated", "lost_answers")
 
 
@@ -92,7 +95,8 @@ def _parts() -> list[Part]:
     return [
         Part("kills", wanted("KILLS"), A_ROUND, lambda seed, count: _killed(seed, count, None)),
         Part("power_cuts", power_cuts, A_ROUND, lambda seed, count: _killed(seed, count, shim)),
-        Part("seeds", wanted("SEEDS"), 1, _simulated),
+        Part("seeds", wanted("SEEDS"), 1, lambda seed, count: _simulated(seed, count, None)),
+        Part("translated", wanted("SEEDS"), 1, lambda seed, count: _simulated(seed, count, VERSIONS[seed % 2])),
         Part("seeds_one_station", wanted("SEEDS"), 1, _one_station),
         Part("balance", wanted("BALANCE"), A_ROUND, _balanced),
     ]
@@ -134,9 +138,9 @@ def _killed(seed: int, count: int, shim: Path | None) -> dict[str, Any]:
     }
 
 
-def _simulated(seed: int, count: int) -> dict[str, Any]:
+def _simulated(seed: int, count: int, csms: str | None) -> dict[str, Any]:
     hours, stations = float(os.environ.get("HOURS", "6")), int(os.environ.get("STATIONS", "5"))
-    return _told(seed, count, simulated.run(seed, hours=hours, stations=stations))
+    return _told(seed, count, simulated.run(seed, hours=hours, stations=stations, csms=csms))
 
 
 def _one_station(seed: int, count: int) -> dict[str, Any]:

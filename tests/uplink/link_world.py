@@ -108,9 +108,9 @@ async def until(condition: Callable[[], bool], seconds: float) -> float:
 # -- opened and closed ----------------------------------------------------------------------------------------------
 
 
-async def booked_offline(world: LinkWorld) -> SimStation:
+async def booked_offline(world: LinkWorld, version: str = "1.6") -> SimStation:
     """A station charges while the CSMS is away, and leaves; its messages are in the outbox."""
-    station = await world.arrive()
+    station = await world.arrive(version)
     world.csms.cut()
     await station.session("TAG", values=3, interval_s=30)
     await station.drained()

@@ -23,11 +23,14 @@ from tests.uplink.link_world import CP, LinkWorld, booked_offline, now, play, un
         ((), ["ocpp1.6"], "ocpp1.6"),
         ((), ["ocpp9", "ocpp2.0.1"], "ocpp2.0.1"),
         (("1.6",), ["ocpp2.0.1", "ocpp1.6"], "ocpp1.6"),
-        (("1.6",), ["ocpp2.0.1"], None),
+        (("1.6",), ["ocpp2.1", "ocpp2.0.1"], "ocpp2.1"),
+        (("2.0.1",), ["ocpp2.1"], None),
+        (("2.0.1",), ["ocpp2.1", "ocpp1.6"], "ocpp1.6"),
+        (("2.1",), ["ocpp1.6"], "ocpp1.6"),
         (("2.0.1", "1.6"), ["ocpp1.6", "ocpp2.0.1"], "ocpp1.6"),
     ],
 )
-async def test_the_first_offer_that_is_spoken_upstream_is_chosen(
+async def test_the_first_offer_that_is_spoken_upstream_is_chosen_or_one_that_can_be_translated(
     tmp_path: Path, versions: tuple[str, ...], offers: list[str], chosen: str | None
 ) -> None:
     site = Site(SiteOptions(), Clock(), random.Random(1))
@@ -75,23 +78,45 @@ def test_a_station_that_was_upgraded_is_served(tmp_path: Path) -> None:
     play(tmp_path, script)
 
 
-def test_messages_of_a_version_the_csms_refuses_are_set_aside_and_the_station_goes_on(tmp_path: Path) -> None:
+def test_messages_of_a_version_the_csms_refuses_go_up_translated(tmp_path: Path) -> None:
+    """The station has learned 2.0.1 meanwhile, the CSMS has forgotten 1.6."""
+
     async def script(world: LinkWorld) -> None:
         await booked_offline(world)
-        world.refuses = {"ocpp1.6"}
+        world.csms.versions = ("2.0.1",)
         world.csms.mend()
         station = world.add(CP, "2.0.1")
+        await until(lambda: world.is_up() and not world.queue(), 600)
+        await station.session("TAG", values=1, interval_s=60)
+        await station.drained()
+        await asyncio.sleep(60)
+        assert world.queue() == []
+        events = [payload for _, action, payload in world.csms.calls if action == "TransactionEvent"]
+        assert [event["seqNo"] for event in events] == [0, 1, 2, 3, 4, 0, 1, 2]
+        assert [event.get("offline", False) for event in events] == [True] * 5 + [False] * 3
+        assert not any(action == "StartTransaction" for _, action, _ in world.csms.calls)
+
+    play(tmp_path, script)
+
+
+def test_messages_that_nobody_can_translate_are_set_aside_and_the_station_goes_on(tmp_path: Path) -> None:
+    """2.0.1 and 2.1 are not translated into each other."""
+
+    async def script(world: LinkWorld) -> None:
+        await booked_offline(world, "2.0.1")
+        world.refuses = {"ocpp1.6", "ocpp2.0.1"}
+        world.csms.mend()
+        station = world.add(CP, "2.1")
         await until(world.is_up, 600)
-        assert world.link().wire.socket.subprotocol == "ocpp2.0.1"
+        assert world.link().wire.socket.subprotocol == "ocpp2.1"
         assert world.assembly
         parked = world.assembly.site.station(CP).parked
-        assert [row.dialect for row in parked.values()] == ["1.6"] * 5
+        assert [row.dialect for row in parked.values()] == ["2.0.1"] * 5
         await station.session("TAG", values=1, interval_s=60)
         await station.drained()
         await asyncio.sleep(60)
         assert world.queue() == []
         assert len(parked) == 5
-        assert not any(action == "StartTransaction" for _, action, _ in world.csms.calls)
 
     play(tmp_path, script)
 

@@ -1,0 +1,75 @@
+"""A link whose CSMS speaks another version than the station: to the walks it is one of the station's version."""
+
+import asyncio
+import logging
+
+from gateway.clock import Clock
+from gateway.dialects.translate import Pair
+from gateway.rpc.frame import Call, Send
+from gateway.rpc.session import Outcome, Priority, Request
+from gateway.site import Site
+from gateway.station import Station
+from gateway.transport import Socket
+from gateway.uplink import translated_commands
+from gateway.uplink.link import Link
+from gateway.uplink.translated import Translation
+
+log = logging.getLogger(__name__)
+
+
+class TranslatedLink(Link):
+    """`dialect` is the station's; what goes over the socket is the CSMS's."""
+
+    def __init__(self, site: Site, station: Station, socket: Socket, pair: Pair, *, clock: Clock) -> None:
+        super().__init__(
+            station.id,
+            socket,
+            pair.csms,
+            clock=clock,
+            answer=self._answer_translated,
+            call_timeout_s=site.options.call_timeout_s,
+            on_send=self._drop_send,
+        )
+        self.dialect = pair.station
+        self._site = site
+        self._station = station
+        self._translation = Translation(site, station, pair, super().post)
+
+    @property
+    def versions(self) -> str:
+        pair = self._translation.pair
+        return f"{pair.csms.name}, translated from {pair.station.name}"
+
+    async def run(self) -> str:
+        try:
+            return await super().run()
+        except asyncio.CancelledError:
+            self._translation.abandon()
+            raise
+        finally:
+            self._translation.shut()
+
+    async def wind_up(self) -> None:
+        await self._translation.wind_up()
+
+    def post(self, request: Request) -> None:
+        self._translation.post(request)
+
+    async def call(self, message_id: str, action: str, payload: bytes, *, priority: Priority) -> Outcome:
+        timeout_s = self._call_timeout_s
+        return await self._translation.call(
+            Request(message_id, action, payload, lambda outcome: None, priority, timeout_s)
+        )
+
+    def send(self, message_id: str, action: str, payload: bytes) -> None:
+        log.info("%s: %s has no answer and no translation: dropped", self.name, action)
+
+    @property
+    def is_idle(self) -> bool:
+        return super().is_idle and self._translation.is_idle
+
+    async def _answer_translated(self, call: Call, received: float) -> bytes:
+        return await translated_commands.answer(self._site, self._station, self._translation, call, received)
+
+    def _drop_send(self, send: Send) -> None:
+        log.info("%s: %s of the CSMS has no answer and no translation: dropped", self.name, send.action)
