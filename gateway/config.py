@@ -25,13 +25,13 @@ from gateway.config_models import (
     Grace,
     Log,
     Model,
-    Site,
     Station,
     Time,
     Uplink,
 )
 from gateway.config_queue import Replay, Storage
 from gateway.config_section import Section
+from gateway.config_site import Site
 from gateway.config_topology import mistakes, warnings
 from gateway.config_values import Address, Context
 from gateway.plan import Plan

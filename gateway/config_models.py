@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from gateway.config_connector import Connector
-from gateway.config_place import API_SOCKET, STATE_DIR
 from gateway.config_section import Clash, Section
 from gateway.config_tags import TagsFileOption
 from gateway.config_values import (
@@ -22,9 +21,6 @@ from gateway.config_values import (
     AnswerDelay,
     CertificateFile,
     CsmsUrl,
-    FirmwareText,
-    Folder,
-    Identity,
     KeyFile,
     ListenAddress,
     MessageBytes,
@@ -40,9 +36,6 @@ from gateway.config_values import (
     Secret,
     SecretEnv,
     SecretFile,
-    SerialText,
-    ShortText,
-    Title,
     Topology,
     Version,
     identity,
@@ -77,23 +70,6 @@ class Leg(Section):
         if self.security_profile == 0 and self.password:
             key = "password_file" if self.password_file else "password_env"
             yield Clash((key, "security_profile"), "profile 0 has no passwords", "Use profile 1 or 2, or take it out.")
-
-
-class Site(Section):
-    name: Annotated[Title, Field(description="Give the site a name, 1 to 100 characters.")]
-    identity: Annotated[
-        Identity, Field(description='Give 1 to 48 characters without "/": the gateway\'s own identity.')
-    ]
-    vendor: ShortText = Field(default="OCPP site gateway", description="Give 1 to 20 characters.")
-    model: ShortText = Field(default="Site", description="Give 1 to 20 characters.")
-    serial: SerialText = Field(default=None, description="Give 1 to 25 characters, or take it out.")
-    firmware: FirmwareText = Field(default=None, description="Give 1 to 50 characters, or take it out.")
-    state_dir: Folder = Field(default=Path(STATE_DIR), validate_default=True, description="Give the path of a folder.")
-
-    @property
-    def api_socket(self) -> Path:
-        """Where the running gateway answers."""
-        return self.state_dir / API_SOCKET
 
 
 class Downlink(Leg):

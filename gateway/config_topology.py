@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from gateway.config_mistakes import Mistake, quoted
-from gateway.config_models import Site, Station, Uplink
+from gateway.config_models import Station, Uplink
+from gateway.config_site import Site
 
 ANOTHER = 'Take it out, or use topology = "per-station", where each station speaks its own version.'
 

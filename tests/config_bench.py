@@ -11,9 +11,10 @@ from gateway.config import Config, ConfigError, Mistake, load
 from gateway.config_balance import Balance
 from gateway.config_external import External
 from gateway.config_meters import CircuitKeys
-from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Site, Station, Uplink
+from gateway.config_models import Authorization, Budgets, Downlink, Log, Model, Station, Uplink
 from gateway.config_queue import Replay, Storage
 from gateway.config_section import Section
+from gateway.config_site import Site
 
 SECTIONS: dict[str, type[Section]] = {
     "site": Site,

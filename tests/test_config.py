@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.config import load, redacted
-from gateway.config_models import Budgets, Downlink, Site, Station
+from gateway.config_models import Budgets, Downlink, Station
+from gateway.config_site import Site
 from gateway.config_values import Address, Secret
 from gateway.model.ids import StationId
 from tests.config_bench import SECTIONS, Bench, pem_files, write
