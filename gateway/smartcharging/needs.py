@@ -11,9 +11,9 @@ from math import log
 from statistics import NormalDist
 from typing import Final
 
-SOONEST_H: Final = 0.25
+SOONEST_H: Final = 1.0
 """A shorter time left counts as this when sharing."""
-HASTE: Final = 1.15
+HASTE: Final = 2.0
 """Power of the time left: above 1, those that leave soon get more than in proportion."""
 LACK: Final = 0.5
 """Power of the part that a car still lacks."""
@@ -69,7 +69,7 @@ def believed_h(left_h: float, here_h: float) -> float:
     spread = (by_word + by_use) ** -0.5
     passed = (here_h - middle) / spread
     if passed > _FAR:
-        return -log(1.0 - CAUTION) * spread / passed
+        return -log(1.0 - CAUTION) * spread / (passed + 1.0 / passed)
     gone = _UNIT.cdf(passed)
     return max(middle + spread * _UNIT.inv_cdf(gone + CAUTION * (1.0 - gone)) - here_h, 0.0)
 
