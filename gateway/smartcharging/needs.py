@@ -27,9 +27,7 @@ TOLD_SPREAD: Final = 0.25
 """How far most stay from what they said, as a part of it."""
 SHORTEST_H: Final = 0.5
 """Shorter stays that are told count as this."""
-CAUTION: Final = 0.4
-"""Of cars like this one so many may be gone by the time that is believed."""
-USUAL_A: Final = 24.0
+USUAL_A: Final = 20.0
 """What a car is taken to charge with once it is served."""
 SERVED_H: Final = 3.0
 """Being served in full weighs like having so many hours more."""
@@ -61,7 +59,8 @@ def believed_h(left_h: float, here_h: float) -> float:
     """Hours that a car will stay, by what its driver said (`left_h`) and by how long it has been here.
 
     Stays are taken as normal, and so is the driver's error; of what the two together make likely, only what is longer
-    than the stay so far is left. It is never negative: a car that is overdue leaves soon.
+    than the stay so far is left: half of such cars stay longer than is returned. It is never negative: a car that is
+    overdue leaves soon.
     """
     told_h = max(here_h + left_h, SHORTEST_H)
     by_word, by_use = (TOLD_SPREAD * told_h) ** -2, STAY_SPREAD_H**-2
@@ -69,9 +68,9 @@ def believed_h(left_h: float, here_h: float) -> float:
     spread = (by_word + by_use) ** -0.5
     passed = (here_h - middle) / spread
     if passed > _FAR:
-        return -log(1.0 - CAUTION) * spread / (passed + 1.0 / passed)
+        return log(2.0) * spread / (passed + 1.0 / passed)
     gone = _UNIT.cdf(passed)
-    return max(middle + spread * _UNIT.inv_cdf(gone + CAUTION * (1.0 - gone)) - here_h, 0.0)
+    return max(middle + spread * _UNIT.inv_cdf((1.0 + gone) / 2) - here_h, 0.0)
 
 
 def urgency_of(
