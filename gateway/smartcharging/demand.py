@@ -120,7 +120,8 @@ def _order(view: View, policy: Policy, now: float, *, rank: int, pinned: bool) -
     if not view.facts.wants:
         return LAST
     turn = view.turn or Turn(is_in=False, since=now)
-    urgency = _urgency(view, now) if policy.mode is Mode.NEED else None
+    keeps = pinned or (turn.is_in and now - turn.since < policy.quantum_s)
+    urgency = _urgency(view, now) if policy.mode is Mode.NEED and not keeps else None
     return order_of(turn, now=now, rank=rank, is_pinned=pinned, quantum_s=policy.quantum_s, urgency=urgency)
 
 
