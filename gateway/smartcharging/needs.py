@@ -7,7 +7,7 @@ Sharing among those let in takes the driver at their word. The figures are what 
 real days and on synthetic ones (`bench/acn_adapter.py`, docs/balancing.md).
 """
 
-from math import log
+from math import log, sqrt
 from statistics import NormalDist
 from typing import Final
 
@@ -65,7 +65,7 @@ def believed_h(left_h: float, here_h: float) -> float:
     told_h = max(here_h + left_h, SHORTEST_H)
     by_word, by_use = (TOLD_SPREAD * told_h) ** -2, STAY_SPREAD_H**-2
     middle = (told_h * by_word + STAY_H * by_use) / (by_word + by_use)
-    spread = (by_word + by_use) ** -0.5
+    spread = 1.0 / sqrt(by_word + by_use)
     passed = (here_h - middle) / spread
     if passed > _FAR:
         return log(2.0) * spread / (passed + 1.0 / passed)
@@ -81,6 +81,6 @@ def urgency_of(
     `stays_h`: what is believed of the time left. `waits_h`: since it last had current, or since it came.
     """
     hurry = remaining_ah / USUAL_A - stays_h
-    hurry -= SERVED_H * (1.0 - lacking(remaining_ah, requested_ah)) ** SERVED_POWER
+    hurry -= SERVED_H * float((1.0 - lacking(remaining_ah, requested_ah)) ** SERVED_POWER)
     hurry += THREE_PHASES_H if phases == 3 else 0.0
     return hurry + OVERDUE_H if waits_h > WAITED_LONG_H else hurry
