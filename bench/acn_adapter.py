@@ -10,14 +10,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from gateway.model.balance import Policy
 from gateway.model.ids import StationId
 from gateway.model.site_tree import Binding, ConnectorKey, Why
 from gateway.smartcharging.allocate import allocate as share
 from gateway.smartcharging.claims import Claim, Walls
-from gateway.smartcharging.needs import lacking, urgency_of, weight_of
+from gateway.smartcharging.needs import believed_h, lacking, urgency_of, weight_of
 from gateway.smartcharging.turns import Received, Turn, accrued, moved, order_of
 
-QUANTUM_S = 1800.0
+QUANTUM_S = Policy().quantum_s
 ONE_PHASE_V = 300.0
 """The judge tells a car on three phases by its voltage."""
 NEARLY_FULL = 0.2
@@ -58,7 +59,10 @@ class Site:
         requested_ah = car.requested_kwh * 1000.0 / car.voltage
         wanted, least = car.remaining_ah / state.period_h, car.steps[0]
         phases = 3 if car.voltage > ONE_PHASE_V else 1
-        urgency = urgency_of(car.remaining_ah, requested_ah, car.left_h, phases)
+        turn = self.turns[key]
+        waits_h = 0.0 if turn.is_in else (now - turn.since) / 3600.0
+        stays_h = believed_h(car.left_h, car.waited_h)
+        urgency = urgency_of(car.remaining_ah, requested_ah, stays_h, phases, waits_h)
         if 1.0 < car.last_measured < car.last_set - 1.5:
             self.seen[key] = car.last_measured + 1.0
         return Claim(
@@ -66,7 +70,7 @@ class Site:
             loads=tuple((row, load) for row, load in enumerate(loads.tolist()) if abs(load) > 1e-9),
             min_a=least,
             cap_a=max(min(car.steps[-1], wanted), least) if wanted > least * NEARLY_FULL else 0.0,
-            order=order_of(self.turns[key], now=now, rank=0, is_pinned=False, quantum_s=QUANTUM_S, urgency=urgency),
+            order=order_of(turn, now=now, rank=0, is_pinned=False, quantum_s=QUANTUM_S, urgency=urgency),
             weight=weight_of(car.remaining_ah, car.left_h, lacking(car.remaining_ah, requested_ah)),
             steps=car.steps,
             soft_a=self.seen.get(key, inf),

@@ -7,7 +7,7 @@ from gateway.model.balance import CapStep, Policy, Remedy
 from gateway.model.site_tree import Binding, ConnectorKey, Mode, Why
 from gateway.smartcharging.claims import Claim
 from gateway.smartcharging.draws import soft_cap_a
-from gateway.smartcharging.needs import lacking, urgency_of, weight_of
+from gateway.smartcharging.needs import believed_h, lacking, urgency_of, weight_of
 from gateway.smartcharging.reserve import Place, Room
 from gateway.smartcharging.survey import View
 from gateway.smartcharging.turns import Turn, order_of
@@ -18,7 +18,6 @@ SWITCH_EVERY_S = 600.0
 USUAL_STAY_S = 4 * 3600.0
 UNKNOWN_H = 4.0
 """Urgency that a car with unknown needs gains by waiting for an hour; it begins with none to spare."""
-OVERDUE_QUANTA, OVERDUE_H = 6, 24.0
 LAST = (9.0,)
 """Order of a car that wants nothing: behind everybody."""
 
@@ -121,7 +120,8 @@ def _order(view: View, policy: Policy, now: float, *, rank: int, pinned: bool) -
     if not view.facts.wants:
         return LAST
     turn = view.turn or Turn(is_in=False, since=now)
-    urgency = _urgency(view, policy, now) if policy.mode is Mode.NEED else None
+    keeps = pinned or (turn.is_in and now - turn.since < policy.quantum_s)
+    urgency = _urgency(view, now) if policy.mode is Mode.NEED and not keeps else None
     return order_of(turn, now=now, rank=rank, is_pinned=pinned, quantum_s=policy.quantum_s, urgency=urgency)
 
 
@@ -131,14 +131,15 @@ def _left_h(view: View, now: float) -> float:
     return (USUAL_STAY_S if departure is None else departure - now) / 3600
 
 
-def _urgency(view: View, policy: Policy, now: float) -> float:
-    """In hours: a car of which nothing is known grows urgent by waiting, and so does one that waited for very long."""
-    turn, need = view.turn, view.facts.need
-    waited_s = 0.0 if turn is None or turn.is_in else now - turn.since
+def _urgency(view: View, now: float) -> float:
+    """In hours: a car of which nothing is known grows urgent by waiting."""
+    turn, need, since = view.turn, view.facts.need, view.memory.counted_since
+    waits_h = 0.0 if turn is None or turn.is_in else (now - turn.since) / 3600
     if need is None:
-        return UNKNOWN_H * (waited_s / 3600 - 1.0)
-    urgency = urgency_of(need.remaining_ah, need.requested_ah, _left_h(view, now), len(view.phases))
-    return urgency + OVERDUE_H if waited_s > OVERDUE_QUANTA * policy.quantum_s else urgency
+        return UNKNOWN_H * (waits_h - 1.0)
+    here_h = 0.0 if since is None else (now - since) / 3600
+    stays_h = believed_h(_left_h(view, now), here_h)
+    return urgency_of(need.remaining_ah, need.requested_ah, stays_h, len(view.phases), waits_h)
 
 
 def _weight(view: View, policy: Policy, now: float) -> float:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from gateway import cli
+from gateway import cli, cli_status
 from gateway.assembly import Assembly, Seams
 from gateway.clock import Clock
 from gateway.model.ids import StationId
@@ -102,6 +102,6 @@ def test_as_an_operator_types_it(monkeypatch: pytest.MonkeyPatch, words: list[st
         asked.append((method, where))
         return {"numbers": [4, 5]}
 
-    monkeypatch.setattr(cli, "ask", ask)
+    monkeypatch.setattr(cli_status, "ask", ask)
     done = CliRunner().invoke(cli.main, ["stations", *words])
     assert (done.exit_code, done.output.strip(), asked) == (0, said, [("POST", path)])

@@ -9,7 +9,7 @@ from gateway.model.ids import StationId
 from gateway.model.site_tree import Binding, ConnectorKey, Why
 from gateway.smartcharging.allocate import allocate
 from gateway.smartcharging.claims import Claim, Walls
-from gateway.smartcharging.needs import urgency_of, weight_of
+from gateway.smartcharging.needs import SOONEST_H, believed_h, urgency_of, weight_of
 from gateway.smartcharging.turns import MOST_DEFICIT_AH, Received, Turn, accrued, moved, order_of
 
 QUANTUM_S = 1200.0
@@ -112,13 +112,28 @@ def test_the_order_of_turns() -> None:
     assert moved(Turn(True, 1.0, 2.0), True, 7.0) == Turn(True, 1.0, 2.0)
 
 
-def test_needs_as_weight_and_urgency() -> None:
+def test_needs_as_weights() -> None:
     assert weight_of(40.0, 1.0) == 40.0
-    assert weight_of(40.0, -2.0) == weight_of(40.0, 0.25), "past its time it leaves soon, not at once"
+    assert weight_of(40.0, -2.0) == weight_of(40.0, SOONEST_H), "past its time it leaves soon, not at once"
     assert weight_of(40.0, 2.0) > 2 * weight_of(40.0, 4.0), "who leaves sooner gets more than in proportion"
-    assert weight_of(20.0, 2.0, 1.0) > weight_of(20.0, 2.0, 0.2) > weight_of(20.0, 2.0, 0.0) > 0.1
+    assert weight_of(20.0, 2.0, 1.0) > weight_of(20.0, 2.0, 0.2) > weight_of(20.0, 2.0, 0.0) > 0.01
     assert weight_of(0.0, 4.0) == 0.5, "nobody starves"
+
+
+def test_what_a_driver_says_is_weighed_against_how_long_cars_stay() -> None:
+    assert 0.7 < believed_h(1.0, 0.0) < 1.1, "who says one hour is believed"
+    assert 6.0 < believed_h(12.0, 0.0) < 10.0, "who says twelve is not"
+    hours = [believed_h(4.0 - here / 4, here / 4) for here in range(97)]
+    assert hours == sorted(hours, reverse=True), "the longer it is here, the sooner it leaves"
+    assert 0.2 < hours[16] < 1.0, "at the end of what was said"
+    assert 0.0 < hours[-1] < 0.2, "far beyond it"
+    assert all(0.0 <= believed_h(left, here) < 12.0 for left in (-90.0, 0.0, 1e4) for here in (0.0, 3.0, 1e3))
+
+
+def test_needs_as_urgency() -> None:
     assert urgency_of(24.0, 24.0, 1.0) > urgency_of(24.0, 24.0, 3.0), "the sooner it leaves"
-    assert urgency_of(24.0, 24.0, 3.0) > urgency_of(12.0, 24.0, 3.0), "the less it has had"
+    assert urgency_of(48.0, 48.0, 3.0) > urgency_of(24.0, 24.0, 3.0), "the more is to be done until then"
+    assert urgency_of(24.0, 48.0, 3.0) < urgency_of(24.0, 24.0, 3.0), "the less it has had"
     assert urgency_of(24.0, 24.0, 3.0, 3) > urgency_of(24.0, 24.0, 3.0), "the same current does more for it"
     assert urgency_of(5.0, 0.0, 0.0) > urgency_of(5.0, 50.0, 0.0), "a wish that is not known counts as unmet"
+    assert urgency_of(1.0, 9.0, 12.0, 1, waits_h=4.1) > urgency_of(90.0, 90.0, 0.0, 3), "who waited for very long"
