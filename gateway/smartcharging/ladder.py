@@ -19,6 +19,8 @@ USELESS_INTERVAL_S = 20.0
 """A slower meter gives no dynamic room."""
 
 REMEDIES = (Remedy.RESEND, Remedy.OTHER_PURPOSE, Remedy.ZERO, Remedy.STOP)
+BEFORE_ZERO = 2
+"""One that does it again is told 0 A before it is stopped."""
 REMEDY_EVERY_S = 15.0
 SOONER = ((1.45, 2.5), (1.13, 5.0))
 """Above such a part of its limit a circuit has to be back below it within 10 and 20 s (a breaker bears 1.13 x for an
@@ -71,7 +73,9 @@ class Disobedience:
     def observe(self, drawn_a: float, allowed_a: float, now: float) -> "Disobedience":
         """`allowed_a`: the most it may hold by what was written."""
         if drawn_a > allowed_a * 1.1 + 1.0:
-            return self if self.since is not None else replace(self, since=now, stepped_at=now)
+            if self.since is not None:
+                return self
+            return replace(self, since=now, stepped_at=now, tried=min(self.tried, BEFORE_ZERO))
         if self.since is not None:
             return replace(self, since=None, obeys_since=now) if self.tried else Disobedience()
         return Disobedience() if self.tried and now - self.obeys_since >= FORGIVEN_S else self

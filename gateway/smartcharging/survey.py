@@ -218,6 +218,11 @@ def _view(
             memory = memory._replace(disobedience=disobedience)
     proven = _is_proven(spec, fact)
     since = memory.counted_since
+    safe = (floor,) * count if proven and not memory.disobedience.tried else hold
+    if not fact.reachable and count < len(spec.phases):
+        # Nobody would tell if another car came there: it begins with the fallback, on phases that this one leaves.
+        rest = (floor,) * (len(spec.phases) - count)
+        phases, hold, safe = spec.phases, hold + rest, safe + rest
     return View(
         spec,
         fact,
@@ -229,7 +234,7 @@ def _view(
         set_a(book, fallback_a),
         set_phases(book, count),
         hold,
-        (floor,) * count if proven and not memory.disobedience.tried else hold,
+        safe,
         fact.reachable and fact.managed and fact.has_ev and fact.transaction is not None,
         since is not None,
         since is not None and now - since < FRESH_S,

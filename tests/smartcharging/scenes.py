@@ -5,6 +5,7 @@ import random
 from gateway.model.balance import Background
 from gateway.model.site_tree import CircuitNode, ConnectorSpec, Mode
 from gateway.smartcharging.invariants import Breach, Invariant, breaches, live_sum
+from gateway.smartcharging.shape import CUT_RETRY_S
 from tests.smartcharging.rig import Plant, Weather, build, key
 
 ENOUGH_A = 0.01
@@ -109,6 +110,11 @@ def _not_done(plant: Plant, breach: Breach, true: list[Background]) -> list[str]
         if view.key in written and written[view.key] > max(view.hold_a) + ENOUGH_A
     ]
     told = {view.key: written.get(view.key, view.set_a) for view in below if view.is_claim}
+    # One that has just refused to be cut is told again a moment later.
+    again = {view.key for view in below if plant.now < view.memory.pace.refused_at + CUT_RETRY_S}
+    told |= {
+        share.key: min(share.target_a, told[share.key]) for share in decision.shares if share.key in again & set(told)
+    }
     fallback = plant.tree.fallback_a
     holds = []
     for view in below:

@@ -95,7 +95,8 @@ def test_what_was_tried_counts_in_the_next_transaction_too() -> None:
     state, _ = told(Disobedience(), 60, 1.0)
     next_one = state.renewed(70.0)
     assert (next_one.since, next_one.remedy, next_one.tried) == (None, None, 4)
-    assert next_one.observe(20.0, 10.0, 100.0).stepped(102.5).remedy is Remedy.STOP
+    again = next_one.observe(20.0, 10.0, 100.0).stepped(102.5)
+    assert (again.remedy, again.stepped(105.0).remedy) == (Remedy.ZERO, Remedy.STOP)
 
 
 @pytest.mark.parametrize(("flow", "sheds_at"), [(54.0, None), (56.0, 30), (63.0, 5)])
