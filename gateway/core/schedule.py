@@ -19,9 +19,8 @@ _ALPHA = 0.1
 
 
 class Urgency(IntEnum):
-    """Lower goes first. command: what the CSMS waits for; the site's own boot."""
+    """Lower goes first. A driver waits for an Authorize; parts of reports count as statuses."""
 
-    COMMAND = 0
     AUTHORIZE = 1
     TRANSACTION = 2
     STATUS = 3
@@ -29,7 +28,6 @@ class Urgency(IntEnum):
 
 
 PATIENCE_S = {
-    Urgency.COMMAND: 2.0,
     Urgency.AUTHORIZE: 2.0,
     Urgency.TRANSACTION: 10.0,
     Urgency.STATUS: 20.0,

@@ -256,7 +256,7 @@ class Aggregate:
             self._add_part(row, self._own.id, request.payload)
             request.on_done(Answered(b"{}"))
         else:
-            self._queue.put(self._own.id, Urgency.COMMAND, request)
+            self._queue.put(self._own.id, Urgency.STATUS, request)
 
     def _add_part(self, row: SiteUp, station: StationId, payload: bytes) -> None:
         for part in self._reports.part(row.action, station, payload, self._site.clock.monotonic()):
@@ -330,8 +330,7 @@ class Aggregate:
 
     def say(self, action: str, payload: bytes) -> None:
         """The site itself tells the CSMS something; whatever the answer."""
-        request = Request(self._site.message_id(), action, payload, lambda _: None)
-        self._queue.put(self._own.id, Urgency.COMMAND, request)
+        self._say_status(None, action, payload)
 
     def _say_status(self, station: StationId | None, action: str, payload: bytes) -> None:
         """In the order of the station's own statuses: an older word of ours must not come after a newer of its."""

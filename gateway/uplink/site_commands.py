@@ -34,7 +34,7 @@ _RESETS = frozenset({"Reset"})
 _TRIGGERS = frozenset({"TriggerMessage", "ExtendedTriggerMessage"})
 _OF_PROFILES = frozenset({"SetChargingProfile", "ClearChargingProfile", "GetChargingProfiles"})
 _REPORTED = frozenset({"GetBaseReport"})
-_LIST = worst("Failed", "VersionMismatch", "NotSupported", "Rejected", "Accepted")
+_CLEARED = worst("Rejected", "Accepted")
 _REPORTS = {
     "GetBaseReport": "NotifyReport",
     "GetReport": "NotifyReport",
@@ -96,8 +96,10 @@ class SiteCommands:
         if said is not None:
             return _said(said)
         if rule.role is Role.CLEAR_CACHE:
-            answers = await self._answers(call, received, self._everyone(call.payload))
-            return merge(_LIST, answers.values()) or b'{"status":"Accepted"}'
+            await self._own.clear_cache()
+            everyone = ToStations(tuple(Part(station, call.payload) for station in self._ids.stations()))
+            answers = await self._answers(call, received, everyone)
+            return merge(_CLEARED, answers.values()) or b'{"status":"Accepted"}'
         if rule.role is Role.SEND_LIST:
             return await self._own.take_list(self._dialect, call.payload)
         if rule.role is Role.LIST_VERSION:

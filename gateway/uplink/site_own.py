@@ -15,7 +15,7 @@ from gateway.model.ids import StationId
 from gateway.model.local_list import ListEntry, ListUpdate, UpdateStatus
 from gateway.model.profile import Refusal, Refused
 from gateway.model.reasons import AuditKind
-from gateway.model.records import Drop, StationRecord
+from gateway.model.records import Drop, Put, StationRecord
 from gateway.model.settings import Column, Learned
 from gateway.model.token import AuthorizationStatus
 from gateway.rpc.codes import CallError
@@ -161,10 +161,17 @@ class SiteOwn:
                  "in all" if update.is_full else "changed", status)  # fmt: skip
         return dialect.tokens.answer_list(status)
 
+    async def clear_cache(self) -> None:
+        """What the CSMS said before counts no more, nor at a station that comes later. Raises StoreError."""
+        state = self._site.tokens.lists.of(self.id)
+        await self._site.commit([Put(replace(state, cache_cleared=self._site.clock.now()))])
+
     def give_list(self, station: Station) -> None:
         """The station is to hold the site's list from now on; one without a number is not of the site yet."""
         lists, numbering = self._site.tokens.lists, self._site.numbering
-        state = lists.of(self.id)
+        state, own = lists.of(self.id), lists.of(station.id)
+        if state.cache_cleared is not None and own.cache_cleared is None:
+            self._site.note([Put(replace(own, cache_cleared=state.cache_cleared))])
         is_given = state.version is None or lists.of(station.id).given == state.given
         if is_given or state.version is None or numbering.head(station.id) is None:
             return

@@ -12,7 +12,7 @@ from tests.sim.station import SimStation
 
 CHARGERS, DRIVERS = 50, 10
 EVERY_S, ANSWER_S = 10.0, 0.2
-BEFORE_S, BACKLOG_S, LOOK_S = 20.0, 120.0, 150.0
+BEFORE_S, BACKLOG_S, LOOK_S = 20.0, 120.0, 100.0
 CARDS_EVERY_S = 1.0, 3.0
 LONGEST_S = 0.6
 
@@ -62,5 +62,5 @@ async def _wait(station: SimStation) -> float:
 def test_a_card_is_answered_at_once_while_a_backlog_drains(tmp_path: Path, version: str) -> None:
     waits = sorted(waits_of(tmp_path, version))
     print(f"{len(waits)} cards: median {waits[len(waits) // 2]:.2f} s, p99 {waits[int(len(waits) * 0.99)]:.2f} s")
-    assert len(waits) > 60
+    assert len(waits) > 35
     assert waits[int(len(waits) * 0.99)] <= LONGEST_S

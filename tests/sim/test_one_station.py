@@ -42,11 +42,11 @@ def test_a_message_under_another_station_s_number_is_found(tmp_path: Path, monke
     assert report.findings != []
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_fifty_chargers_in_any_order_keep_their_stories(tmp_path: Path, version: str) -> None:
+def test_fifty_chargers_in_any_order_keep_their_stories(tmp_path: Path) -> None:
     """Sessions, commands and outages as they come: what the CSMS has of each charger is what the charger said."""
     seed = random.randrange(1_000_000)
-    print(f"seed {seed}")
+    version = "2.0.1" if seed % 2 else "1.6"
+    print(f"seed {seed}, {version}")
     world = loop.run(_hour(tmp_path, version, seed), debug=False)
     report = world.verdict()
     assert report.findings == [], f"seed {seed}"

@@ -154,8 +154,12 @@ def test_one_list_for_the_site_and_for_who_comes_later(tmp_path: Path, version: 
         number = "listVersion" if version == "1.6" else "versionNumber"
         full = {number: 4, "updateType": "Full", "localAuthorizationList": [entry]}
         assert await world.command("SendLocalList", full) == ACCEPTED
+        assert await world.command("ClearCache", {}) == ACCEPTED
         late = world.add("CP-9", version)
         await late.ready()
+        cleared = world.site.tokens.lists.of(StationId("CP-0")).cache_cleared
+        assert cleared is not None
+        await until(lambda: world.site.tokens.lists.of(StationId("CP-9")).cache_cleared is not None)
         await until(lambda: world.site.tokens.lists.of(StationId("CP-9")).version == 4)
         assert await world.command("GetLocalListVersion", {}) == {number: 4}
         old = {**full, number: 4, "updateType": "Differential"}
