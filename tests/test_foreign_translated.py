@@ -42,7 +42,7 @@ def _step(action: str, payload: Message) -> Step | None:
         return None
     wh = Decimal(str(sample["value"]))
     whole = wh if kind == "Updated" else Decimal(int(wh))  # as 1.6 counts
-    return kind, payload.get("timestamp") or values[0]["timestamp"], whole
+    return kind, values[0]["timestamp"] if kind == "Updated" else payload["timestamp"], whole
 
 
 def _told(session: Message) -> list[Step]:
@@ -78,7 +78,8 @@ async def _compared(fleet: Fleet, csms: Csms) -> list[str]:
     problems = []
     for session in await fleet.sessions():
         if _told(session) not in heard[session["identity"]]:
-            problems.append(f"{session['identity']}: {_told(session)} is not among {heard[session['identity']][-2:]}")
+            near = [one for one in heard[session["identity"]] if set(one) & set(_told(session))]
+            problems.append(f"{session['identity']}: {_told(session)} came as {near}")
     return problems
 
 
