@@ -165,10 +165,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What can't be translated: the asker gets this CALLERROR."""
+    """What can't be translated: the asker gets this CALLERROR. `remember`: of a command, as of a `Reply`."""
 
     code: ErrorCode
     reason: str
+    remember: Edit | None = field(default=None, compare=False)
 
     def error(self) -> CallError:
         return CallError(self.code, self.reason)

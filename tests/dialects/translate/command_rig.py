@@ -93,7 +93,7 @@ def run(action: str, payload: Json, facts: Facts, station: Station) -> Run:
         assert_valid(facts.csms, action, "response", found.reply.payload)
         for message in found.reply.then:
             assert_valid(facts.csms, message.action, "request", message.payload)
-        found.memory = found.reply.remember(found.memory) if found.reply.remember else found.memory
+    found.memory = found.reply.remember(found.memory) if found.reply.remember else found.memory
     return found
 
 

@@ -1,18 +1,20 @@
 """What commands leave behind: request ids, remote starts, reservations, and a reset that waits."""
 
+from dataclasses import replace as changed
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from msgspec.structs import replace as replaced
 
-from gateway.dialects.translate import later
+from gateway.dialects.translate import down16, later
 from gateway.dialects.translate.admin import RESET_SENT, RESET_WHEN_IDLE, due_reset
 from gateway.dialects.translate.base import Edit, Facts, Memory, Message, Place, Reply
 from gateway.dialects.translate.charging import START_ANSWERED_S, reservations_over
 from gateway.dialects.translate.inventory import boot_notes
 from gateway.dialects.translate.parts import FIRST_INVENTED
 from tests.dialects.translate.command_rig import NOW, UUID, Run, answer, error, facts_for, run
+from tests.dialects.translate.pipe import Pipe
 
 ACCEPTED = answer({"status": "Accepted"})
 TOKEN = {"idToken": "ABC", "type": "ISO14443"}
@@ -83,6 +85,53 @@ def test_a_boot_leaves_what_2_x_has_no_member_for() -> None:
         "boot.chargePointVendor": "V",
         "boot.meterSerialNumber": "N",
     }
+
+
+def test_a_boot_is_remembered_for_reports_and_the_next_one_replaces_it() -> None:
+    boot = {"chargePointModel": "M", "meterSerialNumber": "N", "chargePointVendor": "V"}
+    pipe = Pipe("1.6", "2.0.1")
+    pipe.say("BootNotification", boot)
+    assert pipe.memory.notes == boot_notes(boot)
+    pipe.say("BootNotification", {"chargePointModel": "M2", "chargePointVendor": "V"})
+    assert pipe.memory.notes == {"boot.chargePointModel": "M2", "boot.chargePointVendor": "V"}
+
+
+@pytest.mark.parametrize(
+    ("station", "action", "payload", "said"),
+    [
+        ("1.6", "GetLog", LOG, answer({"status": "Rejected"})),
+        ("1.6", "GetLog", LOG, error("SecurityError")),
+        ("1.6", "UpdateFirmware", {"requestId": 12, "firmware": FIRMWARE}, error("NotSupported")),
+        ("1.6", "UpdateFirmware", {"requestId": 12, "firmware": SIGNED}, answer({"status": "InvalidCertificate"})),
+        ("2.0.1", "GetLog", LOG, answer({"status": "Rejected"})),
+        ("2.0.1", "GetDiagnostics", {"location": "ftp://x"}, answer({"status": "Rejected"})),
+        ("2.0.1", "UpdateFirmware", {"location": "ftp://x", "retrieveDate": NOW.isoformat()}, ACCEPTED),
+        ("2.0.1", "UpdateFirmware", {"location": "ftp://x", "retrieveDate": NOW.isoformat()}, error("InternalError")),
+        ("2.0.1", "UpdateFirmware", {"location": "ftp://x", "retrieveDate": NOW.isoformat()}, answer({"status": "Rejected"})),
+    ],
+)  # fmt: skip
+def test_a_refused_request_leaves_the_id_of_the_one_before(station: str, action: str, payload: Any, said: Any) -> None:
+    before = facts_for(station, notes={"log": "before", "firmware": "before"})
+    before = changed(before, memory=replaced(before.memory, requests={"log": 3, "firmware": 4}))
+    found = run(action, payload, before, lambda command: said)
+    is_taken = said is ACCEPTED
+    assert (found.memory.requests == {"log": 3, "firmware": 4}) is not is_taken
+    assert (found.memory.notes == {"log": "before", "firmware": "before"}) is not is_taken
+    assert found.sent[0].remember is not None
+    while_asked = found.sent[0].remember(before.memory)
+    assert while_asked.requests != before.memory.requests, "the station's first word may come before its answer"
+
+
+def test_a_refusal_that_comes_late_does_not_touch_what_was_asked_since() -> None:
+    facts = facts_for("1.6")
+    steps = down16.COMMANDS["GetLog"](LOG, facts)
+    command = next(steps)
+    assert command.remember is not None
+    memory = command.remember(facts.memory)
+    later_one = run("GetLog", {**LOG, "requestId": 13}, changed(facts, memory=memory), lambda _: ACCEPTED).memory
+    with pytest.raises(StopIteration) as end:
+        steps.send(answer({"status": "Rejected"}))
+    assert end.value.value.remember(later_one) == later_one
 
 
 # -- remote starts -----------------------------------------------------------------------------------------------------
@@ -198,6 +247,14 @@ def test_a_reservation_that_was_used_ends_without_a_word() -> None:
     (tx,) = memory.transactions.values()
     assert _over(replaced(memory, transactions={"78": replaced(tx, evse=2)})) == []
     assert _over(replaced(memory, transactions={"78": replaced(tx, evse=1, reservation=7, is_ended=True)})) == []
+
+
+def test_a_reservation_used_at_another_connector_is_used() -> None:
+    """One of any connector: the transaction says whose it was."""
+    pipe = Pipe("1.6", "2.0.1", memory=replaced(_reserved(None), transactions={}))
+    start = {"connectorId": 1, "idTag": "ABC", "meterStart": 5, "timestamp": "2026-03-01T08:00:00Z", "reservationId": 7}
+    pipe.say("StartTransaction", start)
+    assert _over(pipe.memory, 3600) == []
 
 
 def test_a_reservation_that_was_cancelled_is_forgotten() -> None:
