@@ -210,6 +210,8 @@ class Command:
     remember: Edit | None = None
     collects: str | None = None
     aliases: tuple[Alias, ...] = ()
+    password: bytes | None = field(default=None, repr=False)
+    """Of the CSMS's link, set by the CSMS: it is kept at the uplink, and nothing goes down."""
 
 
 @dataclass(frozen=True, slots=True)

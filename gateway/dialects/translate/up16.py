@@ -57,16 +57,22 @@ def _boot(found: Json, facts: Facts) -> Up:
     modem = {name: said for name in ("iccid", "imsi") if (said := text(found.get(name))) and len(said) <= 20}
     if modem:
         station["modem"] = modem
-    is_asked = "reset" in facts.memory.notes
+    is_asked = any(_is_of_a_reset(name, note) for name, note in facts.memory.notes.items())
     payload = {"reason": "RemoteReset" if is_asked else "Unknown", "chargingStation": station}
     return Up((Part("BootNotification", payload),), _booted(boot_notes(found)))
+
+
+def _is_of_a_reset(name: str, note: str) -> bool:
+    """A Reset that went down; of one that waited for the station to be idle, its attempts are counted."""
+    return name == "reset" or (name == "reset-when-idle" and "|" in note)
 
 
 def _booted(notes: Mapping[str, str]) -> Edit:
     """What it says of itself takes the place of what it said before, and it is the boot of a Reset that went down."""
 
     def edit(memory: Memory) -> Memory:
-        others = {name: said for name, said in memory.notes.items() if name != "reset" and name[:5] != "boot."}
+        known = memory.notes.items()
+        others = {name: said for name, said in known if not (_is_of_a_reset(name, said) or name.startswith("boot."))}
         return replace(memory, notes={**others, **notes})
 
     return edit
