@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from msgspec.structs import replace as replaced
@@ -19,7 +20,7 @@ from gateway.dialects import schema
 from gateway.dialects.base import Role
 from gateway.dialects.translate import Pair
 from gateway.dialects.translate.base import Facts, Json, Refused, encode, read
-from gateway.dialects.translate.ups import Finished, FrozenPart, Up
+from gateway.dialects.translate.ups import Finished, Frozen, FrozenPart, Up
 from gateway.errors import StoreError
 from gateway.model.records import OutboxRow
 from gateway.rpc import session
@@ -157,7 +158,8 @@ class Translation:
         source = said if row is None else row.fingerprint
         frozen = kept.get(request.message_id) or await self._books.adopted(kept, request.message_id, source)
         if frozen is None:
-            up = self._decide(request, found, row)
+            is_offline = self._is_behind(kept) if row is None else row.offline
+            up = self._decide(request, found, is_offline=is_offline)
             if not up.is_booked:
                 return await self._ask_all(job, up)
             frozen = await self._books.book(request, up, source, kept)
@@ -178,15 +180,14 @@ class Translation:
             is_offline=is_offline,
         )
 
-    def _decide(self, request: Request, found: Json, row: OutboxRow | None) -> Up:
-        """Raises CallError. What is not of the outbox is of now, unless the outbox is behind."""
+    def _decide(self, request: Request, found: Json, *, is_offline: bool) -> Up:
+        """Raises CallError."""
         station = self._station
         translator = self.pair.up.up.get(request.action)
         if translator is None:
             is_known = request.action in self.pair.station.up or request.action.endswith("-Signed")
             code = ErrorCode.NOT_SUPPORTED if is_known else ErrorCode.NOT_IMPLEMENTED
             raise CallError(code, f"{request.action} can't be said in OCPP {self.pair.csms.name}")
-        is_offline = row.offline if row is not None else bool(station.queue)
         up = translator(found, self.facts(request.message_id, is_offline=is_offline))
         if isinstance(up, Refused):
             raise up.error()
@@ -201,6 +202,11 @@ class Translation:
             if problems:
                 log.error("%s: %s becomes an invalid %s: %s", station.id, request.action, part.action, problems[0])
         return up
+
+    def _is_behind(self, kept: dict[str, Frozen]) -> bool:
+        """Whether what is said now would overtake messages of the outbox; one that is just answered is none."""
+        ahead = islice(self._station.queue.values(), 4)
+        return any((known := kept.get(row.message_id)) is None or not known.is_done for row in ahead)
 
     def _row(self, message_id: str) -> OutboxRow | None:
         """The outbox's row of that message: almost always its head."""

@@ -83,11 +83,17 @@ class Books:
             [
                 *translations.name(up.aliases),
                 *translations.remember(station, up.remember),
-                *(translations.forget(station, old) for old in _over(kept)),
+                *(translations.forget(station, old) for old in [*_over(kept), *self._dropped(kept)]),
                 translations.keep(station, request.message_id, frozen),
             ]
         )
         return frozen
+
+    def _dropped(self, kept: dict[str, Frozen]) -> list[str]:
+        """What the CSMS refused, and an operator has taken out of the outbox."""
+        refused = [message_id for message_id, frozen in kept.items() if frozen.is_refused and not frozen.is_done]
+        outbox = self._outbox_ids() if refused else set()
+        return [message_id for message_id in refused if message_id not in outbox]
 
     async def adopted(self, kept: dict[str, Frozen], message_id: str, source: str) -> Frozen | None:
         """What the station says again of a message that was decided, and left the outbox without an answer."""

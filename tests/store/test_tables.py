@@ -45,6 +45,7 @@ from gateway.model.records import (
 )
 from gateway.model.settings import Setting, UplinkSecret
 from gateway.model.transaction import Transaction, TransactionState
+from gateway.model.translation import TokenAlias, TranslatedRow, TranslationRow
 from gateway.store import database, packing, tables
 
 NOW = datetime(2026, 3, 1, 8, 0, 0, 123456, tzinfo=UTC)
@@ -140,6 +141,11 @@ RECORDS: dict[type[Any], st.SearchStrategy[Any]] = {
         CapRow, source=_text, circuit=_text, limit_w=st.none() | _seconds,
         limit_a=st.none() | st.tuples(_seconds, _seconds, _seconds), received=_moment, until=_moment,
     ),
+    TranslationRow: st.builds(TranslationRow, station=_text, name=_text, content=st.binary(max_size=90)),
+    TranslatedRow: st.builds(
+        TranslatedRow, station=_text, message_id=_text, number=_key, content=st.binary(max_size=90)
+    ),
+    TokenAlias: st.builds(TokenAlias, alias=_text, value=_text, type=_text),
 }  # fmt: skip
 _any_record = st.one_of(*RECORDS.values())
 
@@ -208,7 +214,8 @@ def _identity(record: Any) -> tuple[Any, ...]:
         ClockBase: ("boot",), StationClock: ("station",),
         Setting: ("station", "name"), UplinkSecret: ("station",), ProfileRow: ("station", "key"),
         PriorityRow: ("station", "transaction"), ConnectorRow: ("station", "evse"), BackgroundRow: ("circuit",),
-        CapRow: ("source",),
+        CapRow: ("source",), TranslationRow: ("station", "name"), TranslatedRow: ("station", "message_id"),
+        TokenAlias: ("alias",),
         AuditEntry: ("id",),
     }[type(record)]  # fmt: skip
     return (type(record), *(getattr(record, name) for name in names))

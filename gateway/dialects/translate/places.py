@@ -50,11 +50,15 @@ def put_tx(tx: Tx) -> Edit:
 KEPT_ENDED = 8
 """Ended transactions of a station that are remembered: for commands and repeats that come late."""
 
+KEPT_OPEN = 32
+"""Transactions whose end nobody has told, likewise: it may still come."""
+
 
 def without_old(memory: Memory) -> Memory:
     """Forget transactions that ended long ago."""
-    ended = sorted((tx.order, key) for key, tx in memory.transactions.items() if tx.is_ended)
-    old = {key for _, key in ended[:-KEPT_ENDED]}
+    known = sorted(memory.transactions.values(), key=lambda tx: tx.order)
+    ended, open_ones = [tx for tx in known if tx.is_ended], [tx for tx in known if not tx.is_ended]
+    old = {tx.station_id for tx in (*ended[:-KEPT_ENDED], *open_ones[:-KEPT_OPEN])}
     if not old:
         return memory
     return replace(memory, transactions={key: tx for key, tx in memory.transactions.items() if key not in old})

@@ -60,7 +60,7 @@ def start(found: Json, facts: Facts) -> Up:
     memory, now = facts.memory, wire_time(facts.now)
     tag, timestamp = text(found.get("idTag")) or "", text(found.get("timestamp")) or now
     evse = max(whole(found.get("connectorId")) or 1, 1)
-    asked = _asked_start(memory, tag, evse, facts.now)
+    asked = _asked_start(memory, tag, evse, min(moment(timestamp) or facts.now, facts.now))
     token, alias = tokens.token_of(tag, facts.aliases, facts.csms)
     if asked is not None:
         token = {"idToken": asked.token, "type": asked.type}
@@ -226,11 +226,11 @@ def _trigger(values: list[Json]) -> str:
     return _TRIGGERS.get(contexts[0], _PERIODIC) if contexts else _PERIODIC
 
 
-def _asked_start(memory: Memory, tag: str, evse: int, now: datetime) -> AskedStart | None:
-    """The remote start that this one answers."""
+def _asked_start(memory: Memory, tag: str, evse: int, at: datetime) -> AskedStart | None:
+    """The remote start that this one answers; it may be told long after it was."""
     for asked in memory.starts:
         until = moment(asked.until)
-        is_open = until is None or until >= now
+        is_open = until is None or until >= at
         if asked.tag == tag.casefold() and asked.evse in (None, evse) and is_open:
             return asked
     return None
