@@ -29,6 +29,7 @@ from gateway.rpc.session import Answered, Outcome, Request, Silence, Unanswered
 from gateway.site import Site
 from gateway.station import Station
 from gateway.uplink.translated_parts import Books, CutError, Job, part_id, read_answer
+from gateway.wake import Wake
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class Translation:
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
         self._closed = asyncio.Event()
+        self.changed = Wake()
+        """Set when something was said by either side: what was to come may be due."""
         self.collectors: dict[tuple[str, str], asyncio.Queue[Json]] = {}
         """Messages of the station that belong to the answer of a command: by action and requestId."""
 
@@ -125,6 +128,7 @@ class Translation:
             if isinstance(outcome, Unanswered) and job.was_sent and not outcome.was_sent:
                 outcome = replace(outcome, was_sent=True)
             job.request.on_done(outcome)
+            self.changed.set()
 
     async def _on_a_good_store(self, job: Job) -> Outcome:
         """While the disk takes nothing, memory holds what may never have been. Raises CallError, CutError."""

@@ -20,6 +20,8 @@ from gateway.dialects.translate.base import (
 )
 from gateway.errors import StoreError
 from gateway.flows import command
+from gateway.model.events import RegistrationStatus
+from gateway.model.settings import Learned
 from gateway.rpc import session
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call
@@ -44,22 +46,26 @@ async def answer(site: Site, station: Station, translation: Translation, call: C
     if translator is None:
         code = ErrorCode.NOT_SUPPORTED if call.action in pair.csms.down else ErrorCode.NOT_IMPLEMENTED
         raise CallError(code, f"{call.action} can't be said in OCPP {pair.station.name}")
-    under_way = _Commanding(site, station, translation, call, received)
-    ended = await under_way.walk(translator(read(call.payload), translation.facts()))
+    under_way = Commanding(site, station, translation, call, received)
+    facts = translation.facts(is_offline=bool(station.queue))
+    try:
+        ended = await under_way.walk(translator(read(call.payload), facts))
+        await under_way.remember(ended.remember, ended.aliases if isinstance(ended, Reply) else ())
+    finally:
+        translation.changed.set()
     if isinstance(ended, Refused):
         raise ended.error()
-    await under_way.remember(ended.remember, ended.aliases)
     for loss in ended.losses:
         log.info("%s: %s: lost in translation: %s", station.id, call.action, loss)
     payload = encode(ended.payload)
     for problem in schema.validate(pair.csms.name, call.action, "response", payload)[:1]:
         log.error("%s: the answer to %s is invalid: %s", station.id, call.action, problem)
     if ended.then:
-        translation.run(under_way.say(ended.then))
+        translation.run(under_way.say_after(ended.then))
     return payload
 
 
-class _Commanding:
+class Commanding:
     """One command under way."""
 
     def __init__(self, site: Site, station: Station, translation: Translation, call: Call, received: float) -> None:
@@ -74,7 +80,7 @@ class _Commanding:
         try:
             asked = next(steps)
             while True:
-                asked = steps.send(await self._ask(asked))
+                asked = steps.send(await self.ask(asked))
         except StopIteration as end:
             ended: Reply | Refused = end.value
             return ended
@@ -91,8 +97,11 @@ class _Commanding:
             except StoreError:
                 raise CallError(ErrorCode.INTERNAL_ERROR, "the gateway can't write to its disk") from None
 
-    async def _ask(self, asked: Command) -> Outcome:
+    async def ask(self, asked: Command) -> Outcome:
+        """Raises CallError, LeftUnanswered."""
         await self.remember(asked.remember, asked.aliases)
+        if asked.password is not None:
+            return await self._set_password(asked.password)
         if asked.collects is None:
             return await self._down(asked)
         key = asked.collects, str(asked.payload.get("requestId"))
@@ -105,6 +114,20 @@ class _Commanding:
             return replace(outcome, collected=tuple(await self._collected(parts)))
         finally:
             del self._translation.collectors[key]
+
+    async def _set_password(self, secret: bytes) -> Outcome:
+        """It is of this link, and goes no further."""
+        site, station = self._site, self._station
+        if station.record.registration is RegistrationStatus.REJECTED:
+            return Outcome(None, ErrorCode.SECURITY_ERROR, "the CSMS has rejected this station")
+        try:
+            await site.commit(site.columns.changes(station.id, Learned(secret=secret, is_promise=True)))
+        except StoreError:
+            raise CallError(ErrorCode.INTERNAL_ERROR, "the gateway can't write to its disk") from None
+        log.warning("%s: the CSMS set the password of its link; the next connection uses it", station.id)
+        site.columns.renew(station.id, secret)
+        site.uplink.wake(station.id)
+        return Outcome({"status": "Accepted"})
 
     async def _down(self, asked: Command) -> Outcome:
         """As every command goes, in the station's version."""
@@ -129,8 +152,13 @@ class _Commanding:
             log.warning("%s: %s: not all of its answer came in time", self._station.id, self._call.action)
             return found
 
-    async def say(self, messages: tuple[Message, ...]) -> None:
+    async def say_after(self, messages: tuple[Message, ...]) -> None:
         """What the CSMS hears after the answer."""
+        await self.say(messages)
+
+    async def say(self, messages: tuple[Message, ...]) -> bool:
+        """CALLs to the CSMS, one after another; whether it answered all of them, be it with a refusal."""
+        heard_all = True
         for message in messages:
             name, payload = self._translation.pair.csms.name, encode(message.payload)
             for problem in schema.validate(name, message.action, "request", payload)[:1]:
@@ -148,3 +176,5 @@ class _Commanding:
             outcome = await heard
             if isinstance(outcome, session.Refused):
                 log.warning("%s: the CSMS refused %s: %s", self._station.id, message.action, outcome.code)
+            heard_all = heard_all and not isinstance(outcome, session.Unanswered)
+        return heard_all

@@ -13,6 +13,7 @@ from gateway.transport import Socket
 from gateway.uplink import translated_commands
 from gateway.uplink.link import Link
 from gateway.uplink.translated import Translation
+from gateway.uplink.translated_later import Later
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class TranslatedLink(Link):
         self._site = site
         self._station = station
         self._translation = Translation(site, station, pair, super().post)
+        self._later = Later(site, station, self._translation) if pair.station.csms_gives_tx_ids else None
 
     @property
     def versions(self) -> str:
@@ -41,6 +43,7 @@ class TranslatedLink(Link):
         return f"{pair.csms.name}, translated from {pair.station.name}"
 
     async def run(self) -> str:
+        later = asyncio.create_task(self._later.run(), name=f"later {self.name}") if self._later else None
         try:
             return await super().run()
         except asyncio.CancelledError:
@@ -48,6 +51,9 @@ class TranslatedLink(Link):
             raise
         finally:
             self._translation.shut()
+            if later is not None:
+                later.cancel()
+                await asyncio.gather(later, return_exceptions=True)
 
     async def wind_up(self) -> None:
         await self._translation.wind_up()

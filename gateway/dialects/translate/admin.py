@@ -19,9 +19,13 @@ from gateway.dialects.translate.parts import (
     wrong,
 )
 from gateway.dialects.translate.places import place_at, place_of
+from gateway.rpc.codes import ErrorCode
 
 RESET_SENT, RESET_WHEN_IDLE = "reset", "reset-when-idle"
-"""Notes: a Reset went down, so the next boot is its; and one waits for the last transaction to end."""
+"""Notes: a Reset went down, so the next boot is its; and one waits for the last transaction to end ("kind", and
+"kind|attempts" once it went down)."""
+
+RESET_ATTEMPTS = 3
 
 _AVAILABLE = ("Accepted", "Rejected", "Scheduled")
 _DONE = ("Accepted", "Rejected")
@@ -77,13 +81,14 @@ def clear_cache(payload: Json, facts: Facts) -> Steps:
 
 
 def reset_on_16(payload: Json, facts: Facts) -> Steps:
-    """Immediate is Soft, which ends what runs in good order. OnIdle waits here: see `due_reset`."""
+    """Immediate is Soft, which ends what runs in good order. OnIdle waits here: see `due_reset`. In the queue there may
+    be a start."""
     kind = words(payload, "type")
     if kind not in ("Immediate", "OnIdle"):
         return answered(Reply(said("Rejected", "UnsupportedParam", f"OCPP 1.6 has no reset {kind[:50]}")))
     if payload.get("evseId") is not None:
         return answered(Reply(said("Rejected", "UnsupportedParam", "OCPP 1.6 resets the whole station only")))
-    if kind == "OnIdle" and is_busy(facts.memory):
+    if kind == "OnIdle" and (is_busy(facts.memory) or facts.is_offline):
         return answered(Reply({"status": "Scheduled"}, noted({RESET_WHEN_IDLE: "Soft"}), losses=("reset-idle",)))
     return _reset_16("Soft", ("reset-soft",))
 
@@ -100,10 +105,21 @@ def _reset_16(kind: str, losses: tuple[str, ...] = ()) -> Steps:
 def due_reset(facts: Facts) -> Steps | None:
     """The Reset that waited for the station to be idle, once it is: to be run without anyone to answer to. None before.
 
-    Asked after each end of a transaction. The note is gone as soon as the Reset goes down.
+    The note counts the attempts, on disk before each. It is gone with the station's word, or with its boot after one
+    (`up16`): so a power cut in between may repeat the Reset at an idle station that has not booted, and loses none.
     """
-    kind = facts.memory.notes.get(RESET_WHEN_IDLE)
-    return _reset_16(kind) if kind and not is_busy(facts.memory) else None
+    kind, _, tries = facts.memory.notes.get(RESET_WHEN_IDLE, "").partition("|")
+    return _reset_when_idle(kind, (whole(tries) or 0) + 1) if kind and not is_busy(facts.memory) else None
+
+
+def _reset_when_idle(kind: str, attempt: int) -> Steps:
+    """A GenericError may be silence: then it is tried again."""
+    outcome = yield Command("Reset", {"type": kind}, remember=noted({RESET_WHEN_IDLE: f"{kind}|{attempt}"}))
+    if outcome.code == ErrorCode.GENERIC_ERROR and attempt < RESET_ATTEMPTS:
+        return Reply({"status": "Scheduled"})
+    is_taken = outcome.status == "Accepted"
+    remember = noted({RESET_WHEN_IDLE: "", **({RESET_SENT: kind} if is_taken else {})})
+    return Reply({"status": "Accepted" if is_taken else "Rejected"}, remember=remember)
 
 
 def reset_on_20(payload: Json, facts: Facts) -> Steps:

@@ -165,10 +165,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What can't be translated: the asker gets this CALLERROR."""
+    """What can't be translated: the asker gets this CALLERROR. `remember`: of a command, as of a `Reply`."""
 
     code: ErrorCode
     reason: str
+    remember: Edit | None = field(default=None, compare=False)
 
     def error(self) -> CallError:
         return CallError(self.code, self.reason)
@@ -209,6 +210,8 @@ class Command:
     remember: Edit | None = None
     collects: str | None = None
     aliases: tuple[Alias, ...] = ()
+    password: bytes | None = field(default=None, repr=False)
+    """Of the CSMS's link, set by the CSMS: it is kept at the uplink, and nothing goes down."""
 
 
 @dataclass(frozen=True, slots=True)

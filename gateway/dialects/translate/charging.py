@@ -238,7 +238,7 @@ def reservations_over(facts: Facts) -> tuple[tuple[Message, ...], Edit] | None:
     1.6 tells of no end: Expired is invented when the time is over, Removed when the connector fails. One that was used
     is forgotten without a word. Asked on a timer, and after each status and each start of a transaction.
     """
-    gone: dict[str, str] = {}
+    gone: dict[str, str] = {}  # the notes, as they were when it was decided
     messages = []
     for name, note in facts.memory.notes.items():
         if not name.startswith(_RESERVATION):
@@ -248,11 +248,20 @@ def reservations_over(facts: Facts) -> tuple[tuple[Message, ...], Edit] | None:
         status = _end_of(number, moment(until), whole(evse) or 0, facts)
         if status is None:
             continue
-        gone[name] = ""
+        gone[name] = note
         if status and number is not None:
             payload = {"reservationId": number, "reservationUpdateStatus": status}
             messages.append(Message("ReservationStatusUpdate", payload))
-    return (tuple(messages), noted(gone)) if gone else None
+    return (tuple(messages), _without(gone)) if gone else None
+
+
+def _without(gone: dict[str, str]) -> Edit:
+    """Forget these, but for what was reserved anew since."""
+    return lambda memory: noted({name: "" for name, note in gone.items() if memory.notes.get(name) == note})(memory)
+
+
+def has_reservations(memory: Memory) -> bool:
+    return any(name.startswith(_RESERVATION) for name in memory.notes)
 
 
 def next_end(memory: Memory) -> datetime | None:

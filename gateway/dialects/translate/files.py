@@ -1,7 +1,12 @@
 """Firmware, logs and certificates, both ways. Much of it 1.6 has by its security extension only."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
+from msgspec.structs import replace as replaced
+
 from gateway.dialects.payloads import member, objects, text
-from gateway.dialects.translate.base import Command, Edit, Facts, Json, Outcome, Reply, Steps, answered
+from gateway.dialects.translate.base import Command, Edit, Facts, Json, Memory, Outcome, Reply, Steps, answered
 from gateway.dialects.translate.parts import (
     as_status,
     ask,
@@ -20,7 +25,8 @@ from gateway.dialects.translate.parts import (
     unsupported,
     words,
 )
-from gateway.dialects.translate.ups import both
+from gateway.dialects.translate.ups import both, no_edit
+from gateway.rpc.codes import ErrorCode
 
 LOG, FIRMWARE = "log", "firmware"
 """Names of the request ids, and of the notes that say by which action the CSMS (or, for 1.6, we) asked."""
@@ -46,6 +52,37 @@ def _asked(name: str, request: int, action: str) -> Edit:
     return both(asked_with(name, request), noted({name: action}))
 
 
+def _unless_refused(
+    name: str, request: int, steps: Steps, facts: Facts, is_taken: Callable[[Json], bool] | None = None
+) -> Steps:
+    """The same, but if the request is refused, what the station says belongs to the one before it, unless another was
+    asked since. A GenericError may be our own word for silence, and leaves it open."""
+    reply = yield from steps
+    if isinstance(reply, Reply):
+        is_over = not (is_taken or _is_accepted)(reply.payload)
+    else:
+        is_over = reply.code is not ErrorCode.GENERIC_ERROR
+    if not is_over:
+        return reply
+    return replace(reply, remember=both(reply.remember or no_edit, _taken_back(name, request, facts.memory)))
+
+
+def _is_accepted(answer: Json) -> bool:
+    return answer.get("status") in ("Accepted", "AcceptedCanceled")
+
+
+def _taken_back(name: str, request: int, before: Memory) -> Edit:
+    old, note = before.requests.get(name), before.notes.get(name, "")
+
+    def edit(memory: Memory) -> Memory:
+        if memory.requests.get(name) != request:
+            return memory
+        others = {key: number for key, number in memory.requests.items() if key != name}
+        return noted({name: note})(replaced(memory, requests=others if old is None else {**others, name: old}))
+
+    return edit
+
+
 # -- logs --------------------------------------------------------------------------------------------------------------
 
 
@@ -66,7 +103,8 @@ def get_log_on_16(payload: Json, facts: Facts) -> Steps:
     """GetLog of 2.x: the same with the security extension, else GetDiagnostics, which has no other log."""
     if payload.get("logType") not in _LOGS:
         return answered(Reply(said("Rejected", "UnsupportedParam", "OCPP 1.6 has no such log")))
-    return _get_log_16(_log(payload))
+    asked = _log(payload)
+    return _unless_refused(LOG, asked["requestId"], _get_log_16(asked), facts)
 
 
 def _get_log_16(asked: Json) -> Steps:
@@ -91,7 +129,8 @@ def _get_log_16(asked: Json) -> Steps:
 def get_log_on_20(payload: Json, facts: Facts) -> Steps:
     """GetLog of 1.6's security extension."""
     asked = _log(payload)
-    return ask(Command("GetLog", asked, remember=_asked(LOG, asked["requestId"], "GetLog")), _log_answer)
+    steps = ask(Command("GetLog", asked, remember=_asked(LOG, asked["requestId"], "GetLog")), _log_answer)
+    return _unless_refused(LOG, asked["requestId"], steps, facts)
 
 
 def get_diagnostics_on_20(payload: Json, facts: Facts) -> Steps:
@@ -112,7 +151,8 @@ def get_diagnostics_on_20(payload: Json, facts: Facts) -> Steps:
         file = fitting((outcome.payload or {}).get("filename"), _LONGEST_FILE)
         return {"fileName": file or location.rpartition("/")[2][:_LONGEST_FILE] or "log"}
 
-    return ask(Command("GetLog", asked, remember=both(edit, noted({LOG: "GetDiagnostics"}))), answer)
+    steps = ask(Command("GetLog", asked, remember=both(edit, noted({LOG: "GetDiagnostics"}))), answer)
+    return _unless_refused(LOG, number, steps, facts, is_taken=lambda said: "fileName" in said)
 
 
 # -- firmware ----------------------------------------------------------------------------------------------------------
@@ -123,10 +163,10 @@ def update_on_16(payload: Json, facts: Facts) -> Steps:
     firmware, request = inner(payload, "firmware"), needed(payload, "requestId")
     certificate, signature = text(firmware.get("signingCertificate")), text(firmware.get("signature"))
     if signature is None and certificate is None:
-        return _update_16(firmware, request, kept(payload, *_RETRIES))
+        return _unless_refused(FIRMWARE, request, _update_16(firmware, request, kept(payload, *_RETRIES)), facts)
     if signature is None or certificate is None:
         return answered(Reply(said("InvalidCertificate", "MissingParam", "a signature needs its certificate")))
-    return _signed_update(payload, "SignedUpdateFirmware")
+    return _signed_update(payload, "SignedUpdateFirmware", facts)
 
 
 def _update_16(firmware: Json, request: int, retries: Json) -> Steps:
@@ -143,18 +183,19 @@ def _update_16(firmware: Json, request: int, retries: Json) -> Steps:
     return Reply({"status": "Accepted"}, losses=losses)
 
 
-def _signed_update(payload: Json, action: str) -> Steps:
+def _signed_update(payload: Json, action: str, facts: Facts) -> Steps:
     """The same members in both versions; `action` is the one to send."""
     firmware, request = inner(payload, "firmware"), needed(payload, "requestId")
     members = ("location", "retrieveDateTime", "installDateTime", "signingCertificate", "signature")
     asked = {"requestId": request, "firmware": kept(firmware, *members), **kept(payload, *_RETRIES)}
     remember = _asked(FIRMWARE, request, "SignedUpdateFirmware")
-    return ask(Command(action, asked, remember=remember), lambda outcome: as_status(outcome, _UPDATES, "Rejected"))
+    steps = ask(Command(action, asked, remember=remember), lambda outcome: as_status(outcome, _UPDATES, "Rejected"))
+    return _unless_refused(FIRMWARE, request, steps, facts)
 
 
 def signed_update_on_20(payload: Json, facts: Facts) -> Steps:
     """SignedUpdateFirmware of 1.6."""
-    return _signed_update(payload, "UpdateFirmware")
+    return _signed_update(payload, "UpdateFirmware", facts)
 
 
 def update_on_20(payload: Json, facts: Facts) -> Steps:
@@ -162,7 +203,8 @@ def update_on_20(payload: Json, facts: Facts) -> Steps:
     number, edit = invented(facts, FIRMWARE)
     firmware = {"location": words(payload, "location"), "retrieveDateTime": words(payload, "retrieveDate")}
     asked = {"requestId": number, "firmware": firmware, **kept(payload, *_RETRIES)}
-    return _update_20(Command("UpdateFirmware", asked, remember=both(edit, noted({FIRMWARE: "UpdateFirmware"}))))
+    steps = _update_20(Command("UpdateFirmware", asked, remember=both(edit, noted({FIRMWARE: "UpdateFirmware"}))))
+    return _unless_refused(FIRMWARE, number, steps, facts, is_taken=lambda said: True)
 
 
 def _update_20(command: Command) -> Steps:

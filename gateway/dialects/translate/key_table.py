@@ -34,21 +34,8 @@ def _listed(words: dict[str, str]) -> Convert:
     return convert
 
 
-def _password(value: str) -> str | None:
-    """An AuthorizationKey, which is hex, as a BasicAuthPassword, which is text."""
-    secret = keys.authorization_key(value)
-    try:
-        told = secret.decode() if secret is not None else None
-    except UnicodeDecodeError:
-        return None
-    return told if told is not None and keys.basic_password(told, keys.LONGEST_PASSWORD) is not None else None
-
-
-def _hex(value: str) -> str | None:
-    """The reverse; None for more than the 20 bytes that 1.6 takes."""
-    secret = keys.basic_password(value, keys.LONGEST_PASSWORD)
-    told = secret.hex() if secret is not None else ""
-    return told if keys.authorization_key(told) is not None else None
+LONGEST_PASSWORD = {"2.0.1": keys.LONGEST_PASSWORD, "2.1": 64}
+"""Characters of a BasicAuthPassword, by the CSMS's version."""
 
 
 class Row(NamedTuple):
@@ -62,6 +49,8 @@ class Row(NamedTuple):
     is_readonly: bool = False
     to_2x: Convert = _same
     to_16: Convert = _same
+    is_password: bool = False
+    """Of the CSMS's link: set at the uplink, never carried over."""
 
 
 _COMM, _AUTH, _TX, _SECURITY = "OCPPCommCtrlr", "AuthCtrlr", "TxCtrlr", "SecurityCtrlr"
@@ -110,7 +99,7 @@ ROWS = (
     Row("ChargingScheduleMaxPeriods", _SMART, "PeriodsPerSchedule", is_readonly=_RO),
     Row("ConnectorSwitch3to1PhaseSupported", _SMART, "Phases3to1", kind=_YES, is_readonly=_RO),
     Row("AdditionalRootCertificateCheck", _SECURITY, "AdditionalRootCertificateCheck", kind=_YES, is_readonly=_RO),
-    Row("AuthorizationKey", _SECURITY, "BasicAuthPassword", kind="string", to_2x=_password, to_16=_hex),
+    Row("AuthorizationKey", _SECURITY, "BasicAuthPassword", kind="string", is_password=True),
     Row("CertificateSignedMaxChainSize", _SECURITY, "MaxCertificateChainSize", is_readonly=_RO),
     Row("CertSigningRepeatTimes", _SECURITY, "CertSigningRepeatTimes"),
     Row("CertSigningWaitMinimum", _SECURITY, "CertSigningWaitMinimum"),

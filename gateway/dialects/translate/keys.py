@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from gateway.dialects.keys import basic_password
 from gateway.dialects.payloads import member, objects, text, wire_time
 from gateway.dialects.settings import is_secret
 from gateway.dialects.translate import key_table
@@ -12,6 +13,7 @@ from gateway.dialects.translate.inventory import inventory, is_told
 from gateway.dialects.translate.key_table import (
     COMPONENTS,
     FEATURES,
+    LONGEST_PASSWORD,
     LONGEST_VALUE_16,
     OTHER_KEYS,
     PROFILES_KEY,
@@ -73,18 +75,29 @@ def set_variables(payload: Json, facts: Facts) -> Steps:
     asked = objects(payload, "setVariableData")
     if not asked:
         raise missing("setVariableData")
-    return _set_each(asked)
+    return _set_each(asked, LONGEST_PASSWORD[facts.csms])
 
 
-def _set_each(asked: list[Json]) -> Steps:
+def _set_each(asked: list[Json], longest_password: int) -> Steps:
     results = []
     for entry in asked:
-        change, result = _change(entry)
-        if change is not None:
+        secret = _password(entry, longest_password)
+        change, result = _change(entry) if secret is None else (None, {})
+        if secret is not None:
+            outcome = yield Command("", {}, password=secret)
+            result = _changed(outcome)
+        elif change is not None:
             outcome = yield Command("ChangeConfiguration", change)
             result = _changed(outcome)
         results.append({**result, **_repeated(entry)})
     return Reply({"setVariableResult": results})
+
+
+def _password(entry: Json, longest: int) -> bytes | None:
+    """The password of the CSMS's link, if the entry sets one that can be."""
+    row, value = key_table.row_of(variable(entry)), text(entry.get("attributeValue"))
+    is_meant = row is not None and row.is_password and entry.get("attributeType") in (None, "Actual")
+    return basic_password(value, longest) if is_meant and value is not None else None
 
 
 def _change(entry: Json) -> tuple[Json | None, Json]:
@@ -98,6 +111,8 @@ def _change(entry: Json) -> tuple[Json | None, Json]:
         return None, _result("NotSupportedAttributeType")
     if row is not None and row.is_readonly:
         return None, _result("Rejected", "ReadOnly")
+    if row is not None and row.is_password:
+        return None, _result("Rejected", "InvalidValue", "16 or more printable characters are needed")
     written = (row.to_16(value) if row else value) if value is not None else None
     if written is None or len(written) > LONGEST_VALUE_16:
         return None, _result("Rejected", "InvalidValue", "OCPP 1.6 can't hold this value")

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterable, Mapping
 from typing import NamedTuple
 
+from gateway.dialects.keys import authorization_key
 from gateway.dialects.payloads import objects, text
 from gateway.dialects.settings import is_secret
 from gateway.dialects.translate import key_table
@@ -16,7 +17,7 @@ from gateway.dialects.translate.key_table import (
     Variable,
 )
 from gateway.dialects.translate.keys import variable
-from gateway.dialects.translate.parts import failed, fitting, invented, present, whole, words
+from gateway.dialects.translate.parts import as_status, ask, failed, fitting, invented, present, whole, words
 
 _CORE = "Core,FirmwareManagement,RemoteTrigger"
 _ITEMS = Variable("DeviceDataCtrlr", "ItemsPerMessage", "GetVariables")
@@ -53,12 +54,20 @@ def change_configuration(payload: Json, facts: Facts) -> Steps:
     row, asked = key_table.row_of_key(key), key_table.variable_of(key)
     if key.strip().casefold() in (PROFILES_KEY.casefold(), CONNECTORS_KEY.casefold()) or (row and row.is_readonly):
         return answered(Reply({"status": "Rejected"}))
+    if row is not None and row.is_password:
+        secret = authorization_key(value)
+        return _change_password(secret) if secret is not None else answered(Reply({"status": "Rejected"}))
     if asked is None or fitting(key, key_table.LONGEST_KEY) is None:
         return answered(Reply({"status": "NotSupported"}))
     written = row.to_2x(value) if row else value
     if written is None or len(written) > LONGEST_VALUE_16:
         return answered(Reply({"status": "Rejected"}))
     return _change({**_wire(asked), "attributeValue": written})
+
+
+def _change_password(secret: bytes) -> Steps:
+    """Of the CSMS's link."""
+    return ask(Command("", {}, password=secret), lambda outcome: as_status(outcome, _SET, "Rejected"))
 
 
 def _change(entry: Json) -> Steps:

@@ -85,7 +85,8 @@ def number_of(memory: Memory, evse: int, connector: int) -> tuple[int, Edit | No
     taken = set(memory.numbers.values())
     wanted = evse
     if connector > 1 or evse in taken:
-        wanted = next(n for n in range(max((evse, *taken)) + 1, 2**31) if n not in taken)
+        above = max((evse, *taken)) + 1
+        wanted = above if above < 2**31 else next(n for n in range(1, 2**31) if n not in taken)
     return wanted, lambda known: replace(known, numbers={**known.numbers, key: wanted})
 
 

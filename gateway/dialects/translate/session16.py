@@ -33,6 +33,9 @@ _MAX_ID = 2**31 - 1
 _MOST_VALUES = 100
 """Meter values in one Ended."""
 
+_NO_NEGATIVE_RESERVATION = ("2.1",)
+"""Versions whose CSMS can't have made a reservation of that number, nor be told of one."""
+
 _TRIGGERS = {"Sample.Clock": "MeterValueClock", "Trigger": "Trigger"}
 _PERIODIC = "MeterValuePeriodic"
 
@@ -68,6 +71,7 @@ def start(found: Json, facts: Facts) -> Up:
         station_id=_number_for(facts.message_id, memory),
         csms_id=facts.message_id,
         evse=evse,
+        reservation=reservation,
         said_token=tag,
         said_state=state,
         said_evse=True,
@@ -76,7 +80,7 @@ def start(found: Json, facts: Facts) -> Up:
         remote_start=asked.remote_start if asked else None,
     )
     event: Json = {"triggerReason": "RemoteStart" if asked else "Authorized", "evse": _evse(evse), "idToken": token}
-    if reservation is not None:
+    if reservation is not None and (reservation >= 0 or facts.csms not in _NO_NEGATIVE_RESERVATION):
         event["reservationId"] = reservation
     if values := meter.register(found.get("meterStart"), "Transaction.Begin", timestamp):
         event["meterValue"] = values

@@ -1,6 +1,5 @@
 """Messages of a 1.6 station for a CSMS of 2.x."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,8 @@ from msgspec.structs import replace
 
 from gateway.dialects.payloads import member, text, wire_time
 from gateway.dialects.translate import session16, tokens
-from gateway.dialects.translate.base import Alias, Edit, Facts, Json, Loss, Memory, Refused
+from gateway.dialects.translate.base import Alias, Edit, Facts, Json, Loss, Memory, Refused, encode
+from gateway.dialects.translate.inventory import boot_notes
 from gateway.dialects.translate.parts import kept, whole
 from gateway.dialects.translate.places import place_at, put_place, status_20
 from gateway.dialects.translate.ups import Finished, Part, Said, Translator, Up, both
@@ -16,7 +16,12 @@ from gateway.rpc.codes import ErrorCode
 
 LOSSES = (
     Loss("boot-reason", "1.6 -> 2.0.1", "a boot has no reason", "RemoteReset after a Reset of the CSMS, else Unknown"),
-    Loss("boot-meter", "1.6 -> 2.0.1", "meterType, meterSerialNumber, a second serial number of the box", "left out"),
+    Loss(
+        "boot-meter",
+        "1.6 -> 2.0.1",
+        "meterType, meterSerialNumber, a second serial number of the box",
+        "left out of the boot; variables of a report",
+    ),
     Loss("boot-texts", "both", "vendor, model and firmware longer than the other version's field", "cut"),
     Loss(
         "connector-0", "1.6 -> 2.0.1", "the status of connector 0", "NotifyEvent AvailabilityState of ChargingStation"
@@ -52,16 +57,25 @@ def _boot(found: Json, facts: Facts) -> Up:
     modem = {name: said for name in ("iccid", "imsi") if (said := text(found.get(name))) and len(said) <= 20}
     if modem:
         station["modem"] = modem
-    is_asked = "reset" in facts.memory.notes
+    is_asked = any(_is_of_a_reset(name, note) for name, note in facts.memory.notes.items())
     payload = {"reason": "RemoteReset" if is_asked else "Unknown", "chargingStation": station}
-    return Up((Part("BootNotification", payload),), _without_note("reset") if is_asked else None)
+    return Up((Part("BootNotification", payload),), _booted(boot_notes(found)))
 
 
-def _without_note(name: str) -> Edit:
-    def forget(memory: Memory) -> Memory:
-        return replace(memory, notes={key: said for key, said in memory.notes.items() if key != name})
+def _is_of_a_reset(name: str, note: str) -> bool:
+    """A Reset that went down; of one that waited for the station to be idle, its attempts are counted."""
+    return name == "reset" or (name == "reset-when-idle" and "|" in note)
 
-    return forget
+
+def _booted(notes: Mapping[str, str]) -> Edit:
+    """What it says of itself takes the place of what it said before, and it is the boot of a Reset that went down."""
+
+    def edit(memory: Memory) -> Memory:
+        known = memory.notes.items()
+        others = {name: said for name, said in known if not (_is_of_a_reset(name, said) or name.startswith("boot."))}
+        return replace(memory, notes={**others, **notes})
+
+    return edit
 
 
 def _authorize(found: Json, facts: Facts) -> Up:
@@ -200,11 +214,11 @@ class Up16:
 
 
 def data_16(answer: Json) -> Json:
-    """What a DataTransfer carries, for 1.6: text only."""
+    """What a DataTransfer carries, for 1.6: text only; numbers in it keep their digits."""
     made = kept(answer, "status")
     data: Any = answer.get("data")
     if data is not None:
-        made["data"] = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, default=str)
+        made["data"] = data if isinstance(data, str) else encode(data).decode()
     return made
 
 

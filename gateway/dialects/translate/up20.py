@@ -38,6 +38,8 @@ _FIRMWARE = {
     "Installed": "Installed",
 }
 _LOG = {"Idle": "Idle", "Uploaded": "Uploaded", "Uploading": "Uploading"}
+_LOG_16 = frozenset((*_LOG, "BadMessage", "NotSupportedOperation", "PermissionDenied", "UploadFailure"))
+"""What the security extension knows: AcceptedCanceled it does not."""
 
 
 def _boot(found: Json, facts: Facts) -> Up:
@@ -97,7 +99,7 @@ def _log(found: Json, facts: Facts) -> Up:
     """Under the name the CSMS asked for it: GetLog of the security extension has one of its own."""
     status = text(found.get("status")) or ""
     if facts.memory.notes.get("log") == "GetLog":
-        payload = {"status": status, **kept(found, "requestId")}
+        payload = {"status": status if status in _LOG_16 else "UploadFailure", **kept(found, "requestId")}
         return Up((Part("LogStatusNotification", payload),))
     return Up((Part("DiagnosticsStatusNotification", {"status": _LOG.get(status, "UploadFailed")}),))
 

@@ -22,6 +22,8 @@ def accepting(action: str, payload: Json) -> Json:
         return {"idTagInfo" if "idTag" in payload else "idTokenInfo": {"status": "Accepted"}}
     if action == "TransactionEvent" and "idToken" in payload:
         return {"idTokenInfo": {"status": "Accepted"}}
+    if action == "BootNotification":
+        return {"status": "Accepted", "currentTime": "2026-03-01T08:00:00Z", "interval": 300}
     return {}
 
 

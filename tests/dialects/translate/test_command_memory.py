@@ -1,20 +1,23 @@
 """What commands leave behind: request ids, remote starts, reservations, and a reset that waits."""
 
+from dataclasses import replace as changed
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from msgspec.structs import replace as replaced
 
-from gateway.dialects.translate import later
-from gateway.dialects.translate.admin import RESET_SENT, RESET_WHEN_IDLE, due_reset
-from gateway.dialects.translate.base import Edit, Facts, Memory, Message, Place, Reply
+from gateway.dialects.translate import down16, later
+from gateway.dialects.translate.admin import RESET_ATTEMPTS, RESET_SENT, RESET_WHEN_IDLE, due_reset
+from gateway.dialects.translate.base import Edit, Facts, Memory, Message, Outcome, Place, Reply
 from gateway.dialects.translate.charging import START_ANSWERED_S, reservations_over
 from gateway.dialects.translate.inventory import boot_notes
 from gateway.dialects.translate.parts import FIRST_INVENTED
 from tests.dialects.translate.command_rig import NOW, UUID, Run, answer, error, facts_for, run
+from tests.dialects.translate.pipe import Pipe
 
 ACCEPTED = answer({"status": "Accepted"})
+REJECTED = answer({"status": "Rejected"})
 TOKEN = {"idToken": "ABC", "type": "ISO14443"}
 LOG = {"logType": "DiagnosticsLog", "requestId": 12, "log": {"remoteLocation": "ftp://x"}}
 FIRMWARE = {"location": "ftp://x", "retrieveDateTime": "2026-03-01T09:00:00Z"}
@@ -85,6 +88,53 @@ def test_a_boot_leaves_what_2_x_has_no_member_for() -> None:
     }
 
 
+def test_a_boot_is_remembered_for_reports_and_the_next_one_replaces_it() -> None:
+    boot = {"chargePointModel": "M", "meterSerialNumber": "N", "chargePointVendor": "V"}
+    pipe = Pipe("1.6", "2.0.1")
+    pipe.say("BootNotification", boot)
+    assert pipe.memory.notes == boot_notes(boot)
+    pipe.say("BootNotification", {"chargePointModel": "M2", "chargePointVendor": "V"})
+    assert pipe.memory.notes == {"boot.chargePointModel": "M2", "boot.chargePointVendor": "V"}
+
+
+@pytest.mark.parametrize(
+    ("station", "action", "payload", "said"),
+    [
+        ("1.6", "GetLog", LOG, answer({"status": "Rejected"})),
+        ("1.6", "GetLog", LOG, error("SecurityError")),
+        ("1.6", "UpdateFirmware", {"requestId": 12, "firmware": FIRMWARE}, error("NotSupported")),
+        ("1.6", "UpdateFirmware", {"requestId": 12, "firmware": SIGNED}, answer({"status": "InvalidCertificate"})),
+        ("2.0.1", "GetLog", LOG, answer({"status": "Rejected"})),
+        ("2.0.1", "GetDiagnostics", {"location": "ftp://x"}, answer({"status": "Rejected"})),
+        ("2.0.1", "UpdateFirmware", {"location": "ftp://x", "retrieveDate": NOW.isoformat()}, ACCEPTED),
+        ("2.0.1", "UpdateFirmware", {"location": "ftp://x", "retrieveDate": NOW.isoformat()}, error("InternalError")),
+        ("2.0.1", "UpdateFirmware", {"location": "ftp://x", "retrieveDate": NOW.isoformat()}, REJECTED),
+    ],
+)  # fmt: skip
+def test_a_refused_request_leaves_the_id_of_the_one_before(station: str, action: str, payload: Any, said: Any) -> None:
+    before = facts_for(station, notes={"log": "before", "firmware": "before"})
+    before = changed(before, memory=replaced(before.memory, requests={"log": 3, "firmware": 4}))
+    found = run(action, payload, before, lambda command: said)
+    is_taken = said is ACCEPTED
+    assert (found.memory.requests == {"log": 3, "firmware": 4}) is not is_taken
+    assert (found.memory.notes == {"log": "before", "firmware": "before"}) is not is_taken
+    assert found.sent[0].remember is not None
+    while_asked = found.sent[0].remember(before.memory)
+    assert while_asked.requests != before.memory.requests, "the station's first word may come before its answer"
+
+
+def test_a_refusal_that_comes_late_does_not_touch_what_was_asked_since() -> None:
+    facts = facts_for("1.6")
+    steps = down16.COMMANDS["GetLog"](LOG, facts)
+    command = next(steps)
+    assert command.remember is not None
+    memory = command.remember(facts.memory)
+    later_one = run("GetLog", {**LOG, "requestId": 13}, changed(facts, memory=memory), lambda _: ACCEPTED).memory
+    with pytest.raises(StopIteration) as end:
+        steps.send(answer({"status": "Rejected"}))
+    assert end.value.value.remember(later_one) == later_one
+
+
 # -- remote starts -----------------------------------------------------------------------------------------------------
 
 
@@ -134,12 +184,83 @@ def test_a_reset_on_idle_goes_down_when_the_last_transaction_has_ended() -> None
     command = next(steps)
     assert (command.action, command.payload) == ("Reset", {"type": "Soft"})
     memory = _applied(command.remember, memory)
-    assert due_reset(_facts(memory)) is None, "it goes down once"
+    assert due_reset(_facts(memory)) is not None, "a power cut before the answer does not lose it"
     with pytest.raises(StopIteration) as end:
         steps.send(ACCEPTED)
     assert isinstance(end.value.value, Reply)
     memory = _applied(end.value.value.remember, memory)
     assert memory.notes == {RESET_SENT: "Soft"}
+    assert due_reset(_facts(memory)) is None, "it goes down once"
+
+
+def _try_reset(memory: Memory, outcome: Outcome) -> Memory:
+    steps = due_reset(_facts(memory))
+    assert steps is not None
+    memory = _applied(next(steps).remember, memory)
+    with pytest.raises(StopIteration) as end:
+        steps.send(outcome)
+    edit: Edit | None = end.value.value.remember
+    return edit(memory) if edit else memory
+
+
+def test_a_reset_that_nobody_hears_is_tried_again_but_not_for_ever() -> None:
+    memory = Memory(notes={RESET_WHEN_IDLE: "Soft"})
+    for attempt in range(1, RESET_ATTEMPTS):
+        memory = _try_reset(memory, error("GenericError"))
+        assert memory.notes == {RESET_WHEN_IDLE: f"Soft|{attempt}"}
+    assert _try_reset(memory, error("GenericError")).notes == {}
+    assert _try_reset(memory, ACCEPTED).notes == {RESET_SENT: "Soft"}
+    assert _try_reset(memory, answer({"status": "Rejected"})).notes == {}
+
+
+def test_a_boot_after_the_reset_went_down_is_its() -> None:
+    """The answer was lost, or nobody could write it down any more."""
+    boot = {"chargePointModel": "M", "chargePointVendor": "V"}
+    for note, reason, left in (("Soft", "Unknown", "Soft"), ("Soft|1", "RemoteReset", None)):
+        pipe = Pipe("1.6", "2.0.1", memory=Memory(notes={RESET_WHEN_IDLE: note}))
+        pipe.say("BootNotification", boot)
+        assert pipe.sent[0][1]["reason"] == reason
+        assert pipe.memory.notes.get(RESET_WHEN_IDLE) == left
+
+
+def test_a_reset_on_idle_waits_for_the_queue_a_start_may_be_in() -> None:
+    facts = Facts(Memory(), NOW, "1.6", "2.0.1", is_offline=True)
+    found = run("Reset", {"type": "OnIdle"}, facts, lambda command: ACCEPTED)
+    assert (found.payload, found.sent) == ({"status": "Scheduled"}, [])
+    assert later.due(changed(facts, memory=found.memory)) is None
+    assert later.next_look(changed(facts, memory=found.memory)) == NOW + later.SOON
+    assert later.due(changed(facts, memory=found.memory, is_offline=False)) is not None
+
+
+@pytest.mark.parametrize(("csms", "longest"), [("2.0.1", 40), ("2.1", 64)])
+def test_a_password_of_any_length_of_the_csmss_version_is_taken(csms: str, longest: int) -> None:
+    def setting(value: str) -> Any:
+        return {
+            "setVariableData": [
+                {
+                    "attributeValue": value,
+                    "component": {"name": "SecurityCtrlr"},
+                    "variable": {"name": "BasicAuthPassword"},
+                }
+            ]
+        }
+
+    for length in (16, 21, longest):
+        found = run("SetVariables", setting("p" * length), facts_for("1.6", csms), lambda command: ACCEPTED)
+        assert (found.passwords, found.sent) == ([b"p" * length], [])
+        assert found.payload["setVariableResult"][0]["attributeStatus"] == "Accepted"
+    for length in (15, longest + 1):
+        found = run("SetVariables", setting("p" * length), facts_for("1.6", csms), lambda command: ACCEPTED)
+        assert (found.passwords, found.sent) == ([], [])
+        assert found.payload["setVariableResult"][0]["attributeStatus"] == "Rejected"
+
+
+def test_an_authorization_key_of_any_bytes_is_taken() -> None:
+    key = bytes(range(240, 256)).hex()
+    found = run(
+        "ChangeConfiguration", {"key": "AuthorizationKey", "value": key}, facts_for("2.0.1"), lambda _: ACCEPTED
+    )
+    assert (found.passwords, found.sent, found.payload) == ([bytes.fromhex(key)], [], {"status": "Accepted"})
 
 
 def test_a_transaction_that_never_ended_holds_nothing_up_at_a_free_connector() -> None:
@@ -200,6 +321,14 @@ def test_a_reservation_that_was_used_ends_without_a_word() -> None:
     assert _over(replaced(memory, transactions={"78": replaced(tx, evse=1, reservation=7, is_ended=True)})) == []
 
 
+def test_a_reservation_used_at_another_connector_is_used() -> None:
+    """One of any connector: the transaction says whose it was."""
+    pipe = Pipe("1.6", "2.0.1", memory=replaced(_reserved(None), transactions={}))
+    start = {"connectorId": 1, "idTag": "ABC", "meterStart": 5, "timestamp": "2026-03-01T08:00:00Z", "reservationId": 7}
+    pipe.say("StartTransaction", start)
+    assert _over(pipe.memory, 3600) == []
+
+
 def test_a_reservation_that_was_cancelled_is_forgotten() -> None:
     found = run("CancelReservation", {"reservationId": 7}, _facts(_reserved()), lambda command: ACCEPTED)
     assert _over(found.memory, 9999) is None
@@ -217,7 +346,8 @@ def test_a_refused_reservation_leaves_nothing() -> None:
 def test_what_comes_later_is_told_in_one_place() -> None:
     memory = _reserved()
     assert later.due(_facts(memory)) is None
-    assert later.next_look(_facts(memory)) == NOW + timedelta(hours=1)
+    assert later.next_look(_facts(memory)) == NOW + later.AT_LEAST
+    assert later.next_look(_facts(memory, after_s=3590)) == NOW + timedelta(hours=1)
     memory = replaced(memory, transactions={}, notes={**memory.notes, RESET_WHEN_IDLE: "Soft"})
     found = later.due(_facts(memory, after_s=3600))
     assert found is not None
@@ -225,8 +355,9 @@ def test_what_comes_later_is_told_in_one_place() -> None:
     assert found.steps is not None
     assert next(found.steps).action == "Reset"
     left = _applied(found.remember, memory)
-    assert later.next_look(_facts(left)) is None
     assert left.notes == {RESET_WHEN_IDLE: "Soft"}
+    assert later.next_look(_facts(left)) == NOW + later.AT_LEAST
+    assert later.next_look(_facts(replaced(left, notes={}))) is None
 
 
 # -- the queue ---------------------------------------------------------------------------------------------------------

@@ -70,7 +70,6 @@ def test_a_variable_is_found_again_by_its_key(variable: Variable) -> None:
     ("key", "in_16", "in_2x"),
     [
         ("ChargingScheduleAllowedChargingRateUnit", "Current,Power", "A,W"),
-        ("AuthorizationKey", "30313233343536373839616263646566", "0123456789abcdef"),
         ("HeartbeatInterval", "300", "300"),
     ],
 )
@@ -84,9 +83,7 @@ def test_a_value_reads_the_same_on_both_sides(key: str, in_16: str, in_2x: str) 
     ("key", "in_16"),
     [
         ("ChargingScheduleAllowedChargingRateUnit", "Joule"),
-        ("AuthorizationKey", "00313233343536373839616263646566"),
-        ("AuthorizationKey", "FF313233343536373839616263646566"),
-        ("AuthorizationKey", "0123"),
+        ("ChargingScheduleAllowedChargingRateUnit", "Current,Joule"),
     ],
 )
 def test_a_value_without_a_word_there_has_none(key: str, in_16: str) -> None:

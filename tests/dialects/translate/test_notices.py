@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -113,7 +113,6 @@ def test_every_valid_message_goes_up_valid_and_has_a_valid_answer(station: str, 
     facts = changed(facts_for(station, csms, busy=data.draw(st.booleans()), notes=notes), message_id=UUID[::-1])
     action = data.draw(st.sampled_from(sorted(pair.up.up)))
     payload = data.draw(payloads(station, action, "request"))
-    assume(payload.get("status") != "AcceptedCanceled" and b"2147483647" not in encode(payload))
     up = pair.up.up[action](read(encode(payload)), facts)
     if isinstance(up, Refused):
         return
