@@ -2,7 +2,7 @@
 
 The last line is one JSON object; exit 1 if anything was found.
 KILLS (200), POWER_CUTS (200), SEEDS (200) of HOURS (6) x STATIONS (5), SEED (the first; from the clock's digits,
-printed), SHORT=1 (fewer, and no new round after 150 s in a part, so at most 10 minutes also on a slow machine),
+printed), SHORT=1 (fewer, and no new round after 150 s in a part, so at most 13 minutes also on a slow machine),
 RESUME=FILE (what is finished is kept there and not played again).
 """
 
@@ -89,6 +89,12 @@ def _parts() -> list[Part]:
         power_cuts = 0
     return [
         Part("kills", wanted("KILLS"), A_ROUND, lambda seed, count: _killed(seed, count, None)),
+        Part(
+            "translated_kills",
+            wanted("KILLS") // 4,
+            A_ROUND,
+            lambda seed, n: _killed(seed, n, None, VERSIONS[seed % 2]),
+        ),
         Part("power_cuts", power_cuts, A_ROUND, lambda seed, count: _killed(seed, count, shim)),
         Part("seeds", wanted("SEEDS"), 1, lambda seed, count: _simulated(seed, count, None)),
         Part("translated", wanted("SEEDS"), 1, lambda seed, count: _simulated(seed, count, VERSIONS[seed % 2])),
@@ -118,8 +124,8 @@ def _play(part: Part, first: int, finished: list[dict[str, Any]], resume: Path |
                 file.write(json.dumps({"first": first, "part": part.name, "outcome": outcome}) + "\n")
 
 
-def _killed(seed: int, count: int, shim: Path | None) -> dict[str, Any]:
-    outcome = asyncio.run(kills.play(seed, count, shim))
+def _killed(seed: int, count: int, shim: Path | None, csms: str | None = None) -> dict[str, Any]:
+    outcome = asyncio.run(kills.play(seed, count, shim, csms))
     total: dict[str, int] = {}
     kills.add(total, outcome)
     report = outcome.report
@@ -129,6 +135,10 @@ def _killed(seed: int, count: int, shim: Path | None) -> dict[str, Any]:
         **total,
         **{n: report.get(n, "") for n in ("findings", "folder")},
     }
+
+
+def _killed_under_translation(seed: int, count: int) -> dict[str, Any]:
+    return _killed(seed, count, None, VERSIONS[seed % 2])
 
 
 def _simulated(seed: int, count: int, csms: str | None) -> dict[str, Any]:
