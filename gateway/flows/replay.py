@@ -48,6 +48,7 @@ async def _serve(site: Site, station: Station) -> None:
             await asyncio.sleep(AFTER_FAILURE_S)
             continue
         if pause_until is None:
+            await asyncio.sleep(0)  # a link that refuses at once must not keep everybody else waiting
             continue
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(pause_until if pause_until < float("inf") else None):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from gateway.clock import Clock
 from gateway.dialects.translate import Pair
@@ -36,6 +37,7 @@ class TranslatedLink(Link):
         self._station = station
         self._translation = Translation(site, station, pair, super().post)
         self._later = Later(site, station, self._translation) if pair.station.csms_gives_tx_ids else None
+        self._waiting: asyncio.Task[None] | None = None
 
     @property
     def versions(self) -> str:
@@ -43,20 +45,21 @@ class TranslatedLink(Link):
         return f"{pair.csms.name}, translated from {pair.station.name}"
 
     async def run(self) -> str:
-        later = asyncio.create_task(self._later.run(), name=f"later {self.name}") if self._later else None
+        if self._later is not None:
+            self._waiting = asyncio.create_task(self._later.run(), name=f"later {self.name}")
         try:
             return await super().run()
         except asyncio.CancelledError:
             self._translation.abandon()
             raise
         finally:
+            # Nothing is waited for: who posts while the link is still there would be refused again and again.
             self._translation.shut()
-            if later is not None:
-                later.cancel()
-                await asyncio.gather(later, return_exceptions=True)
+            if self._waiting is not None:
+                self._waiting.cancel()
 
-    async def wind_up(self) -> None:
-        await self._translation.wind_up()
+    def unfinished(self) -> Iterable[asyncio.Task[None]]:
+        return [*self._translation.under_way(), *([self._waiting] if self._waiting else [])]
 
     def post(self, request: Request) -> None:
         self._translation.post(request)

@@ -115,13 +115,13 @@ class _Teller:
             answer = self._answers.get(arrival.order)
             if answer is not None and answer.answer is not None:
                 self._begun[arrival.station, json.loads(answer.answer)["transactionId"]] = message
-            is_same = payload["idTag"] == said["idToken"]["idToken"] and payload["meterStart"] == wh
+            is_same = payload["idTag"] == said["idToken"]["idToken"] and payload["meterStart"] == int(wh)
         else:
             begun = self._begun.get((arrival.station, payload["transactionId"]))
             if begun is None or begun.transaction != message.transaction:
                 self._wrong(arrival, "under another transaction")
             told = payload["meterStop"] if kind == "Ended" else payload["meterValue"][0]["sampledValue"][0]["value"]
-            is_same = Decimal(told) == wh
+            is_same = Decimal(told) == (int(wh) if kind == "Ended" else wh)
         if not is_same:
             self._wrong(arrival, f"not what the station said: {said}")
         if kind == "Ended":

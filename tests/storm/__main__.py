@@ -4,7 +4,7 @@ anything was found.
 KILLS (200), POWER_CUTS (200), SEEDS (200; with a link for each station, with a CSMS of one version for stations of
 both, with one link for the site) of HOURS (6) x STATIONS (5), BALANCE (1000, a quarter of an hour each; by itself and
 with more figures: `python -m tests.smartcharging.storm`), SEED (the first; from the clock's digits, printed), SHORT=1
-(fewer, and no new round after 100 s in a part), RESUME=FILE (what is finished is kept there and not played again).
+(fewer, and no new round after 90 s in a part), RESUME=FILE (what is finished is kept there and not played again).
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from tests.storm import kills, power
 A_ROUND = 10
 FULL = {"KILLS": 200, "POWER_CUTS": 200, "SEEDS": 200, "BALANCE": 1000}
 SHORT = {"KILLS": 40, "POWER_CUTS": 40, "SEEDS": 40, "BALANCE": 100}
-SHORT_PART_S = 100.0
+SHORT_PART_S = 90.0
 VERSIONS = ("1.6", "2.0.1")
 """What the CSMS speaks in storms with translation, in turns."""
 
@@ -94,6 +94,12 @@ def _parts() -> list[Part]:
         power_cuts = 0
     return [
         Part("kills", wanted("KILLS"), A_ROUND, lambda seed, count: _killed(seed, count, None)),
+        Part(
+            "translated_kills",
+            wanted("KILLS") // 4,
+            A_ROUND,
+            lambda seed, n: _killed(seed, n, None, VERSIONS[seed % 2]),
+        ),
         Part("power_cuts", power_cuts, A_ROUND, lambda seed, count: _killed(seed, count, shim)),
         Part("seeds", wanted("SEEDS"), 1, lambda seed, count: _simulated(seed, count, None)),
         Part("translated", wanted("SEEDS"), 1, lambda seed, count: _simulated(seed, count, VERSIONS[seed % 2])),
@@ -125,8 +131,8 @@ def _play(part: Part, first: int, finished: list[dict[str, Any]], resume: Path |
                 file.write(json.dumps({"first": first, "part": part.name, "outcome": outcome}) + "\n")
 
 
-def _killed(seed: int, count: int, shim: Path | None) -> dict[str, Any]:
-    outcome = asyncio.run(kills.play(seed, count, shim))
+def _killed(seed: int, count: int, shim: Path | None, csms: str | None = None) -> dict[str, Any]:
+    outcome = asyncio.run(kills.play(seed, count, shim, csms))
     total: dict[str, int] = {}
     kills.add(total, outcome)
     report = outcome.report
@@ -136,6 +142,10 @@ def _killed(seed: int, count: int, shim: Path | None) -> dict[str, Any]:
         **total,
         **{n: report.get(n, "") for n in ("findings", "folder")},
     }
+
+
+def _killed_under_translation(seed: int, count: int) -> dict[str, Any]:
+    return _killed(seed, count, None, VERSIONS[seed % 2])
 
 
 def _simulated(seed: int, count: int, csms: str | None) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from typing import Any
 
 from gateway.demo.checker import Report, check, read_ledger
 from gateway.demo.csms import SimulatedCsms
-from gateway.demo.history import Acknowledged, Answered, Arrival, Attempt, Failed, monotonic
+from gateway.demo.history import Acknowledged, Answered, Arrival, Attempt, Created, Failed, monotonic
 from gateway.demo.station import SimulatedStation, StationOptions
 from tests.gateway_process import GatewayProcess
+from tests.sim.translated import told_again
 from tests.storm import power
 
 STATIONS = 8
@@ -46,12 +47,16 @@ class Round:
     report: dict[str, Any] = field(default_factory=dict)
 
 
-async def play(seed: int, kills: int, shim: Path | None = None) -> Round:
-    """Play one round; its directory is kept if anything was found. With `power`'s shim each kill is a power cut."""
+async def play(seed: int, kills: int, shim: Path | None = None, csms_version: str | None = None) -> Round:
+    """Play one round; its directory is kept if anything was found.
+
+    With `power`'s shim each kill is a power cut. `csms_version`: all that the CSMS speaks.
+    """
     folder = Path(tempfile.mkdtemp(prefix="kill-"))
     source = random.Random(seed)
     outcome = Round(seed)
-    async with SimulatedCsms(latency_s=(0.02, 0.25), seed=seed, validate=False) as csms:
+    versions = (csms_version,) if csms_version else ("2.0.1", "1.6")
+    async with SimulatedCsms(versions=versions, latency_s=(0.02, 0.25), seed=seed, validate=False) as csms:
         gateway = GatewayProcess(folder, csms.url, extra=UPLINK)
         database = gateway.state_dir / "gateway.db"
         if shim is not None:
@@ -74,7 +79,11 @@ async def play(seed: int, kills: int, shim: Path | None = None) -> Round:
             await asyncio.gather(*lives, *drivers, return_exceptions=True)
             await gateway.end()
     records = [record for station in stations for record in station.history.records]
-    report = check(records, read_ledger(gateway.state_dir / "gateway.db"), csms.history.records)
+    findings: list[str] = []
+    created = (record for record in records if isinstance(record, Created))
+    held = told_again(created, csms.history.records, findings) if csms_version else csms.history.records
+    report = check(records, read_ledger(gateway.state_dir / "gateway.db"), held)
+    report.findings += findings
     outcome.report = asdict(report)
     if report.is_clean:
         shutil.rmtree(folder)
