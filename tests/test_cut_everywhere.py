@@ -27,6 +27,7 @@ AWAY_S = 5.0
 VALUES = 2
 MESSAGES = VALUES + 2
 VERSIONS = ("1.6", "2.0.1")
+OTHER = {"1.6": "2.0.1", "2.0.1": "1.6"}
 STEPS = {"online": 2 * (4 + MESSAGES), "replayed": 2 * (3 + MESSAGES)}
 """Each CALL and its answer: boot, status, Authorize (not in an outage), status, and the session's messages."""
 
@@ -159,10 +160,13 @@ class Outcome:
     commits: int
 
 
-async def _session(folder: Path, version: str, kind: str, strike: Strike | None, at_commits: bool) -> Outcome:
+async def _session(
+    folder: Path, version: str, kind: str, strike: Strike | None, *, at_commits: bool, translated: bool
+) -> Outcome:
     world = World(folder, SEED)
     world.weather = Weather(0.01, 0.01)
     csms = world.csms = CountingCsms(random.Random(SEED))
+    csms.versions = (OTHER[version],) if translated else ()
     csms.world, csms.strike = world, None if at_commits else strike
     disk = CountingDisk(world, strike if at_commits else None)
     world.commit_delay_s = disk.delay_s
@@ -187,8 +191,16 @@ async def _session(folder: Path, version: str, kind: str, strike: Strike | None,
     return Outcome(world, world.verdict(), csms.steps, commits)
 
 
-def _run(folder: Path, version: str, kind: str, strike: Strike | None = None, *, at_commits: bool = False) -> Outcome:
-    return loop.run(_session(folder, version, kind, strike, at_commits), debug=False)
+def _run(
+    folder: Path,
+    version: str,
+    kind: str,
+    strike: Strike | None = None,
+    *,
+    at_commits: bool = False,
+    translated: bool = False,
+) -> Outcome:
+    return loop.run(_session(folder, version, kind, strike, at_commits=at_commits, translated=translated), debug=False)
 
 
 def _problems(strike: Strike, report: Report) -> list[str]:
@@ -255,3 +267,21 @@ def test_the_verdict_can_be_bad(tmp_path: Path) -> None:
     assert calm.world.verdict().lost == 1
     records.append(stop)
     assert calm.world.verdict().is_clean
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_death_at_every_commit_under_translation(version: str, tmp_path: Path) -> None:
+    """The CSMS speaks the other version: every message is a decision that is on disk before it leaves."""
+    (tmp_path / "calm").mkdir()
+    calm = _run(tmp_path / "calm", version, "replayed", translated=True)
+    found: list[str] = []
+    for step in range(calm.commits):
+        for name, (fault, delay_s) in DISK_FAULTS.items():
+            folder = tmp_path / f"{step} {name}"
+            folder.mkdir()
+            strike = Strike(step, name, fault, False, delay_s)
+            problems = _problems(
+                strike, _run(folder, version, "replayed", strike, at_commits=True, translated=True).report
+            )
+            found += [f"seed {SEED}, {version}, {name}, commit {step}: {problem}" for problem in problems]
+    assert not found, "\n".join(found)

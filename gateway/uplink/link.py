@@ -4,7 +4,7 @@ import asyncio
 import base64
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -156,8 +156,9 @@ class Link:
                 command.cancel()
             await asyncio.gather(*self._commands, return_exceptions=True)
 
-    async def wind_up(self) -> None:
-        """After `run`, when nobody posts any more: return when all that was posted has its outcome."""
+    def unfinished(self) -> Iterable[asyncio.Task[None]]:
+        """After `run`, when nobody posts any more: what still has to find its outcome."""
+        return ()
 
     def post(self, request: Request) -> None:
         """Ask the CSMS. The request's `on_done` hears of the outcome."""

@@ -286,7 +286,7 @@ class _Keeper:
             self.link = station.link = None
             self.versions.forget_refusals()
             closer.cancel()
-            await asyncio.gather(closer, link.wind_up(), return_exceptions=True)
+            await asyncio.gather(closer, *link.unfinished(), return_exceptions=True)
             station.wake.set()
 
     def _made(self, socket: Socket, dialect: Dialect) -> Link:

@@ -86,14 +86,11 @@ class Translation:
 
     def abandon(self) -> None:
         """The gateway stops: nothing is waited for."""
-        for task in self._under_way():
+        for task in self.under_way():
             task.cancel()
 
-    async def wind_up(self) -> None:
-        """Return when everything that was under way has its outcome, and what it taught is kept."""
-        await asyncio.gather(*self._under_way(), return_exceptions=True)
-
-    def _under_way(self) -> list[asyncio.Task[None]]:
+    def under_way(self) -> list[asyncio.Task[None]]:
+        """What has no outcome yet."""
         return [*self._tasks, *([self._worker] if self._worker else [])]
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from gateway.clock import Clock
 from gateway.dialects.translate import Pair
@@ -55,8 +56,8 @@ class TranslatedLink(Link):
                 later.cancel()
                 await asyncio.gather(later, return_exceptions=True)
 
-    async def wind_up(self) -> None:
-        await self._translation.wind_up()
+    def unfinished(self) -> Iterable[asyncio.Task[None]]:
+        return self._translation.under_way()
 
     def post(self, request: Request) -> None:
         self._translation.post(request)
