@@ -72,13 +72,15 @@ class Later:
         """Whether it is: False, it is due again. Raises CallError, GatewayError."""
         call = Call(self._site.message_id(), "", b"{}")
         unasked = _Unasked(self._site, self._station, self._translation, call, self._site.clock.monotonic())
-        is_done = await unasked.say(found.then)
-        if is_done:
+        if found.remember is not None:
+            if not await unasked.say(found.then):
+                return False
             await unasked.remember(found.remember, ())
-        if found.steps is None:
-            return is_done
-        if self._station.port is None:
-            found.steps.close()
+            again = later.due(self._facts())  # it took a while: a session may have begun
+            if again is None:
+                return True
+            found = again
+        if found.steps is None or self._station.port is None:
             return False
         reply = await unasked.walk(found.steps)
         await unasked.remember(reply.remember, ())
