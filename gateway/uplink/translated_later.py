@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from gateway.dialects.translate import later
-from gateway.dialects.translate.base import Command, Outcome
+from gateway.dialects.translate.base import Command, Facts, Outcome, Refused
 from gateway.dialects.translate.later import Due
 from gateway.errors import GatewayError
 from gateway.rpc.codes import CallError, ErrorCode
@@ -47,17 +47,9 @@ class Later:
         """Do what is due; returns after how many seconds to look again, None: when something was said."""
         try:
             self._site.writer.check()
-            station = self._station
-            facts = self._translation.facts(is_offline=bool(station.queue))
-            found = None if station.is_held else later.due(facts)
-            if found is not None and not await self._done(found):
-                await asyncio.sleep(RETRY_S)
-            facts = self._translation.facts(is_offline=bool(station.queue))
-            at = later.next_look(facts)
-            if at is None:
-                return None
-            seconds = (at - facts.now).total_seconds()
-            return seconds if seconds > 0 else RETRY_S
+            found = None if self._station.is_held else later.due(self._facts())
+            if found is None or await self._done(found):
+                return self._next_look()
         except (GatewayError, CallError) as error:
             log.warning("%s: what is due could not be done: %s", self._station.id, error)
         except Exception:  # it is tried again: the link is not to fall for it
@@ -65,21 +57,35 @@ class Later:
         await asyncio.sleep(RETRY_S)
         return 0.0
 
+    def _facts(self) -> Facts:
+        return self._translation.facts(is_offline=bool(self._station.queue))
+
+    def _next_look(self) -> float | None:
+        facts = self._facts()
+        at = later.next_look(facts)
+        if at is None:
+            return None
+        seconds = (at - facts.now).total_seconds()
+        return seconds if seconds > 0 else RETRY_S
+
     async def _done(self, found: Due) -> bool:
         """Whether it is: False, it is due again. Raises CallError, GatewayError."""
         call = Call(self._site.message_id(), "", b"{}")
         unasked = _Unasked(self._site, self._station, self._translation, call, self._site.clock.monotonic())
-        is_done = await unasked.say(found.then)
-        if is_done:
+        if found.remember is not None:
+            if not await unasked.say(found.then):
+                return False
             await unasked.remember(found.remember, ())
-        if found.steps is None:
-            return is_done
-        if self._station.port is None:
-            found.steps.close()
+            again = later.due(self._facts())  # it took a while: a session may have begun
+            if again is None:
+                return True
+            found = again
+        if found.steps is None or self._station.port is None:
             return False
         reply = await unasked.walk(found.steps)
         await unasked.remember(reply.remember, ())
-        log.info("%s: the reset that waited: %s", self._station.id, reply)
+        said = reply.code if isinstance(reply, Refused) else reply.payload.get("status")
+        log.info("%s: the reset that waited for the station to be idle: %s", self._station.id, said)
         return later.due(self._translation.facts()) is None
 
 

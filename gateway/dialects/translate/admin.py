@@ -94,11 +94,11 @@ def reset_on_16(payload: Json, facts: Facts) -> Steps:
 
 
 def _reset_16(kind: str, losses: tuple[str, ...] = ()) -> Steps:
-    outcome = yield Command("Reset", {"type": kind}, remember=noted({RESET_WHEN_IDLE: ""}))
+    outcome = yield Command("Reset", {"type": kind})
     if outcome.payload is None:
         return failed(outcome)
     is_taken = outcome.status == "Accepted"
-    remember = noted({RESET_SENT: kind}) if is_taken else None
+    remember = noted({RESET_SENT: kind, RESET_WHEN_IDLE: ""}) if is_taken else None
     return Reply({"status": "Accepted" if is_taken else "Rejected"}, remember=remember, losses=losses)
 
 

@@ -25,6 +25,7 @@ LOSSES = (
     Loss("reset", "1.6 -> 2.0.1", "HardReset and SoftReset", "ImmediateReset"),
     Loss("unlock", "1.6 -> 2.0.1", "UnlockCommand", "Other, with the trigger UnlockCommand"),
     Loss("stop-data", "1.6 -> 2.0.1", "a long transactionData", "further Updated events before the Ended"),
+    Loss("reservation-number", "1.6 -> 2.0.1", "a reservationId below 0, at a CSMS of 2.1", "left out"),
     Loss("no-start-verdict", "1.6 -> 2.0.1", "a CSMS that says nothing of the token", "Accepted"),
     Loss("later-verdict", "1.6 -> 2.0.1", "a verdict in the answer to an Updated", "left out: MeterValues has no room"),
 )  # fmt: skip

@@ -276,6 +276,8 @@ def test_a_reset_now_makes_the_waiting_one_needless() -> None:
     memory = Memory(notes={RESET_WHEN_IDLE: "Soft"})
     found = run("Reset", {"type": "Immediate"}, _facts(memory), lambda command: ACCEPTED)
     assert due_reset(_facts(found.memory)) is None
+    refused = run("Reset", {"type": "Immediate"}, _facts(memory), lambda command: REJECTED)
+    assert due_reset(_facts(refused.memory)) is not None, "what was promised before stands"
 
 
 # -- reservations ------------------------------------------------------------------------------------------------------
