@@ -85,8 +85,8 @@ def _judged(world: World) -> Report:
 def _fate(source: random.Random, world: World, refused: Counter[str], said: str) -> str:
     """Mostly an answer. A refusal is rare, unless the CSMS is sick: then there is nothing else.
 
-    A storm has either: refused alone and then by a sick CSMS, a message would rightly pass for poison. So would one that
-    is refused three times by chance.
+    A storm has either: refused alone and then by a sick CSMS, a message would rightly pass for poison. So would one
+    that is refused three times by chance.
     """
     if world.csms.is_sick:
         return "refuse"
