@@ -14,6 +14,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -54,7 +55,8 @@ async def storm(
         world.add(f"CP-{number}", source.choice(["1.6", "2.0.1"]))
     world.csms.deduplicates = source.random() < 0.5
     world.gets_sick = source.random() < 0.5
-    world.csms.script = lambda station, action, payload: _fate(source, world)
+    refused = Counter[str]()
+    world.csms.script = lambda station, action, payload: _fate(source, world, refused, json.dumps(payload))
     end = asyncio.get_running_loop().time() + hours * 3600
     async with asyncio.TaskGroup() as group:
         for station in world.stations.values():
@@ -91,13 +93,20 @@ def _judged(world: World) -> Report:
     return report
 
 
-def _fate(source: random.Random, world: World) -> str:
+def _fate(source: random.Random, world: World, refused: Counter[str], said: str) -> str:
     """Mostly an answer. A refusal is rare, unless the CSMS is sick: then there is nothing else.
 
-    A storm has either: refused alone and then by a sick CSMS, a message would rightly pass for poison.
+    A storm has either: refused alone and then by a sick CSMS, a message would rightly pass for poison. So would one
+    that is refused three times by chance.
     """
     if world.csms.is_sick:
         return "refuse"
+    fate = _drawn(source, world)
+    refused[said] += fate == "refuse"
+    return "answer" if fate == "refuse" and refused[said] > 2 else fate
+
+
+def _drawn(source: random.Random, world: World) -> str:
     weights = [96, 2, 1, 1, 0] if world.gets_sick else [95, 2, 1, 1, 1]
     return source.choices(["answer", "lose", "silent", "twice", "refuse"], weights)[0]
 
