@@ -94,12 +94,7 @@ def _parts() -> list[Part]:
         power_cuts = 0
     return [
         Part("kills", wanted("KILLS"), A_ROUND, lambda seed, count: _killed(seed, count, None)),
-        Part(
-            "translated_kills",
-            wanted("KILLS") // 4,
-            A_ROUND,
-            lambda seed, n: _killed(seed, n, None, VERSIONS[seed % 2]),
-        ),
+        Part("translated_kills", wanted("KILLS") // 4, A_ROUND, _killed_under_translation),
         Part("power_cuts", power_cuts, A_ROUND, lambda seed, count: _killed(seed, count, shim)),
         Part("seeds", wanted("SEEDS"), 1, lambda seed, count: _simulated(seed, count, None)),
         Part("translated", wanted("SEEDS"), 1, lambda seed, count: _simulated(seed, count, VERSIONS[seed % 2])),
