@@ -22,7 +22,7 @@ check: env  ## format, lint, types, imports
 	$(BIN)/lint-imports
 
 test: check  ## every check and every test
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 storm: env  ## kill -9, power cuts, seeded storms; SHORT=1 KILLS= POWER_CUTS= SEEDS= HOURS= STATIONS= BALANCE= RESUME=
 	$(BIN)/python -m tests.storm

@@ -5,14 +5,13 @@ import random
 from tests.storm import kills
 
 
-async def test_twenty_kills_lose_nothing() -> None:
+async def test_ten_kills_lose_nothing() -> None:
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
+    outcome = await kills.play(seed, 10)
+    assert outcome.report["findings"] == []
     total: dict[str, int] = {}
-    for number in range(2):
-        outcome = await kills.play(seed + number, 10)
-        assert outcome.report["findings"] == []
-        kills.add(total, outcome)
+    kills.add(total, outcome)
     assert (total["lost"], total["duplicated"], total["out_of_order"]) == (0, 0, 0)
     assert total["kills_in_flight"] >= 0.8 * total["kills"]
-    assert total["acked"] > 100
+    assert total["acked"] > 50
