@@ -23,7 +23,10 @@ ENOUGH = 1000
 class _Falling(FakeUplink):
     """Still listed as up, and closed already."""
 
-    asked_for = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_for = 0
+        self.often = asyncio.Event()
 
     def state(self, station: StationId) -> LinkState:
         return LinkState.UP
@@ -35,6 +38,8 @@ class _Falling(FakeUplink):
         self, station: StationId, message_id: str, action: str, payload: bytes, *, priority: Priority
     ) -> Outcome:
         self.asked_for += 1
+        if self.asked_for == 3:
+            self.often.set()
         if self.asked_for > ENOUGH:
             raise asyncio.CancelledError("replay did not let anybody else have a turn")
         return Unanswered(Silence.NOT_CONNECTED, was_sent=False)
@@ -47,9 +52,9 @@ async def test_a_link_that_refuses_at_once_stops_nobody() -> None:
     station.record = StationRecord(CP, dialect="1.6", was_accepted=True)
     station.latest["1"] = LatestMessage(CP, "1", "1.6", "StatusNotification", b"{}")
     running = asyncio.create_task(replay.run(site))
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert 0 < uplink.asked_for <= ENOUGH
+    async with asyncio.timeout(10):
+        await uplink.often.wait()
+    assert uplink.asked_for <= ENOUGH
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
