@@ -158,7 +158,7 @@ class Scene:
                 self.heard.append((self.now(), amps.value))
             put(state)
 
-        meters.put = noted  # type: ignore[method-assign]
+        meters.put = noted  # type: ignore[method-assign]  # beside the product's own way, not in it
         metering = Metering([meter_options(self.meter, self.limit_a)], meters, self.site.clock, random.Random(1))
         for work in (self.building.run(), metering.run()):
             self.tasks.append(asyncio.create_task(work))

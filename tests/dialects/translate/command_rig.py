@@ -1,9 +1,12 @@
 """Runs a translator of commands against a scripted station, and holds all that leaves it to the schemas."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
+from typing import Protocol, TypeVar
 
 from gateway.dialects import schema
 from gateway.dialects.translate import down16, down20
@@ -105,3 +108,25 @@ def run(action: str, payload: Json, facts: Facts, station: Station) -> Run:
 def assert_valid(version: str, action: str, kind: schema.Kind, payload: Json) -> None:
     problems = schema.validate(version, action, kind, encode(payload))
     assert not problems, f"{action} {kind} of {version}: {problems[0]}: {encode(payload).decode()[:300]}"
+
+
+class Told(Protocol):
+    """What takes the lines of one conversation, as the files tell them."""
+
+    def take(self, who: str, what: str) -> None: ...
+
+
+T = TypeVar("T", bound=Told)
+
+
+def conversations(file: Path, line: re.Pattern[str], begin: Callable[[str], T]) -> list[T]:
+    """The conversations of a file; `begin` makes one of its title, `line` has who and what."""
+    found: list[T] = []
+    for text in file.read_text("utf-8").splitlines():
+        if text.startswith("== "):
+            found.append(begin(text.removeprefix("== ")))
+        elif text.strip():
+            said = line.fullmatch(text)
+            assert said is not None, f"{file.name}: {text}"
+            found[-1].take(said[1], said[2])
+    return found

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from gateway.dialects import registry
 from gateway.dialects.translate.base import Command, Outcome, Refused, encode
-from tests.dialects.translate.command_rig import UUID, answer, error, facts_for, run
+from tests.dialects.translate.command_rig import UUID, answer, conversations, error, facts_for, run
 
 FOLDER = Path(__file__).parent / "commands"
 STATIONS = ("1.6", "2.0.1")
@@ -55,15 +56,7 @@ class Conversation:
 
 
 def _read(station: str) -> list[Conversation]:
-    found: list[Conversation] = []
-    for line in (FOLDER / f"{station}.txt").read_text("utf-8").splitlines():
-        if line.startswith("== "):
-            found.append(Conversation(station, line.removeprefix("== ")))
-        elif line.strip():
-            said = _LINE.fullmatch(line)
-            assert said is not None, f"{station}.txt: {line}"
-            found[-1].take(said[1], said[2])
-    return found
+    return conversations(FOLDER / f"{station}.txt", _LINE, partial(Conversation, station))
 
 
 CONVERSATIONS = [one for station in STATIONS for one in _read(station)]

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gateway.dialects.base import Role
 from gateway.dialects.translate import Pair, between
 from gateway.dialects.translate.base import Refused, encode, read
 from gateway.dialects.translate.ups import Up
-from tests.dialects.translate.command_rig import UUID, assert_valid, facts_for
+from tests.dialects.translate.command_rig import UUID, assert_valid, conversations, facts_for
 from tests.dialects.translate.schema_strategies import payloads
 
 FOLDER = Path(__file__).parent / "notices"
@@ -57,15 +58,7 @@ class Notice:
 
 
 def _read(station: str) -> list[Notice]:
-    found: list[Notice] = []
-    for line in (FOLDER / f"{station}.txt").read_text("utf-8").splitlines():
-        if line.startswith("== "):
-            found.append(Notice(station, line.removeprefix("== ")))
-        elif line.strip():
-            said = _LINE.fullmatch(line)
-            assert said is not None, f"{station}.txt: {line}"
-            found[-1].take(said[1], said[2])
-    return found
+    return conversations(FOLDER / f"{station}.txt", _LINE, partial(Notice, station))
 
 
 NOTICES = [one for station in THERE for one in _read(station)]
