@@ -3,6 +3,8 @@
 A rise counts at once, a fall only after it has lasted as long as the oldest charger reading that was subtracted (60 s
 at least): a car that stopped a moment ago must not look like a load that went away. A rise that a car's ramp explains
 (it was just given more, and has not reported since) is no rise of the background, as long as the fuse itself is fine.
+What a charger said before a gap in the meter's readings is not subtracted, up to the worst background: its car may have
+stopped since, and no reading of before tells.
 """
 
 from collections.abc import Mapping
@@ -13,7 +15,7 @@ from typing import NamedTuple
 from gateway.model.balance import Background, CircuitReading, Rung, SiteFacts
 from gateway.model.site_tree import NO_AMPS, Amps
 from gateway.smartcharging.circuits import SiteTree, added, higher
-from gateway.smartcharging.ladder import SLOW_INTERVAL_S, USELESS_INTERVAL_S, rung_of
+from gateway.smartcharging.ladder import SLOW_INTERVAL_S, USELESS_INTERVAL_S, rung_of, thresholds_s
 
 FALL_S = 60.0
 SHORT_A, SHORT_PART, SHORT_S = 2.0, 0.1, 15.0
@@ -24,12 +26,13 @@ READING_LIVES_S = 120.0
 
 
 class Draw(NamedTuple):
-    """What the chargers below a circuit say they draw, the age of the oldest of these readings, and how much more they
-    may have begun to draw since."""
+    """What the chargers below a circuit say they draw, the age of the oldest of these readings, how much more they may
+    have begun to draw since, and what of the drawn was said before the meter's readings last began."""
 
     drawn: Amps = NO_AMPS
     oldest_s: float = 0.0
     ramping: Amps = NO_AMPS
+    unseen: Amps = NO_AMPS
 
 
 class Doubt(NamedTuple):
@@ -71,13 +74,22 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """The last minute or two of one metered circuit. `amps`: the background now, which is the most of the window."""
+    """The last minute or two of one metered circuit. `amps`: the background now, which is the most of the window.
+    `since`: the first reading after the last gap."""
 
     samples: tuple[Sample, ...] = ()
     doubt: Doubt = NO_DOUBT
     amps: Amps = NO_AMPS
+    since: float = -inf
 
-    def observe(self, reading: CircuitReading, draw: Draw, limit: Amps, *, generates: bool = False) -> "Metered":
+    def since_with(self, reading: CircuitReading) -> float:
+        """`since`, once this reading is taken: one that follows a stale one ends a gap."""
+        stale_s = thresholds_s(reading.interval_s)[1]
+        return self.since if self.samples and reading.at - self.samples[-1].at <= stale_s else reading.at
+
+    def observe(
+        self, reading: CircuitReading, draw: Draw, limit: Amps, worst: Amps = NO_AMPS, *, generates: bool = False
+    ) -> "Metered":
         """Take a reading that is newer than the last. `generates`: less than the chargers draw may flow in."""
         if self.samples and reading.at <= self.samples[-1].at:
             return self
@@ -87,12 +99,15 @@ class Metered:
             for phase in range(3):
                 if reading.current_a[phase] <= limit[phase]:
                     seen[phase] = max(min(seen[phase], before[phase]), seen[phase] - draw.ramping[phase])
+        for phase, amps in enumerate(draw.unseen):
+            if amps > 0:
+                seen[phase] = max(seen[phase], min(worst[phase], seen[phase] + amps))
         oldest = reading.at - max(FALL_S, min(draw.oldest_s, READING_LIVES_S))
         kept = [sample for sample in self.samples if sample.at >= oldest]
         kept.append(Sample(reading.at, (seen[0], seen[1], seen[2])))
         first, second, third = map(max, zip(*(sample.amps for sample in kept), strict=True))
         doubt = self.doubt if generates else self.doubt.observe(reading, draw)
-        return Metered(tuple(kept), doubt, (first, second, third))
+        return Metered(tuple(kept), doubt, (first, second, third), self.since_with(reading))
 
 
 def rungs_of(tree: SiteTree, facts: SiteFacts, metered: Mapping[str, Metered], now: float) -> tuple[Rung, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 
-from gateway.model.balance import Alarm, AlarmKind, Background, CircuitReading, Rung, SiteFacts
+from gateway.model.balance import Alarm, AlarmKind, Background, Rung, SiteFacts
 from gateway.model.site_tree import NO_AMPS, Amps, ConnectorKey
 from gateway.smartcharging.background import READING_LIVES_S, Draw, Metered
 from gateway.smartcharging.book import ANSWER_S
@@ -31,18 +31,18 @@ def read_meters(
     }
     if not new:
         return before
-    draws = _draws(tree, views, new, now)
+    begun = {circuit: before.get(circuit, Metered()).since_with(reading) for circuit, reading in new.items()}
+    draws = _draws(tree, views, begun, now)
     result = dict(before)
     for circuit, reading in new.items():
-        node, draw = tree.circuits[tree.index[circuit]], draws.get(circuit, Draw())
-        so_far = before.get(circuit, Metered())
-        result[circuit] = so_far.observe(reading, draw, node.limit_a, generates=node.generates)
+        index = tree.index[circuit]
+        node, draw, so_far = tree.circuits[index], draws.get(circuit, Draw()), before.get(circuit, Metered())
+        result[circuit] = so_far.observe(reading, draw, node.limit_a, tree.worst[index], generates=node.generates)
     return result
 
 
-def _draws(
-    tree: SiteTree, views: Sequence[View], circuits: Mapping[str, CircuitReading], now: float
-) -> dict[str, Draw]:
+def _draws(tree: SiteTree, views: Sequence[View], begun: Mapping[str, float], now: float) -> dict[str, Draw]:
+    """Per metered circuit. `begun`: since when each is read without a gap."""
     draws: dict[str, Draw] = {}
     for view in views:
         own = _draw(view, now)
@@ -50,12 +50,14 @@ def _draws(
             continue
         for index in tree.ancestors[tree.index[view.spec.circuit]]:
             circuit = tree.circuits[index].id
-            if circuit in circuits:
+            if circuit in begun:
                 sum_of = draws.get(circuit, Draw())
+                is_unseen = view.facts.measured_at < begun[circuit]
                 draws[circuit] = Draw(
                     added(sum_of.drawn, own.drawn),
                     max(sum_of.oldest_s, own.oldest_s),
                     added(sum_of.ramping, own.ramping),
+                    added(sum_of.unseen, own.drawn) if is_unseen else sum_of.unseen,
                 )
     return draws
 

@@ -48,6 +48,19 @@ def test_a_car_that_stops_between_two_reports_is_no_load_that_went_away() -> Non
         assert metered.amps[0] == 40.0
 
 
+def test_after_a_gap_a_car_that_stopped_meanwhile_is_no_load_that_went_away() -> None:
+    """Storm seed 9507471: its station's last word is of before the meter came back, and the car has stopped since."""
+    metered, worst, old = Metered().observe(reading(20.0, 0.0), Draw(even(10.0)), LIMIT), even(12.0), even(10.0)
+    for second in range(40, 100):
+        before = second < 70
+        draw = Draw(old, second - 30.0, unseen=old) if before else Draw(NO_AMPS, second - 70.0)
+        metered = metered.observe(reading(10.0, float(second)), draw, LIMIT, worst)
+        assert (metered.amps, metered.since) == (even(10.0), 40.0)
+    held = metered.observe(reading(40.0, 200.0), Draw(old, 90.0, unseen=old), LIMIT, worst)
+    assert held.amps == even(30.0), "what is certain counts, though it is more than was declared"
+    assert metered.observe(reading(12.0, 200.0), Draw(old, 90.0, unseen=old), LIMIT, worst).amps == worst
+
+
 def test_a_rise_that_a_ramp_explains_is_no_background_as_long_as_the_fuse_is_fine() -> None:
     metered = Metered().observe(reading(20.0, 0.0), Draw(even(0.0)), LIMIT)
     ramp = Draw(even(0.0), 0.0, even(16.0))
