@@ -26,12 +26,14 @@ from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, RefusedResult, Request, Silence, Unanswered
 from gateway.rpc.splice import SpliceError
 from gateway.site import Site
-from gateway.station import Station
+from gateway.uplink import versions
 from gateway.uplink.link import Answer, Connector, Link
 from gateway.uplink.site_commands import SiteCommands
+from gateway.uplink.site_ids import LiveIds
 from gateway.uplink.site_link import SiteLink, SiteLinkOptions
 from gateway.uplink.site_own import SiteOwn
 from gateway.uplink.site_queue import SiteQueue, urgency
+from gateway.uplink.site_stations import SiteStations
 from gateway.uplink.site_status import SiteStatus
 
 log = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ class _Post:
         self._link.is_suspect = value
 
     def post(self, request: Request) -> None:
-        self._uplink.take(self._station, request)
+        self._uplink.stations.post(self._station, request)
 
 
 class Aggregate:
@@ -79,7 +81,8 @@ class Aggregate:
         self._queue = SiteQueue(site, lambda: self._keeper.link, self._keeper.fell)
         self._keeper.on_idle = self._queue.send_next
         self._reports = Reports()
-        self._status = SiteStatus(site, self._say_status, options.lost_s)
+        self.stations = SiteStations(site, self.take, partial(_Post, self))
+        self._status = SiteStatus(site, self.stations, self._say_status, options.lost_s)
         self._own = SiteOwn(site, options, self._keeper, self._status, self.say)
         self._commands: SiteCommands | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,7 +103,7 @@ class Aggregate:
                 self._commands.end()
             for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*self._tasks, self.stations.end(), return_exceptions=True)
 
     async def _relieve(self) -> None:
         """More comes than one CALL in flight can carry: queued meter values give way, every second one at a time."""
@@ -128,32 +131,19 @@ class Aggregate:
     # -- the link ---------------------------------------------------------------------------------------------------
 
     def _up(self, link: Link) -> None:
+        self.stations.up(link)
         self._status.up(link.dialect)
-        for station in self._site.stations.values():
-            self._join(station, link)
-
-    def _join(self, station: Station, link: Link) -> None:
-        """What this station queued goes up from now on."""
-        if station.port is not None and station.port.dialect is not link.dialect:
-            spoken = station.port.dialect.name
-            log.error("%s: speaks %s, and the site as one station %s: closed", station.id, spoken, link.dialect.name)
-            station.port.close(1012, "the CSMS of this site speaks another version")
-        else:
-            station.link = _Post(self, station.id, link)
-            self._site.link_up(station, link.dialect.name)
 
     def _down(self) -> None:
         self._status.down()
+        self.stations.down()
         self._queue.clear()
-        for station in self._site.stations.values():
-            station.link = None
-            station.wake.set()
 
     def _answer_of(self, dialect: Dialect) -> Answer:
         """What answers the CSMS's commands on a link of that version."""
         if self._commands is not None:
             self._commands.end()
-        self._commands = SiteCommands(self._site, dialect, self._reports, self._own)
+        self._commands = SiteCommands(self._site, dialect, self._reports, self._own, self.stations)
         return self._commands.answer
 
     # -- the port ---------------------------------------------------------------------------------------------------
@@ -164,8 +154,7 @@ class Aggregate:
         return self._keeper.state
 
     def dialect(self, station: StationId) -> Dialect | None:
-        link = self._keeper.link
-        return link.dialect if link and self._site.station(station).link is not None else None
+        return self.stations.dialect(station)
 
     def post(
         self,
@@ -180,7 +169,8 @@ class Aggregate:
         on_sent: Callable[[], None] | None = None,
     ) -> None:
         timeout_s = self._site.options.call_timeout_s
-        self.take(station, Request(message_id, action, payload, on_done, priority, timeout_s, send_by, on_sent))
+        request = Request(message_id, action, payload, on_done, priority, timeout_s, send_by, on_sent)
+        self.stations.post(station, request)
 
     async def call(
         self, station: StationId, message_id: str, action: str, payload: bytes, *, priority: Priority
@@ -208,24 +198,21 @@ class Aggregate:
             self._keeper.link.is_suspect = True
 
     async def negotiate(self, station: StationId, offers: Sequence[str]) -> str | None:
-        """What is spoken upstream, if the station offers it; else its first that may be spoken there."""
+        """What is spoken upstream, if the station offers it; else what can be translated for it."""
         allowed = self._options.dialects()
-        spoken = {offer: known for offer in offers if (known := registry.by_subprotocol(offer)) in allowed}
+        known = {offer: dialect for offer in offers if (dialect := registry.by_subprotocol(offer))}
+        spoken = versions.usable(known, tuple(dialect.name for dialect in allowed))
         link = self._keeper.link
-        matching = (offer for offer, dialect in spoken.items() if link and dialect is link.dialect)
-        chosen = next(matching, next(iter(spoken), None))
-        if chosen is None:
-            names = " or ".join(dialect.name for dialect in allowed)
-            log.error(
-                "%s: offers %s, and the site as one station speaks %s: refused", station, ", ".join(offers), names
-            )
-        return chosen
+        if spoken:
+            return versions.pick(spoken, link.dialect.name if link else None)
+        names = " or ".join(dialect.name for dialect in allowed)
+        log.error("%s: offers %s, and the site as one station speaks %s: refused", station, ", ".join(offers), names)
+        return None
 
     def wake(self, station: StationId) -> None:
         """The station came or went: the CSMS sees that in the status of its connectors."""
-        own, link = self._site.station(station), self._keeper.link
-        if link is not None and own.link is None:
-            self._join(own, link)
+        own = self._site.station(station)
+        self.stations.look(own)
         self._own.give_list(own)
         if own.port is None:
             for (action, _), payload in self._reports.gone(station):
@@ -235,7 +222,7 @@ class Aggregate:
     # -- up ---------------------------------------------------------------------------------------------------------
 
     def take(self, station: StationId, request: Request) -> None:
-        """A CALL of a station: answered here, or mapped and put into the schedule."""
+        """A CALL of a station in the CSMS's version: answered here, or mapped and put into the schedule."""
         link = self._keeper.link
         if link is None:
             request.on_done(NOT_CONNECTED)
@@ -307,7 +294,7 @@ class Aggregate:
         if link is None:
             request.on_done(NOT_CONNECTED)
             return
-        own = self._ids_of(station, link.dialect)
+        own = LiveIds(self._site, link.dialect, self.stations).of(station)
         try:
             payload = site_map.map_up(row, request.payload, own)
         except (CallError, SpliceError, site_map.UnknownIdError) as error:
@@ -336,10 +323,6 @@ class Aggregate:
         """In the order of the station's own statuses: an older word of ours must not come after a newer of its."""
         request = Request(self._site.message_id(), action, payload, lambda _: None)
         self._queue.put(station or self._own.id, Urgency.STATUS, request)
-
-    def _ids_of(self, station: StationId, dialect: Dialect) -> OneStation:
-        gives = dialect.csms_gives_tx_ids
-        return OneStation(station, self._site.numbering, self._site.ledger, gives_tx_ids=gives)
 
 
 def _mapped_down(row: SiteUp, own: OneStation, on_done: Callable[[Outcome], None], outcome: Outcome) -> None:

@@ -20,6 +20,7 @@ from gateway.rpc.frame import Call
 from gateway.site import Site
 from gateway.uplink.site_ids import LiveIds
 from gateway.uplink.site_own import SiteOwn
+from gateway.uplink.site_stations import SiteStations
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +49,13 @@ _REPORTS = {
 class SiteCommands:
     """The commands that come down one link of that version."""
 
-    def __init__(self, site: Site, dialect: Dialect, reports: Reports, own: SiteOwn) -> None:
+    def __init__(self, site: Site, dialect: Dialect, reports: Reports, own: SiteOwn, stations: SiteStations) -> None:
         self._site = site
         self._dialect = dialect
         self._reports = reports
         self._own = own
-        self._ids = LiveIds(site, dialect)
+        self._stations = stations
+        self._ids = LiveIds(site, dialect, stations)
         self._table = registry.site_table(dialect.name)
         self._late: set[asyncio.Task[bytes | None]] = set()
         """Commands under way to stations whose answer the CSMS does not wait for any more."""
@@ -205,8 +207,10 @@ class SiteCommands:
                 return None
 
     async def _one(self, part: Part, call: Call, received: float) -> bytes:
-        station = self._site.station(part.station)
+        station, interpreter = self._site.station(part.station), self._stations.interpreter(part.station)
         own = Call(call.message_id, call.action, part.payload)
+        if interpreter is not None:
+            return await interpreter.answer(own, received)
         return await command.handle(self._site, station, self._dialect, own, received)
 
     def end(self) -> None:

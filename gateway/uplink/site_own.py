@@ -207,8 +207,10 @@ class SiteOwn:
         return site_says.transferred(dialect, *await self._asked(dialect, direct, place.station, received))
 
     async def _asked(self, dialect: Dialect, call: Call, station: StationId, received: float) -> tuple[str, bytes]:
+        own = self._site.station(station)
+        spoken = own.port.dialect if own.port else dialect
         try:
-            return "Accepted", await command.handle(self._site, self._site.station(station), dialect, call, received)
+            return "Accepted", await command.handle(self._site, own, spoken, call, received)
         except CallError as error:
             return "Rejected", site_says.call_error(error)
 

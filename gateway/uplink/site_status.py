@@ -9,6 +9,7 @@ from gateway.model.events import StatusReport
 from gateway.model.ids import StationId
 from gateway.model.place import Place
 from gateway.site import Site
+from gateway.uplink.site_stations import SiteStations
 
 
 class SiteStatus:
@@ -17,8 +18,15 @@ class SiteStatus:
     `lost_s`: a blip of a station is nothing to tell of.
     """
 
-    def __init__(self, site: Site, say: Callable[[StationId | None, str, bytes], None], lost_s: float) -> None:
+    def __init__(
+        self,
+        site: Site,
+        stations: SiteStations,
+        say: Callable[[StationId | None, str, bytes], None],
+        lost_s: float,
+    ) -> None:
         self._site = site
+        self._stations = stations
         self._lost_s = lost_s
         self._say = say
         self.is_inoperative: Callable[[], bool] = lambda: False
@@ -67,13 +75,18 @@ class SiteStatus:
 
     def _tell_of(self, place: Place) -> None:
         own = self._site.stations.get(place.station)
-        reports = [report for report in own.connectors.values() if report.evse == place.evse] if own else []
+        connectors = own.connectors if own else {}
+        reports = [one for at, one in connectors.items() if self._stations.is_at(place.station, place.evse, at)]
         if place.is_removed or own is None or own.port is None or not reports:
             reports = [StatusReport(place.evse, one.connector, site_says.UNAVAILABLE) for one in reports] or [
                 StatusReport(place.evse, 1, site_says.UNAVAILABLE)
             ]
+            for report in reports:
+                self._tell(place.station, place.number, report)
+            return
         for report in reports:
-            self._tell(place.station, place.number, report)
+            if not self._stations.tell_status(place.station, report):
+                self._tell(place.station, place.number, report)
 
     def _tell(self, station: StationId | None, number: int, report: StatusReport) -> None:
         if self._dialect is not None:

@@ -11,10 +11,8 @@ from gateway.rpc.session import Outcome, Priority, Request
 from gateway.site import Site
 from gateway.station import Station
 from gateway.transport import Socket
-from gateway.uplink import translated_commands
+from gateway.uplink.interpreter import Interpreter
 from gateway.uplink.link import Link
-from gateway.uplink.translated import Translation
-from gateway.uplink.translated_later import Later
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +31,8 @@ class TranslatedLink(Link):
             on_send=self._drop_send,
         )
         self.dialect = pair.station
-        self._site = site
-        self._station = station
-        self._translation = Translation(site, station, pair, super().post)
-        self._later = Later(site, station, self._translation) if pair.station.csms_gives_tx_ids else None
-        self._waiting: asyncio.Task[None] | None = None
+        self._interpreter = Interpreter(site, station, pair, super().post)
+        self._translation = self._interpreter.translation
 
     @property
     def versions(self) -> str:
@@ -45,8 +40,7 @@ class TranslatedLink(Link):
         return f"{pair.csms.name}, translated from {pair.station.name}"
 
     async def run(self) -> str:
-        if self._later is not None:
-            self._waiting = asyncio.create_task(self._later.run(), name=f"later {self.name}")
+        self._interpreter.begin()
         try:
             return await super().run()
         except asyncio.CancelledError:
@@ -54,12 +48,10 @@ class TranslatedLink(Link):
             raise
         finally:
             # Nothing is waited for: who posts while the link is still there would be refused again and again.
-            self._translation.shut()
-            if self._waiting is not None:
-                self._waiting.cancel()
+            self._interpreter.shut()
 
     def unfinished(self) -> Iterable[asyncio.Task[None]]:
-        return [*self._translation.under_way(), *([self._waiting] if self._waiting else [])]
+        return self._interpreter.under_way()
 
     def post(self, request: Request) -> None:
         self._translation.post(request)
@@ -78,7 +70,7 @@ class TranslatedLink(Link):
         return super().is_idle and self._translation.is_idle
 
     async def _answer_translated(self, call: Call, received: float) -> bytes:
-        return await translated_commands.answer(self._site, self._station, self._translation, call, received)
+        return await self._interpreter.answer(call, received)
 
     def _drop_send(self, send: Send) -> None:
         log.info("%s: %s of the CSMS has no answer and no translation: dropped", self.name, send.action)
