@@ -5,11 +5,11 @@ from math import inf
 from typing import NamedTuple
 
 from gateway.model.balance import Answer, ConnectorFacts, Hold, Outcome, SiteFacts, Write
-from gateway.model.site_tree import Amps, ConnectorKey, ConnectorSpec
+from gateway.model.site_tree import NO_AMPS, Amps, ConnectorKey, ConnectorSpec
 from gateway.smartcharging.book import Book, Sent, most_a, set_a, set_phases, settle, slack_s
 from gateway.smartcharging.circuits import SiteTree, on_grid
 from gateway.smartcharging.claims import EPSILON_A
-from gateway.smartcharging.draws import Seen, observe
+from gateway.smartcharging.draws import DRAWS_A, Seen, observe
 from gateway.smartcharging.ladder import Disobedience
 from gateway.smartcharging.pace import Pace
 from gateway.smartcharging.turns import Turn
@@ -127,7 +127,15 @@ def _first_seen(
         may_hold = max(adopted, spec.max_a if fact.ceiling_a is None else fact.ceiling_a)
     ends = now + spec.lease_s + slack_s(spec.latency_s) if _is_proven(spec, fact) else None
     past = Sent(0, may_hold, len(spec.phases), now, ends, given_up=True)
-    return memory._replace(book=(past, past._replace(amps=adopted)))
+    return memory._replace(book=(past, past._replace(amps=adopted, phases=_certain_phases(spec, fact))))
+
+
+def _certain_phases(spec: ConnectorSpec, fact: ConnectorFacts) -> int:
+    """On how many phases an earlier life certainly let current flow: on others, any would be a raise."""
+    if not spec.switchable:
+        return len(spec.phases)
+    measured = fact.measured_a or NO_AMPS
+    return max(1, sum(measured[phase] > DRAWS_A for phase in spec.phases))
 
 
 def _begun(memory: Memory, first: Memory, now: float) -> Memory:

@@ -32,7 +32,7 @@ def test_goal(name: str) -> None:
     assert not missed
 
 
-@pytest.mark.parametrize("seed", [901, 9507471])
+@pytest.mark.parametrize("seed", [3402, 9507471])
 def test_no_seed_of_the_storm_breaks_an_invariant(seed: int) -> None:
     assert storm.run(seed).wrong == ()
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.model.balance import Answer, CapStep, ConnectorFacts, Outcome, Policy, SiteFacts, Urgency, Write
-from gateway.model.site_tree import CircuitNode, ConnectorSpec
+from gateway.model.site_tree import Amps, CircuitNode, ConnectorSpec
 from gateway.smartcharging.book import Sent
 from gateway.smartcharging.circuits import SiteTree
 from gateway.smartcharging.decide import Decision, State, decide
@@ -100,3 +100,15 @@ def test_phases_that_the_csms_forbids_count_until_the_station_has_left_them(swit
     assert writes[0].urgency is (Urgency.CUT if switchable else Urgency.RAISE)
     assert {write.phases for write in writes} == ({1} if switchable else {0})
     assert loads[-1] == ((32.0, 0.0, 0.0) if switchable else (32.0, 32.0, 32.0))
+
+
+@pytest.mark.parametrize(("measured", "phases"), [((12.0, 0.0, 0.0), 1), ((12.0, 12.0, 12.0), 0), (None, 1)])
+def test_after_a_start_current_is_no_less_on_phases_that_had_none(measured: Amps | None, phases: int) -> None:
+    """Storm seed 3402: an earlier life may have let it have one phase only, and so another car has the others."""
+    fact = ConnectorFacts(
+        key=SWITCHED, has_ev=True, transaction=1, proven=True, measured_a=measured, measured_at=1000.0, adopted_a=12.0
+    )
+    facts = SiteFacts(connectors=(fact, ConnectorFacts(key=OTHER, reachable=False, proven=True)))
+    decision = decide(_site(), facts, State(started=1000.0), Policy(), 1000.0)
+    assert [(one.key, one.amps, one.phases) for one in decision.writes] == [(SWITCHED, 12.0, phases)]
+    assert decision.holds()[0].load == (12.0,) * 3, "it may have had all of them"

@@ -65,5 +65,5 @@ def _unexpected(world: World, expect: Expect) -> Iterator[str]:
         if one.spared_heat > expect.heat:
             yield f"{one.circuit}: heat {one.spared_heat:.2f} is more than {expect.heat:g}"
     used = max(world.flow[:3]) / world.tree.limit(0)
-    if used < expect.least_share:
+    if used < expect.least_share - 1e-6:  # what cars add to the flow and take from it again leaves a rest
         yield f"{used:.2f} of the first circuit's limit is used at the end, not {expect.least_share:g}"
