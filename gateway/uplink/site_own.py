@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gateway.core.numbering import Numbering
-from gateway.dialects import site_says
+from gateway.dialects import registry, site_says
 from gateway.dialects.base import Dialect, DownRule, Guarded
 from gateway.dialects.profiles import PROFILE_CODECS
 from gateway.dialects.site_settings import Told, merge_configuration
@@ -17,7 +17,7 @@ from gateway.model.profile import Refusal, Refused
 from gateway.model.reasons import AuditKind
 from gateway.model.records import Drop, Put, StationRecord
 from gateway.model.settings import Column, Learned
-from gateway.model.token import AuthorizationStatus
+from gateway.model.token import AuthorizationStatus, IdToken
 from gateway.rpc.codes import CallError
 from gateway.rpc.frame import Call
 from gateway.site import Site
@@ -175,11 +175,21 @@ class SiteOwn:
         is_given = state.version is None or lists.of(station.id).given == state.given
         if is_given or state.version is None or numbering.head(station.id) is None:
             return
-        entries = [_known_to(one, numbering, station.id) for one in lists.entries(state.digest).values()]
+        said = lists.entries(state.digest).values()
+        own_words = [self._in_words_of(station, one) for one in said]
+        entries = [_known_to(one, numbering, station.id) for one in own_words]
         update = ListUpdate(state.version, True, tuple(entries))
         _, changes, _ = lists.give(station.id, update, state.given or self._site.clock.now())
         self._site.note(changes)
         station.list_wake.set()
+
+    def _in_words_of(self, station: Station, entry: ListEntry) -> ListEntry:
+        """A token that a CSMS of 1.6 knows by an alias only is itself at a station of 2.x."""
+        alias = self._site.translations.aliases.get(entry.token.value.casefold())
+        spoken = registry.by_name(station.record.dialect) if station.record.dialect else None
+        if alias is None or not alias.value or spoken is None or spoken.csms_gives_tx_ids:
+            return entry
+        return replace(entry, token=IdToken(alias.value, alias.type), dialect="", text="")
 
     def list_version(self, dialect: Dialect) -> bytes:
         lists = self._site.tokens.lists

@@ -23,13 +23,16 @@ NAMES = SiteIdentity("Vendor", "Site gateway", "SN-1", "1.0")
 
 
 class OneStationWorld(World):
-    """Stations of one version behind one link."""
+    """Stations behind one link, of the CSMS's version unless `is_mixed`."""
 
     direct_actions = frozenset({"TriggerMessage"})
 
-    def __init__(self, folder: Path, seed: int, version: str) -> None:
+    def __init__(self, folder: Path, seed: int, version: str, *, is_mixed: bool = False) -> None:
         super().__init__(folder, seed)
         self.version = version
+        self.is_mixed = is_mixed
+        if is_mixed:
+            self.csms.versions = (version,)
         self.places: dict[int, str] = {}
 
     def make_uplink(self, site: Site, connector: Connector) -> Uplink:
@@ -39,7 +42,7 @@ class OneStationWorld(World):
         return Aggregate(site, options, connector)
 
     def add(self, identity: str, version: str) -> SimStation:
-        return super().add(identity, self.version)
+        return super().add(identity, version if self.is_mixed else self.version)
 
     def verdict(self) -> Report:
         """As for a CSMS that has a socket for each station: whose message was it, and what did the station call it?"""
@@ -52,7 +55,13 @@ class OneStationWorld(World):
             if own.station_tx_id is not None
         }
         records = self.csms.history.records
-        starts = {one.order: one.station for one in map(self._placed, records) if isinstance(one, Arrival)}
+        placed_ones = [one for one in map(self._placed, records) if isinstance(one, Arrival)]
+        starts = {one.order: one.station for one in placed_ones}
+        of_uuid = {
+            found["transactionInfo"]["transactionId"]: one.station
+            for one in placed_ones
+            if (found := json.loads(one.payload)).get("eventType") == "Started"
+        }
         for one in records:
             if isinstance(one, Answered) and one.answer and "transactionId" in json.loads(one.answer):
                 given[json.loads(one.answer)["transactionId"]] = starts[one.order]
@@ -61,7 +70,8 @@ class OneStationWorld(World):
             if isinstance(placed, Arrival):
                 payload = json.loads(placed.payload)
                 if "transactionInfo" in payload:
-                    station, own_id = own_of[payload["transactionInfo"]["transactionId"]]
+                    told = payload["transactionInfo"]["transactionId"]
+                    station, own_id = own_of.get(told) or (of_uuid[told], told)
                     payload["transactionInfo"]["transactionId"] = own_id
                     placed = replace(placed, station=station, payload=json.dumps(payload))
                 elif placed.station == SITE:
@@ -85,6 +95,6 @@ class OneStationWorld(World):
         return replace(one, station=self.places[number], payload=json.dumps(payload))
 
 
-def of(version: str) -> Any:
+def of(version: str, *, is_mixed: bool = False) -> Any:
     """What makes such a world for a storm."""
-    return lambda folder, seed: OneStationWorld(folder, seed, version)
+    return lambda folder, seed: OneStationWorld(folder, seed, version, is_mixed=is_mixed)

@@ -46,6 +46,9 @@ class _Teller:
                 self._findings.append(f"{record.station} #{record.order} {record.action}: {problem}")
             answer = self._answers.get(record.order)
             if answer is not None and answer.outcome == "refused":
+                if record.action == "TransactionEvent":  # its number was said all the same
+                    number = json.loads(record.payload)["seqNo"]
+                    self._events[record.station, _uuid(record)].setdefault(number, record)
                 continue
             one = self._event(record) if record.action == "TransactionEvent" else self._message(record)
             if one is not None:

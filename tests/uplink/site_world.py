@@ -16,14 +16,15 @@ from tests.sim import loop
 from tests.sim.one_station import SITE, OneStationWorld
 
 VERSIONS = [pytest.param("1.6", id="1.6"), pytest.param("2.0.1", id="2.0.1")]
+OTHER = {"1.6": "2.0.1", "2.0.1": "1.6"}
 COUNT = 5
 
 
 class SeenWorld(OneStationWorld):
-    """Looks at what the CSMS is told."""
+    """Looks at what the CSMS is told. If it is mixed, every second station that arrives speaks the other version."""
 
-    def __init__(self, folder: Path, version: str, plan: Plan | None = None) -> None:
-        super().__init__(folder, 1, version)
+    def __init__(self, folder: Path, version: str, plan: Plan | None = None, *, is_mixed: bool = False) -> None:
+        super().__init__(folder, 1, version, is_mixed=is_mixed)
         self.options = replace(self.options, plan=plan)
 
     @property
@@ -35,7 +36,7 @@ class SeenWorld(OneStationWorld):
         """One after the other, so that their numbers are known."""
         await until(lambda: SITE in self.csms.connections)
         for n in range(count):
-            station = self.add(f"CP-{n}", self.version)
+            station = self.add(f"CP-{n}", OTHER[self.version] if n % 2 else self.version)
             await station.ready()
             await until(lambda number=n + 1: number in self.numbers("StatusNotification"))  # type: ignore[misc]  # a default
 
@@ -62,12 +63,17 @@ async def until(condition: Callable[[], Any], seconds: float = 120.0) -> None:
 
 
 def play(
-    folder: Path, version: str, script: Callable[[SeenWorld], Awaitable[None]], plan: Plan | None = None
+    folder: Path,
+    version: str,
+    script: Callable[[SeenWorld], Awaitable[None]],
+    plan: Plan | None = None,
+    *,
+    is_mixed: bool = False,
 ) -> SeenWorld:
     """Play it, end everything, and see that the CSMS saw one station that keeps to the schemas."""
 
     async def main() -> SeenWorld:
-        world = SeenWorld(folder, version, plan)
+        world = SeenWorld(folder, version, plan, is_mixed=is_mixed)
         await world.start()
         try:
             async with asyncio.timeout(48 * 3600):
