@@ -297,7 +297,7 @@ def _moment(site: Site, mono: float) -> datetime:
 def _history_row(site: Site, circuit: str) -> BackgroundRow:
     """Times are of this life of the gateway, so only what does not depend on them is kept."""
     rises, steps = site.balancer.rises[circuit], site.balancer.steps[circuit]
-    kept = Rises(rises.window_s, rises.days, rises.recorded_s, rises.today_s)
+    kept = Rises(rises.days, rises.recorded_s, rises.today_s)
     return BackgroundRow(circuit, msgspec.json.encode(kept), msgspec.json.encode(Steps(steps.counts)))
 
 

@@ -14,6 +14,8 @@ DAY_S: Final = 86_400.0
 WEEK_S: Final = 7 * DAY_S
 KEPT_DAYS: Final = 28
 BUCKET_S: Final = 10.0
+WINDOW_S: Final = 400.0
+"""A lease (300 s) and by how much it may end late, and the 80 s for which a car's ramp may hide what other loads do."""
 RISE_MARGIN: Final = 0.1
 """Added to the largest rise on record, for what four weeks have not shown."""
 STEP_A: Final = 0.5
@@ -35,7 +37,6 @@ class Rises:
     """The largest rise within a lease, per day. `recorded_s`: how much time the record covers; times are monotonic
     within one life of the gateway, so only `days` and `recorded_s` are kept over a restart."""
 
-    window_s: float = 300.0
     days: tuple[Amps, ...] = (NO_AMPS,)
     recorded_s: float = 0.0
     today_s: float = 0.0
@@ -46,13 +47,13 @@ class Rises:
         """Take one value of the background, as it was measured (not the cautious estimate)."""
         passed = 0.0 if self.last is None else at - self.last
         if self.last is None or passed > GAP_S or passed < 0:
-            return Rises(self.window_s, self.days, self.recorded_s, self.today_s, at, (Bucket(at, background),))
+            return Rises(self.days, self.recorded_s, self.today_s, at, (Bucket(at, background),))
         buckets = self.buckets
         newest = buckets[-1]
         if at - newest.at < BUCKET_S:
             buckets = (*buckets[:-1], Bucket(newest.at, _lower(newest.least, background)))
         else:
-            kept = tuple(bucket for bucket in buckets if bucket.at >= at - self.window_s - BUCKET_S)
+            kept = tuple(bucket for bucket in buckets if bucket.at >= at - WINDOW_S - BUCKET_S)
             buckets = (*kept, Bucket(at, background))
         least = buckets[0].least
         for bucket in buckets[1:]:
@@ -61,7 +62,7 @@ class Rises:
         today, days = self.today_s + passed, (*self.days[:-1], higher(self.days[-1], rise))
         if today >= DAY_S:
             today, days = 0.0, (*days, NO_AMPS)[-KEPT_DAYS:]
-        return Rises(self.window_s, days, self.recorded_s + passed, today, at, buckets)
+        return Rises(days, self.recorded_s + passed, today, at, buckets)
 
     def largest(self) -> Amps | None:
         """The largest rise with its margin; None before a week is on record."""

@@ -6,9 +6,10 @@ gateway is dead, and what the breakers bore.
 
 What no gateway can hold is counted by itself: breakers that trip because a deaf station (Accepted, and all it has)
 draws more than it was ever told while no gateway is alive, or while its link is cut (or a message on it is under way
-for more than 5 s) and the circuit has no meter; the same breakers are judged without that part. While a meter lies
-(reversed, phases swapped) exposure is not judged, nor is the worst current of that seed. With --resume FILE the command
-may be killed at any time and goes on where it was, figures and all.
+for more than 5 s); where a meter shows that, only as far as such stations and the background alone are over the limit.
+The same breakers are judged without that part. While a meter lies (reversed, phases swapped) exposure is not judged,
+nor is the worst current of that seed. With --resume FILE the command may be killed at any time and goes on where it was,
+figures and all.
 """
 
 import random
@@ -24,6 +25,7 @@ from typing import Any
 import click
 import msgspec
 
+from gateway.smartcharging.history import WINDOW_S
 from tests.smartcharging.plant.report import Borne, borne, play
 from tests.smartcharging.plant.scenario import LIES, build
 
@@ -93,12 +95,12 @@ def _trace(rng: random.Random, worst: float) -> list[tuple[float, tuple[float, f
 
 
 def _largest_rise(trace: list[tuple[float, tuple[float, float, float]]]) -> list[float]:
-    """Per phase, within a lease, whatever came between; with a margin, as a record has it."""
+    """Per phase, within a record's window, whatever came between; with a margin, as a record has it."""
     most = [0.0, 0.0, 0.0]
     for i, (_at, before) in enumerate(trace):
         ends = trace[i + 1][0] if i + 1 < len(trace) else SECONDS
         for at, after in trace[i + 1 :]:
-            if at <= ends + 315.0:
+            if at <= ends + WINDOW_S:
                 most = [max(rise, new - old) for rise, new, old in zip(most, after, before, strict=True)]
     return [1.1 * rise for rise in most]
 

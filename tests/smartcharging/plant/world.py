@@ -99,16 +99,23 @@ class World:
 
     def _without_defiance(self) -> list[float]:
         """What flows, but for what no gateway can hold: what a deaf station takes beyond all it was ever told while no
-        gateway is alive, or while its link is as good as cut and no meter of the circuit could show it."""
+        gateway is alive, or while its link is as good as cut. A meter shows that: so only as far as it, the other such
+        stations and the background are over the limit by themselves."""
         flow, alive = list(self.flow), self.gateway.alive
+        defied, taken = [0.0] * len(flow), [0.0] * len(flow)
         for outlet in self.deaf:
             defies_a = outlet.defies_a()
             if not defies_a or (alive and self.stations.links[outlet.spec.key.station].carries_in_time()):
                 continue
-            for phase, _drawn in zip(outlet.spec.phases, outlet.shown, strict=False):
+            for phase, drawn in zip(outlet.spec.phases, outlet.shown, strict=False):
                 for row in self.tree.rows(outlet.spec.circuit, (phase,)):
-                    if not (alive and self.tree.circuits[row // 3].metered):
-                        flow[row] -= defies_a
+                    defied[row] += defies_a
+                    taken[row] += drawn
+        for row, amps in enumerate(defied):
+            node, excused = self.tree.circuits[row // 3], amps
+            if amps and alive and node.metered:
+                excused = min(amps, taken[row] + self.background_of(node.id)[row % 3] - self.tree.limit(row))
+            flow[row] -= max(excused, 0.0)
         return flow
 
     # -- what flows ----------------------------------------------------------------------------------------------
