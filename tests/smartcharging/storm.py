@@ -8,8 +8,8 @@ What no gateway can hold is counted by itself: breakers that trip because a deaf
 draws more than it was ever told while no gateway is alive, or while its link is cut (or a message on it is under way
 for more than 5 s); where a meter shows that, only as far as such stations and the background alone are over the limit.
 The same breakers are judged without that part. While a meter lies (reversed, phases swapped) exposure is not judged,
-nor is the worst current of that seed. With --resume FILE the command may be killed at any time and goes on where it was,
-figures and all.
+nor is the worst current of that seed. With --resume FILE the command may be killed at any time and goes on where it
+was, figures and all.
 """
 
 import random
