@@ -184,8 +184,8 @@ class Uplink(Leg):
             yield Clash(("security_profile", "url", "allow_insecure"), problem, remedy)
         if self.topology == "aggregate" and len(self.versions or ()) != 1:
             said = "names several" if self.versions else "is missing"
-            problem = f"{said}; the site as one station speaks one version, and so do all its stations"
-            remedy = 'Write the one that the CSMS and all stations speak, such as versions = ["1.6"].'
+            problem = f"{said}; the site as one station speaks one version"
+            remedy = 'Write the one that the CSMS speaks, such as versions = ["1.6"].'
             yield Clash(("versions", "topology"), problem, remedy)
         if self.ca_file and not is_tls:
             yield Clash(("ca_file", "url"), "a ws:// URL has no TLS", "Take the key out, or use wss://.")

@@ -7,6 +7,8 @@ from gateway.config_models import Station, Uplink
 from gateway.config_site import Site
 
 ANOTHER = 'Take it out, or use topology = "per-station", where each station speaks its own version.'
+TRANSLATED = "1.6"
+"""This and any other version are translated into each other; no other two are."""
 
 
 def mistakes(site: Site, uplink: Uplink, stations: Sequence[tuple[str, Station]]) -> Iterator[Mistake]:
@@ -15,8 +17,9 @@ def mistakes(site: Site, uplink: Uplink, stations: Sequence[tuple[str, Station]]
         return
     spoken = next(iter(uplink.versions or ()), None)
     for where, station in stations:
-        if spoken and station.version and station.version != spoken:
-            problem = f"is {quoted(station.version)}, and the site as one station speaks {spoken} (uplink.versions)"
+        own = station.version
+        if spoken and own and own != spoken and TRANSLATED not in (own, spoken):
+            problem = f"is {quoted(own)}, and the site as one station speaks {spoken} (uplink.versions)"
             yield Mistake(f"{where}.version", problem, ANOTHER)
         if station.uplink_password:
             key = "uplink_password_file" if station.uplink_password_file else "uplink_password_env"

@@ -47,9 +47,12 @@ def test_the_boot_says_what_is_configured(tmp_path: Path) -> None:
     [
         ({"uplink": 'topology = "aggregate"\nversions = ["2.0.1", "1.6"]'}, "uplink.versions", "several", '["1.6"]'),
         (
-            {"rest": '[[station]]\nid = "CP"\nversion = "2.0.1"'},
+            {
+                "uplink": 'topology = "aggregate"\nversions = ["2.1"]\npassword_file = "csms"',
+                "rest": '[[station]]\nid = "CP"\nversion = "2.0.1"',
+            },
             'station "CP".version',
-            "the site as one station speaks 1.6",
+            "the site as one station speaks 2.1",
             "per-station",
         ),
         (
@@ -68,6 +71,10 @@ def test_what_does_not_go_with_one_station(
         config(tmp_path, **parts)
     (found,) = caught.value.mistakes
     assert (found.path, problem in found.problem, remedy in found.remedy) == (path, True, True)
+
+
+def test_stations_of_another_version_are_translated(tmp_path: Path) -> None:
+    config(tmp_path, rest='[[station]]\nid = "CP"\nversion = "2.0.1"\n[[station]]\nid = "CQ"\nversion = "2.1"')
 
 
 def test_a_site_without_a_password_is_warned_of(tmp_path: Path) -> None:

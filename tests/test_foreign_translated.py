@@ -1,10 +1,7 @@
 """Foreign stations of one version, a foreign CSMS of the other, both strict: whole sessions through the translation."""
 
 import asyncio
-from collections import defaultdict
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,14 +9,10 @@ from tests.gateway_process import GatewayProcess
 from tests.peers import ocpp_rpc_rig
 from tests.peers.ocpp_rpc_rig import Csms, Fleet
 from tests.peers.peer_process import Stats
+from tests.peers.sessions import KINDS, begins, compared
 from tests.peers.steps import OfflineWork, all_hold, assert_no_errors, install_or_skip, outage_began
 
-Message = dict[str, Any]
-Step = tuple[str, str, Decimal]
-"""Kind, moment and energy in Wh: what both versions have to say of a session."""
-
-_KINDS = {"StartTransaction": "Started", "MeterValues": "Updated", "StopTransaction": "Ended"}
-_WORK = {"1.6": set(_KINDS), "2.0.1": {"Started", "Updated", "Ended"}}
+_WORK = {"1.6": set(KINDS), "2.0.1": {"Started", "Updated", "Ended"}}
 
 
 @pytest.fixture(scope="session")
@@ -28,66 +21,11 @@ def rig() -> None:
     install_or_skip(ocpp_rpc_rig.install)
 
 
-def _step(action: str, payload: Message) -> Step | None:
-    """What a message says of a session; None if it only says what another one has said, or nothing of energy."""
-    kind = payload.get("eventType") or _KINDS[action]
-    values = payload.get("meterValue", [])
-    if action in {"StartTransaction", "StopTransaction"}:
-        wh = payload["meterStart"] if action == "StartTransaction" else payload["meterStop"]
-        return kind, payload["timestamp"], Decimal(wh)
-    if not values:
-        return None
-    sample = values[0]["sampledValue"][0]
-    if kind == "Updated" and sample.get("context") == "Transaction.Begin":
-        return None
-    wh = Decimal(str(sample["value"]))
-    whole = wh if kind == "Updated" else Decimal(int(wh))  # as 1.6 counts
-    return kind, values[0]["timestamp"] if kind == "Updated" else payload["timestamp"], whole
-
-
-def _told(session: Message) -> list[Step]:
-    steps = (_step(message["action"], message["payload"]) for message in session["messages"])
-    return [step for step in steps if step is not None]
-
-
-def _heard(log: list[Message]) -> dict[str, list[list[Step]]]:
-    """By station, its sessions as the CSMS got them: a repeat counts once, a number is never left out."""
-    steps: dict[tuple[str, Any], list[Step]] = defaultdict(list)
-    numbers: dict[tuple[str, Any], list[int]] = defaultdict(list)
-    for entry in log:
-        payload = entry["params"]
-        info = payload.get("transactionInfo") or payload
-        given = (entry["answer"] or {}) if entry["action"] == "StartTransaction" else info
-        key = (entry["identity"], given.get("transactionId"))
-        if "seqNo" in payload and payload["seqNo"] not in numbers[key]:
-            numbers[key].append(payload["seqNo"])
-        step = _step(entry["action"], payload)
-        if key[1] is not None and step is not None and step not in steps[key]:
-            steps[key].append(step)
-    for key, numbered in numbers.items():
-        assert numbered == list(range(len(numbered))), (key, numbered)
-    found: dict[str, list[list[Step]]] = defaultdict(list)
-    for (identity, _), one in steps.items():
-        found[identity].append(one)
-    return found
-
-
-async def _compared(fleet: Fleet, csms: Csms) -> list[str]:
-    """What is not alike on both sides."""
-    heard = _heard(await csms.log())
-    problems = []
-    for session in await fleet.sessions():
-        if _told(session) not in heard[session["identity"]]:
-            near = [one for one in heard[session["identity"]] if set(one) & set(_told(session))]
-            problems.append(f"{session['identity']}: {_told(session)} came as {near}")
-    return problems
-
-
 async def _all_arrived(fleet: Fleet, csms: Csms) -> None:
     problems: list[str] = []
 
     async def complete() -> bool:
-        problems[:] = await _compared(fleet, csms)
+        problems[:] = await compared(fleet, await csms.log())
         return not problems
 
     try:
@@ -98,7 +36,7 @@ async def _all_arrived(fleet: Fleet, csms: Csms) -> None:
 
 async def _remotely(fleet: Fleet, csms: Csms, version: str, identity: str) -> None:
     """Stop the running session by the id that the CSMS knows, and start one."""
-    entry = next(one for one in reversed(await csms.log()) if one["identity"] == identity and _begins(one))
+    entry = next(one for one in reversed(await csms.log()) if one["identity"] == identity and begins(one))
     answer = entry["answer"] if version == "1.6" else entry["params"]["transactionInfo"]
     action = "RemoteStopTransaction" if version == "1.6" else "RequestStopTransaction"
     assert await csms.call(identity, action, {"transactionId": answer["transactionId"]}) == {"status": "Accepted"}
@@ -117,18 +55,13 @@ async def _remotely(fleet: Fleet, csms: Csms, version: str, identity: str) -> No
     assert answer["status"] == "Accepted", answer
 
     async def started() -> bool:
-        return any(_begins(one) and "REMOTE" in str(one["params"]) for one in await csms.log())
+        return any(begins(one) and "REMOTE" in str(one["params"]) for one in await csms.log())
 
     await fleet.until(started, 30, "the remote session runs")
-    begun = next(one["params"] for one in await csms.log() if _begins(one) and "REMOTE" in str(one["params"]))
+    begun = next(one["params"] for one in await csms.log() if begins(one) and "REMOTE" in str(one["params"]))
     if version == "2.0.1":
         assert begun["idToken"] == token
         assert (begun["triggerReason"], begun["transactionInfo"]["remoteStartId"]) == ("RemoteStart", 4242)
-
-
-def _begins(entry: Message) -> bool:
-    kinds = (entry["action"], entry["params"].get("eventType"))
-    return "StartTransaction" in kinds or "Started" in kinds
 
 
 @pytest.mark.usefixtures("rig")

@@ -21,11 +21,13 @@ from tests.sim.station import SimStation
 VERSIONS = [pytest.param("1.6", id="1.6"), pytest.param("2.0.1", id="2.0.1")]
 
 
+@pytest.mark.parametrize("is_mixed", [False, True])
 @pytest.mark.parametrize("version", VERSIONS)
-def test_storms_on_one_link_lose_nothing(tmp_path: Path, version: str) -> None:
+def test_storms_on_one_link_lose_nothing(tmp_path: Path, version: str, is_mixed: bool) -> None:
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
-    _, report = loop.run(storm.storm(tmp_path, seed, 2, 5, make=one_station.of(version)), debug=False)
+    made = one_station.of(version, is_mixed=is_mixed)
+    _, report = loop.run(storm.storm(tmp_path, seed, 2, 5, make=made), debug=False)
     assert report.findings == [], f"seed {seed}"
     assert report.messages > 20
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from gateway.dialects import schema
+from gateway.model.ids import StationId
+from gateway.model.site_tree import CircuitNode, ConnectorKey, ConnectorSpec
 from gateway.plan import Plan
 from gateway.site import Site
 from tests.sim import loop
@@ -18,6 +20,7 @@ from tests.sim.one_station import SITE, OneStationWorld
 VERSIONS = [pytest.param("1.6", id="1.6"), pytest.param("2.0.1", id="2.0.1")]
 OTHER = {"1.6": "2.0.1", "2.0.1": "1.6"}
 COUNT = 5
+PERIODS = [{"startPeriod": 0, "limit": 20.0}]
 
 
 class SeenWorld(OneStationWorld):
@@ -88,3 +91,21 @@ def play(
         assert schema.validate(version, action, "request", json.dumps(payload).encode()) == [], action
         assert "CP-" not in json.dumps({**payload, "idTag": "", "idToken": ""}), action
     return world
+
+
+def plan(count: int) -> Plan:
+    """All of them in one circuit."""
+    main = CircuitNode(id="main", limit_a=(63.0,) * 3)
+    keys = [ConnectorKey(StationId(f"CP-{n}"), 1) for n in range(count)]
+    return Plan(circuits=(main,), connectors=tuple(ConnectorSpec(key=key, circuit="main") for key in keys))
+
+
+def limit(version: str, purpose: str = "Max") -> dict[str, Any]:
+    """20 A for the site."""
+    unit = {"chargingRateUnit": "A", "startSchedule": "2026-03-01T08:00:00Z", "chargingSchedulePeriod": PERIODS}
+    same = {"stackLevel": 0, "chargingProfileKind": "Absolute"}
+    if version == "1.6":
+        profile = {"chargingProfileId": 5, "chargingProfilePurpose": f"ChargePoint{purpose}Profile", **same}
+        return {"connectorId": 0, "csChargingProfiles": {**profile, "chargingSchedule": unit}}
+    profile = {"id": 5, "chargingProfilePurpose": f"ChargingStation{purpose}Profile", **same}
+    return {"evseId": 0, "chargingProfile": {**profile, "chargingSchedule": [{"id": 1, **unit}]}}

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from gateway.demo.history import Created
+from gateway.flows import site_facts
 from gateway.model.ids import StationId
 from gateway.ports import LinkState
 from tests.sim.one_station import SITE
-from tests.uplink.site_world import OTHER, VERSIONS, SeenWorld, play, until
+from tests.uplink.site_world import OTHER, VERSIONS, SeenWorld, limit, plan, play, until
 
 CP1 = StationId("CP-1")
 LONG = "DE-8AA-CA2B3C4D5-0123456789-LONG"
@@ -185,3 +186,32 @@ def test_the_way_through_speaks_the_station_s_own_version(tmp_path: Path, versio
         assert OTHER[version] == world.stations["CP-1"].version
 
     play(tmp_path, version, script, is_mixed=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_limits_of_the_site_and_of_a_translated_connector_are_shared(tmp_path: Path, version: str) -> None:
+    is_16 = version == "1.6"
+
+    async def script(world: SeenWorld) -> None:
+        await world.arrive(2)
+        assert await world.command("SetChargingProfile", limit(version)) == {"status": "Accepted"}
+        caps = site_facts.gather(world.site).facts.caps
+        assert [(cap.circuit, cap.limit_a) for cap in caps] == [("main", (20.0,) * 3)]
+        running = asyncio.create_task(world.stations["CP-1"].session("TAG", 50, 30))
+        await until(lambda: transactions(world, 2))
+        told = limit(version, "Max")
+        own = told["csChargingProfiles" if is_16 else "chargingProfile"]
+        own |= {"chargingProfilePurpose": "TxDefaultProfile", "chargingProfileId" if is_16 else "id": 6}
+        schedule = own["chargingSchedule"] if is_16 else own["chargingSchedule"][0]
+        schedule["chargingSchedulePeriod"] = [{"startPeriod": 0, "limit": 9.0}]
+        told["connectorId" if is_16 else "evseId"] = 2
+        assert await world.command("SetChargingProfile", told) == {"status": "Accepted"}
+        which = {"connectorId": 2} if is_16 else {"evseId": 2}
+        answer = await world.command("GetCompositeSchedule", {**which, "duration": 600})
+        found = answer["chargingSchedule"] if is_16 else answer["schedule"]
+        assert found["chargingSchedulePeriod"][0]["limit"] == 9.0
+        written = world.stations["CP-1"].commands
+        await until(lambda: '"limit": 9' in json.dumps([one for action, one in written if "Profile" in action]))
+        running.cancel()
+
+    play(tmp_path, version, script, plan(2), is_mixed=True)

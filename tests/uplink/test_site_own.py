@@ -11,31 +11,12 @@ from gateway.errors import RefusedError
 from gateway.flows import numbers, site_facts
 from gateway.model.ids import StationId
 from gateway.model.reasons import AuditKind
-from gateway.model.site_tree import CircuitNode, ConnectorKey, ConnectorSpec
-from gateway.plan import Plan
 from tests.sim.one_station import SITE
 from tests.sim.world import World
-from tests.uplink.site_world import VERSIONS, SeenWorld, play, until
+from tests.uplink.site_world import VERSIONS, SeenWorld, limit, plan, play, until
 
 ACCEPTED = {"status": "Accepted"}
 REJECTED = {"status": "Rejected"}
-PERIODS = [{"startPeriod": 0, "limit": 20.0}]
-
-
-def plan(count: int) -> Plan:
-    main = CircuitNode(id="main", limit_a=(63.0,) * 3)
-    keys = [ConnectorKey(StationId(f"CP-{n}"), 1) for n in range(count)]
-    return Plan(circuits=(main,), connectors=tuple(ConnectorSpec(key=key, circuit="main") for key in keys))
-
-
-def limit(version: str, purpose: str = "Max") -> dict[str, Any]:
-    unit = {"chargingRateUnit": "A", "startSchedule": "2026-03-01T08:00:00Z", "chargingSchedulePeriod": PERIODS}
-    same = {"stackLevel": 0, "chargingProfileKind": "Absolute"}
-    if version == "1.6":
-        profile = {"chargingProfileId": 5, "chargingProfilePurpose": f"ChargePoint{purpose}Profile", **same}
-        return {"connectorId": 0, "csChargingProfiles": {**profile, "chargingSchedule": unit}}
-    profile = {"id": 5, "chargingProfilePurpose": f"ChargingStation{purpose}Profile", **same}
-    return {"evseId": 0, "chargingProfile": {**profile, "chargingSchedule": [{"id": 1, **unit}]}}
 
 
 def caps(world: SeenWorld) -> list[tuple[str, Any]]:
@@ -277,21 +258,25 @@ def last_status(world: SeenWorld, number: int) -> str | None:
     return (found[-1].get("status") or found[-1]["connectorStatus"]) if found else None
 
 
-def test_a_station_of_another_version_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_station_whose_version_can_t_be_translated_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """2.1 and 2.0.1 are not translated into each other."""
+
     async def script(world: SeenWorld) -> None:
         await world.arrive(1)
-        assert await world.site.uplink.negotiate(StationId("CP-5"), ["ocpp2.0.1"]) is None
-        assert "CP-5: offers ocpp2.0.1, and the site as one station speaks 1.6: refused" in caplog.text
-        assert await world.site.uplink.negotiate(StationId("CP-5"), ["ocpp2.0.1", "ocpp1.6"]) == "ocpp1.6"
+        assert await world.site.uplink.negotiate(StationId("CP-5"), ["ocpp2.1"]) is None
+        assert "CP-5: offers ocpp2.1, and the site as one station speaks 2.0.1: refused" in caplog.text
+        assert await world.site.uplink.negotiate(StationId("CP-5"), ["ocpp2.1", "ocpp1.6"]) == "ocpp1.6"
 
         async def blind(station: StationId, offers: Any) -> str | None:
             """A station that offers nothing is not negotiated with: its listener says what it speaks."""
             return str(offers[0])
 
         world.site.uplink.negotiate = blind  # type: ignore[method-assign]  # to get in unseen
-        World.add(world, "CP-6", "2.0.1")
-        await until(lambda: "CP-6: speaks 2.0.1, and the site as one station 1.6: closed" in caplog.text)
+        World.add(world, "CP-6", "2.1")
+        await until(lambda: "CP-6: speaks 2.1, and the site as one station 2.0.1: closed" in caplog.text)
         await until(lambda: world.site.station(StationId("CP-6")).port is None)
-        assert world.numbers("StatusNotification") == [0, 1]
+        assert world.numbers("StatusNotification") == [1]
 
-    play(tmp_path, "1.6", script)
+    play(tmp_path, "2.0.1", script)
