@@ -196,7 +196,7 @@ def _seen(memory: Memory, spec: ConnectorSpec, measured_a: Amps, at: float, book
         offered_at=memory.pace.raised_at,
         resumed_at=memory.resumed_at,
     )
-    if book and book[-1].phases < len(spec.phases):
+    if any(sent.phases < len(spec.phases) for sent in book):  # what is sent may not be obeyed yet
         return seen._replace(phases=memory.seen.phases, guess=0)
     return seen
 
