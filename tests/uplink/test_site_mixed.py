@@ -89,6 +89,32 @@ def test_commands_find_a_translated_station(tmp_path: Path, version: str) -> Non
     play(tmp_path, version, script, is_mixed=True)
 
 
+def test_a_report_of_the_whole_site_has_the_translated_station_s_part(tmp_path: Path) -> None:
+    async def script(world: SeenWorld) -> None:
+        await world.arrive(3)
+        asked = {"requestId": 8, "reportBase": "FullInventory"}
+        assert await world.command("GetBaseReport", asked) == {"status": "Accepted"}
+        data = {"component": {"name": "C"}, "variable": {"name": "v"}, "variableAttribute": [{"value": "1"}]}
+        part = {"requestId": 8, "generatedAt": "2026-03-01T08:00:00Z", "seqNo": 0, "reportData": [data]}
+        await asyncio.sleep(1)
+        for name in ("CP-0", "CP-2"):
+            wire = world.stations[name].wire
+            assert wire
+            assert await wire.call("r1", "NotifyReport", part) == {}
+        await until(lambda: [one for one in world.told("NotifyReport") if "tbc" not in one])
+        told = world.told("NotifyReport")
+        assert [one["seqNo"] for one in told] == list(range(len(told)))
+        assert [one.get("tbc", False) for one in told] == [True] * (len(told) - 1) + [False]
+        found = [entry["component"] for one in told for entry in one["reportData"]]
+        heads = {one["instance"].split(":")[0] for one in found if "instance" in one} | {
+            str(one["evse"]["id"]) for one in found if "evse" in one
+        }
+        assert heads == {"1", "2", "3"}
+        assert any(action == "GetConfiguration" for action, _ in world.stations["CP-1"].commands)
+
+    play(tmp_path, "2.0.1", script, is_mixed=True)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_status_of_a_translated_station_through_its_absence_and_a_crash(tmp_path: Path, version: str) -> None:
     async def script(world: SeenWorld) -> None:
