@@ -7,14 +7,14 @@ from dataclasses import replace
 from msgspec.structs import replace as replaced
 
 from gateway.core import idmap, outbox
-from gateway.core.late_verdict import ends_session, is_deauthorized
+from gateway.core.late_verdict import is_deauthorized, judged
 from gateway.dialects import registry
 from gateway.errors import StoreError
 from gateway.model.events import ENDED, SAYS_NOTHING, STARTED, EventKind, TransactionAnswer
 from gateway.model.records import Change, Delivered, OutboxRow, Put, UnknownOutcome
 from gateway.model.settings import Key
-from gateway.model.token import AuthorizationStatus, LateRefusal, Reason
-from gateway.model.transaction import Transaction, TransactionState
+from gateway.model.token import AuthorizationStatus, Reason
+from gateway.model.transaction import Transaction
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, Silence, Unanswered
 from gateway.site import Site
 from gateway.station import Station
@@ -201,15 +201,10 @@ def _verdict(
 
 def _late_verdict(site: Site, transaction: Transaction, status: AuthorizationStatus, expiry: str | None) -> Transaction:
     """D4: a refusal that comes after our own Accepted stops the session if that same transaction still runs."""
-    stops = (
-        site.options.authorization.late_refusal is not LateRefusal.REPORT
-        and transaction.state is TransactionState.RUNNING
-        and transaction.status in (None, AuthorizationStatus.ACCEPTED)
-        and ends_session(status, expiry, transaction.received)
-    )
+    after = judged(transaction, status, expiry, site.options.authorization.late_refusal)
     log.warning("%s: the CSMS says %s to transaction %s after we accepted it%s", transaction.station, status,
-                transaction.station_tx_id, ": stopping it" if stops else "")  # fmt: skip
-    return replace(transaction, late_status=status, deauthorized=transaction.deauthorized or stops)
+                transaction.station_tx_id, ": stopping it" if after.deauthorized else "")  # fmt: skip
+    return after
 
 
 def _refused(site: Site, station: Station, row: OutboxRow, outcome: Refused) -> None:

@@ -1,10 +1,12 @@
 """A link between two versions: what becomes of messages that the CSMS refuses, and of a version that changes."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.model.transaction import Transaction
 from tests.sim.station import SimStation
 from tests.uplink.link_world import CP, LinkWorld, play, until
 
@@ -39,3 +41,44 @@ def test_a_refused_start_keeps_its_session_and_no_other(tmp_path: Path, version:
     world = play(tmp_path, script)
     report = world.verdict()
     assert (report.findings, report.transactions, report.acknowledged) == ([], 2, 6)
+
+
+@pytest.mark.parametrize("place", ["MeterValues", "StatusNotification"])
+def test_a_refusal_in_an_answer_to_an_updated_stops_the_session_of_a_16_station(tmp_path: Path, place: str) -> None:
+    """Whatever became Updated; also when the gateway dies between that answer and the stop."""
+
+    async def script(world: LinkWorld) -> None:
+        world.csms.versions = ("2.0.1",)
+        if place == "StatusNotification":
+            world.csms.second_thoughts = {"status": "NoCredit"}
+        station = await world.arrive("1.6")
+        session = asyncio.create_task(station.session("TAG", values=60, interval_s=60))
+        if place == "MeterValues":
+            await until(lambda: _events(world)[-1:] == [("Updated", "MeterValuePeriodic")], 600)
+            world.csms.second_thoughts = {"status": "Unknown"}
+        await until(lambda: any(one.deauthorized for one in _running(world)), 600)
+        await asyncio.sleep(0.02)  # the commit
+        world.csms.second_thoughts = None
+        await world.crash()
+        assert not [action for action, _ in station.commands if action == "RemoteStopTransaction"]
+        await world.start()
+        async with asyncio.timeout(300):
+            assert (await session).stopped.is_set()
+        await station.drained()
+        await until(lambda: not world.waiting(), 600)
+
+    world = play(tmp_path, script)
+    report = world.verdict()
+    assert (report.findings, report.transactions) == ([], 1)
+    ended = world.csms.calls[-1][2]
+    assert (ended["eventType"], ended["triggerReason"]) == ("Ended", "Deauthorized")
+    assert ended["transactionInfo"]["stoppedReason"] == "DeAuthorized"
+
+
+def _running(world: LinkWorld) -> list[Transaction]:
+    assert world.assembly
+    return list(world.assembly.site.ledger.all_running())
+
+
+def _events(world: LinkWorld) -> list[tuple[str, str]]:
+    return [(one["eventType"], one["triggerReason"]) for _, action, one in world.csms.calls if "Event" in action]

@@ -27,7 +27,8 @@ LOSSES = (
     Loss("stop-data", "1.6 -> 2.0.1", "a long transactionData", "further Updated events before the Ended"),
     Loss("reservation-number", "1.6 -> 2.0.1", "a reservationId below 0, at a CSMS of 2.1", "left out"),
     Loss("no-start-verdict", "1.6 -> 2.0.1", "a CSMS that says nothing of the token", "Accepted"),
-    Loss("later-verdict", "1.6 -> 2.0.1", "a verdict in the answer to an Updated", "left out: MeterValues has no room"),
+    Loss("later-verdict", "1.6 -> 2.0.1", "a verdict in the answer to an Updated",
+         "left out of MeterValues.conf; a refusal ends the session as a late one does"),
 )  # fmt: skip
 
 _MAX_ID = 2**31 - 1
