@@ -1,12 +1,17 @@
 """A link between two versions: what becomes of messages that the CSMS refuses, and of a version that changes."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway import cli_queue
+from gateway.demo.history import Answered
 from gateway.model.transaction import Transaction
+from gateway.web import queue_view
+from gateway.web.queue_view import Chosen
 from tests.sim.station import SimStation
 from tests.uplink.link_world import CP, LinkWorld, play, until
 
@@ -73,6 +78,59 @@ def test_a_refusal_in_an_answer_to_an_updated_stops_the_session_of_a_16_station(
     ended = world.csms.calls[-1][2]
     assert (ended["eventType"], ended["triggerReason"]) == ("Ended", "Deauthorized")
     assert ended["transactionInfo"]["stoppedReason"] == "DeAuthorized"
+
+
+@pytest.mark.parametrize(("version", "csms"), [("1.6", "2.0.1"), ("2.0.1", "1.6")])
+def test_an_operator_reads_what_the_csms_calls_each_session(
+    tmp_path: Path, version: str, csms: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also of those that are long over, and after a restart."""
+    sessions, named, shown = 12, list[Any](), dict[str, Any]()
+
+    async def script(world: LinkWorld) -> None:
+        world.csms.versions = (csms,)
+        station = await world.arrive(version)
+        for _ in range(sessions):
+            await station.session("TAG", values=0, interval_s=60)
+        await station.drained()
+        await until(lambda: not world.waiting(), 600)
+        world.csms.script = _silent_at_ends
+        for _ in range(2):  # the second one's Start waits behind the first one's end
+            await station.session("TAG", values=0, interval_s=60)
+        await station.drained()
+        await world.crash()
+        await world.start()
+        assert world.assembly
+        site = world.assembly.site
+        shown["transactions"] = queue_view.transactions(site, Chosen(), running=False)
+        shown["export"] = list(queue_view.export(site, Chosen()))
+        shown["message"] = queue_view.message(site, shown["export"][0]["row"])
+        named.extend(_named(world))
+
+    play(tmp_path, script)
+    waiting, ended, *others = shown["transactions"]
+    assert [one["csms_id"] for one in reversed([ended, *others])] == named
+    assert len(set(named)) == sessions + 1
+    assert waiting["csms_id"] is None, "its Start has no answer yet"
+    assert shown["message"]["transaction"]["csms_id"] == shown["message"]["csms_id"] == named[-1]
+    assert [one["csms_id"] for one in shown["export"]] == [named[-1], None, None]
+    cli_queue._show_transactions(shown["transactions"])
+    told = capsys.readouterr().out
+    assert all(name in told for name in named)
+
+
+def _silent_at_ends(station: str, action: str, payload: Any) -> str:
+    return "silent" if action == "StopTransaction" or payload.get("eventType") == "Ended" else "answer"
+
+
+def _named(world: LinkWorld) -> list[str]:
+    """What the CSMS calls the sessions it has begun."""
+    if world.csms.versions == ("1.6",):
+        answers = [json.loads(one.answer) for one in world.csms.history.records if isinstance(one, Answered)
+                   if one.outcome == "sent" and one.answer]  # fmt: skip
+        return [str(one["transactionId"]) for one in answers if "transactionId" in one]
+    begun = [one for _, action, one in world.csms.calls if one.get("eventType") == "Started"]
+    return list(dict.fromkeys(one["transactionInfo"]["transactionId"] for one in begun))
 
 
 def _running(world: LinkWorld) -> list[Transaction]:

@@ -71,6 +71,13 @@ class Tx(Struct, frozen=True, omit_defaults=True):
     power_path: bool = False
 
 
+class Name(Struct, frozen=True):
+    """What the CSMS called a transaction that is over. `order`: as of its `Tx`."""
+
+    csms_id: str
+    order: int
+
+
 class Place(Struct, frozen=True, omit_defaults=True):
     """A connector. `status`, `error`: as its station last said; `said`: as the CSMS was last told."""
 
@@ -113,6 +120,13 @@ class Memory(Struct, frozen=True, omit_defaults=True):
     requests: dict[str, int] = {}
     next_request: int = 1
     notes: dict[str, str] = {}
+    names: dict[str, Name] = {}
+    """For operators, of transactions that are remembered no more; by `Tx.station_id`."""
+
+    def csms_name(self, station_id: str) -> str | None:
+        """What the CSMS calls a transaction; None if it has not said so, or that is forgotten."""
+        known = self.transactions.get(station_id) or self.names.get(station_id)
+        return known.csms_id or None if known is not None else None
 
     def tx_of_csms(self, csms_id: str) -> Tx | None:
         """The transaction that the CSMS calls so; the newest, where it gave an id twice."""
