@@ -9,9 +9,11 @@ import pytest
 
 from gateway import cli_queue
 from gateway.demo.history import Answered
+from gateway.flows import operator
 from gateway.model.transaction import Transaction
 from gateway.web import queue_view
 from gateway.web.queue_view import Chosen
+from tests.sim.csms import TRANSACTION_ACTIONS
 from tests.sim.station import SimStation
 from tests.uplink.link_world import CP, LinkWorld, play, until
 
@@ -46,6 +48,60 @@ def test_a_refused_start_keeps_its_session_and_no_other(tmp_path: Path, version:
     world = play(tmp_path, script)
     report = world.verdict()
     assert (report.findings, report.transactions, report.acknowledged) == ([], 2, 6)
+
+
+_START, _VALUES, _STOP = "StartTransaction", "MeterValues", "StopTransaction"
+
+
+@pytest.mark.parametrize(
+    ("fate", "told"),
+    [
+        ("refuse", [(_VALUES, -1)] * 4 + [(_STOP, -1)]),
+        ("lose", [(_START, "AGAIN"), *[(_VALUES, 103)] * 5, (_STOP, 103)]),
+        ("away", [(_START, "NoAuthorization"), (_STOP, 101)]),
+    ],
+)
+def test_what_an_operator_sends_without_its_start(tmp_path: Path, fate: str, told: list[tuple[str, Any]]) -> None:
+    """A Start that the CSMS refused: under no id. One that it may hold: it is asked for the id. One that never went up:
+    what began then is a session without a card."""
+
+    async def script(world: LinkWorld) -> None:
+        world.csms.versions = ("1.6",)
+        world.csms.script = lambda _, action, payload: fate if action == "StartTransaction" else "answer"
+        station = await world.arrive("2.0.1")
+        if fate == "away":
+            world.csms.cut()
+        running = asyncio.create_task(station.session("AGAIN", values=4, interval_s=60))
+        await asyncio.sleep(10)
+        world.csms.cut()
+        await asyncio.sleep(30)
+        assert world.assembly
+        site = world.assembly.site
+        await operator.drop(site, [next(iter(site.station(CP).queue))])
+        await running
+        await station.drained()
+        world.csms.calls.clear()
+        world.csms.script = lambda station, action, payload: "answer"
+        world.csms.mend()
+        await asyncio.sleep(60)
+        assert _of_sessions(world) == []
+        await operator.retry(site, list(site.station(CP).parked.values()))
+        await until(lambda: not world.waiting(), 600)
+        await station.session("TAG", values=1, interval_s=60)
+        await station.drained()
+        await until(lambda: not world.waiting(), 600)
+
+    found = _of_sessions(play(tmp_path, script))
+    assert found[:-4] == told
+    later = found[-1][1]
+    assert later > 100
+    assert found[-4:] == [(_START, "TAG"), (_VALUES, later), (_VALUES, later), (_STOP, later)]
+
+
+def _of_sessions(world: LinkWorld) -> list[tuple[str, Any]]:
+    """With the number of the transaction, or the card."""
+    calls = [(action, one) for _, action, one in world.csms.calls if action in TRANSACTION_ACTIONS]
+    return [(action, one.get("transactionId", one.get("idTag"))) for action, one in calls]
 
 
 @pytest.mark.parametrize("place", ["MeterValues", "StatusNotification"])
