@@ -5,15 +5,16 @@ returns as an `Edit`, which the shell applies to the memory of that moment and c
 are parsed with `read`: numbers with a point are Decimals, so that no digit of a meter or a limit is lost.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from gateway.model.profile import ChargingProfile
 from gateway.rpc.codes import CallError, ErrorCode
 
 Json = dict[str, Any]
@@ -78,6 +79,21 @@ class Name(Struct, frozen=True):
     order: int
 
 
+class PassedProfile(Struct, frozen=True, omit_defaults=True):
+    """A charging profile of a 2.x CSMS that a 1.6 station has accepted. `text`: its JSON, as the CSMS gave it.
+
+    `tx`: `Tx.station_id` of the transaction it is for. `order`: the later one is the newer.
+    """
+
+    id: int
+    evse: int
+    purpose: str
+    stack_level: int
+    text: str
+    tx: str = ""
+    order: int = 0
+
+
 class Place(Struct, frozen=True, omit_defaults=True):
     """A connector. `status`, `error`: as its station last said; `said`: as the CSMS was last told."""
 
@@ -90,7 +106,7 @@ class Place(Struct, frozen=True, omit_defaults=True):
 
 class AskedStart(Struct, frozen=True, omit_defaults=True):
     """A remote start of a 2.x CSMS that a 1.6 station has not acted on yet. `tag`: the idTag it went down with, folded;
-    the token itself is in the CSMS's spelling; `until` is ISO 8601."""
+    the token itself is in the CSMS's spelling; `until` is ISO 8601; `profile`: JSON of the one it came with."""
 
     remote_start: int
     tag: str
@@ -98,6 +114,7 @@ class AskedStart(Struct, frozen=True, omit_defaults=True):
     type: str
     evse: int | None
     until: str
+    profile: str = ""
 
 
 class Memory(Struct, frozen=True, omit_defaults=True):
@@ -122,6 +139,8 @@ class Memory(Struct, frozen=True, omit_defaults=True):
     notes: dict[str, str] = {}
     names: dict[str, Name] = {}
     """For operators, of transactions that are remembered no more; by `Tx.station_id`."""
+    profiles: dict[str, PassedProfile] = {}
+    """By their ids."""
 
     def csms_name(self, station_id: str) -> str | None:
         """What the CSMS calls a transaction; None if it has not said so, or that is forgotten."""
@@ -190,6 +209,27 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldProfile:
+    """A charging profile that the gateway holds for a station. `source`: who set it."""
+
+    evse: int
+    source: str
+    profile: ChargingProfile
+
+
+class Keeper(Protocol):
+    """What the gateway itself keeps of a station, for commands about what 1.6 does not tell. To look at only."""
+
+    def profiles(self) -> Sequence[HeldProfile] | None:
+        """None: the gateway does not share this station's current, and passes profiles on."""
+
+
+class _Nothing:
+    def profiles(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a translator may look at. `now` is aware. `station`, `csms`: names of their versions.
 
@@ -204,6 +244,7 @@ class Facts:
     """By alias, folded."""
     message_id: str = ""
     is_offline: bool = False
+    keeper: Keeper = field(default_factory=_Nothing)
 
 
 # -- commands downwards ------------------------------------------------------------------------------------------------

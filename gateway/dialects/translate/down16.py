@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gateway.dialects.payloads import member, text
-from gateway.dialects.translate import admin, charging, files, keys, profiles
+from gateway.dialects.translate import admin, charging, files, keys, passed, profiles
 from gateway.dialects.translate.base import CommandTranslator, Facts, Json, Reply, Steps, answered
 from gateway.dialects.translate.parts import checked, said, unsupported
 
@@ -12,7 +12,6 @@ NOT_IN_16 = {
     "ClearDisplayMessage": "OCPP 1.6 has no messages for a display",
     "ClearVariableMonitoring": "OCPP 1.6 has no monitors",
     "CostUpdated": "OCPP 1.6 shows no costs",
-    "GetChargingProfiles": "OCPP 1.6 does not tell its charging profiles",
     "GetDisplayMessages": "OCPP 1.6 has no messages for a display",
     "SetDisplayMessage": "OCPP 1.6 has no messages for a display",
     "SetMonitoringLevel": "OCPP 1.6 has no monitors",
@@ -65,6 +64,7 @@ _ROWS: Mapping[str, CommandTranslator] = {
     "DataTransfer": admin.data_on_16,
     "DeleteCertificate": files.delete,
     "GetBaseReport": keys.get_base_report,
+    "GetChargingProfiles": passed.get_on_16,
     "GetCompositeSchedule": profiles.composite_on_16,
     "GetInstalledCertificateIds": files.installed_on_16,
     "GetLocalListVersion": charging.version_on_16,
