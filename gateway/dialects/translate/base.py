@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.model.profile import ChargingProfile
+from gateway.model.token import IdToken
 from gateway.rpc.codes import CallError, ErrorCode
 
 Json = dict[str, Any]
@@ -223,10 +224,16 @@ class Keeper(Protocol):
     def profiles(self) -> Sequence[HeldProfile] | None:
         """None: the gateway does not share this station's current, and passes profiles on."""
 
+    def customer(self, token: IdToken) -> Sequence[str]:
+        """What is kept of a token as the station knows it, in lines of text."""
+
 
 class _Nothing:
     def profiles(self) -> None:
         return None
+
+    def customer(self, token: IdToken) -> Sequence[str]:
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +274,8 @@ class Command:
     aliases: tuple[Alias, ...] = ()
     password: bytes | None = field(default=None, repr=False)
     """Of the CSMS's link, set by the CSMS: it is kept at the uplink, and nothing goes down."""
+    forgets: IdToken | None = None
+    """The gateway's cache forgets it, and the station's whole cache is cleared as soon as it is there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pytest
 from gateway.dialects.translate import passed
 from gateway.dialects.translate.base import Facts, HeldProfile, Reply, encode
 from gateway.model.profile import ChargingProfile, Kind, LimitSource, Period, Purpose, RateUnit, Schedule
+from gateway.model.token import IdToken
 from tests.dialects.translate.command_rig import NOW, UUID, answer, error, facts_for, run
 from tests.dialects.translate.pipe import Pipe
 
@@ -173,6 +174,9 @@ class _Holds:
 
     def profiles(self) -> Sequence[HeldProfile]:
         return self._held
+
+    def customer(self, token: IdToken) -> Sequence[str]:
+        return [token.value]
 
 
 def _held(
