@@ -44,7 +44,7 @@ class _Case:
 def hear(site: Site, station: Station, tx_id: str, verdict: Verdict) -> list[Change]:
     """What follows of a verdict on the token of a session under way, whose station can't be told it.
 
-    `tx_id`: the CSMS's, or the station's own. The changes are for the caller to commit.
+    `tx_id`: the CSMS's, or the station's own. Whoever commits the changes wakes the walk (`verdict_wake`).
     """
     try:
         transaction = site.ledger.by_upstream_id(station.id, int(tx_id))
@@ -62,7 +62,6 @@ def hear(site: Site, station: Station, tx_id: str, verdict: Verdict) -> list[Cha
         return learned
     log.warning("%s: the CSMS says %s to transaction %s, which is under way%s", station.id, verdict.status,
                 transaction.station_tx_id, ": stopping it" if after.deauthorized else "")  # fmt: skip
-    site.verdict_wake.set()
     return [Put(after), *learned]
 
 

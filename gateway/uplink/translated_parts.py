@@ -14,7 +14,7 @@ from gateway.dialects.translate.ups import Frozen, FrozenPart, Up
 from gateway.errors import StoreError
 from gateway.flows import verdict
 from gateway.model.ids import MessageId
-from gateway.model.token import Verdict
+from gateway.model.token import AuthorizationStatus, Verdict
 from gateway.rpc import session
 from gateway.rpc.codes import CallError
 from gateway.rpc.session import Answered, Outcome, Request, Unanswered
@@ -169,18 +169,22 @@ class Books:
         return frozen
 
     async def _learn(self, edit: Edit | None, late: Verdict | None, message_id: str, frozen: Frozen) -> None:
-        """An answer of the CSMS survives a bad store: it is kept again on a good one. What it is kept with is never
-        without what follows of it: else a verdict would be forgotten that is not asked for again."""
-        translations, station = self._site.translations, self._station.id
+        """An answer of the CSMS survives a bad store: it is kept again on a good one. With it, what follows of it: a
+        verdict is not asked for again."""
+        site, translations, station = self._site, self._site.translations, self._station.id
         while True:
             try:
-                changes = translations.remember(station, edit)
+                changes = [*translations.remember(station, edit), translations.keep(station, message_id, frozen)]
                 if late is not None:
-                    changes += verdict.hear(self._site, self._station, frozen.tx, late)
-                await self._site.commit([*changes, translations.keep(station, message_id, frozen)])
+                    changes += verdict.hear(site, self._station, frozen.tx, late)
+                if edit is None and late is not None and late.status is AuthorizationStatus.ACCEPTED:
+                    site.note(changes)
+                else:
+                    await site.commit(changes)
+                    site.verdict_wake.set()
                 return
             except StoreError:
-                await self._site.writer.ready.wait()
+                await site.writer.ready.wait()
 
     async def _bound(self, job: Job, message_id: str, part: FrozenPart) -> FrozenPart:
         """The part with the CSMS's transaction id. A Start without an answer goes first, whatever became of its row."""
