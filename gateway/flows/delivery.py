@@ -182,8 +182,8 @@ def _verdict(
     verdict = answer.verdict
     if verdict is None or row.kind is EventKind.ENDED:
         return changed
-    if row.kind is not EventKind.STARTED and row.fingerprint != transaction.token_fingerprint:
-        return changed  # about a token that was only shown to this transaction
+    if row.kind is not EventKind.STARTED and not _is_about_its_token(row, transaction):
+        return changed
     if is_in_time and changed.status is None:
         is_news = changed != transaction or verdict.status is not AuthorizationStatus.ACCEPTED
         told = replace(
@@ -197,6 +197,15 @@ def _verdict(
     if is_in_time or verdict.status is AuthorizationStatus.ACCEPTED:
         return changed
     return _late_verdict(site, changed, verdict.status, verdict.expiry)
+
+
+def _is_about_its_token(row: OutboxRow, transaction: Transaction) -> bool:
+    """Whether a verdict means the transaction's token, and not one that was only shown to it. An event without any
+    means it too: a CSMS may have second thoughts, and one of 1.6 hears of the session late."""
+    if row.fingerprint == transaction.token_fingerprint:
+        return True
+    message = registry.by_name(row.dialect).codec.transaction(row.action, row.payload)
+    return transaction.token is not None and message is not None and message.token is None
 
 
 def _late_verdict(site: Site, transaction: Transaction, status: AuthorizationStatus, expiry: str | None) -> Transaction:

@@ -136,6 +136,39 @@ def test_a_refusal_in_an_answer_to_an_updated_stops_the_session_of_a_16_station(
     assert ended["transactionInfo"]["stoppedReason"] == "DeAuthorized"
 
 
+@pytest.mark.parametrize("csms", ["1.6", "2.0.1"])
+def test_a_late_refusal_to_an_event_without_a_token_is_about_its_transaction_s(tmp_path: Path, csms: str) -> None:
+    """A CSMS of 1.6 hears of a session when there is a cable, and answers then what the card is worth."""
+
+    async def script(world: LinkWorld) -> None:
+        world.csms.versions = (csms,)
+        world.csms.verdicts["TAG"] = "Blocked" if csms == "1.6" else "Accepted"
+        station = await world.arrive("2.0.1")
+        world.csms.cut()
+        made = station._make
+
+        def without_a_cable(session: Any, kind: str, action: str, payload: dict[str, Any]) -> None:
+            if kind == "Started":
+                payload["transactionInfo"]["chargingState"] = "Idle"
+            made(session, kind, action, payload)
+
+        station._make = without_a_cable  # type: ignore[method-assign]
+        session = asyncio.create_task(station.session("TAG", values=60, interval_s=60))
+        await asyncio.sleep(100)
+        world.csms.second_thoughts = {"status": "Blocked"}
+        world.csms.mend()
+        async with asyncio.timeout(300):
+            assert (await session).stopped.is_set()
+        await station.drained()
+        await until(lambda: not world.waiting(), 600)
+
+    world = play(tmp_path, script)
+    ended = next(
+        one for _, action, one in reversed(world.csms.calls) if action in ("StopTransaction", "TransactionEvent")
+    )
+    assert (ended.get("reason") or ended["transactionInfo"]["stoppedReason"]) == "DeAuthorized"
+
+
 @pytest.mark.parametrize(("version", "csms"), [("1.6", "2.0.1"), ("2.0.1", "1.6")])
 def test_an_operator_reads_what_the_csms_calls_each_session(
     tmp_path: Path, version: str, csms: str, capsys: pytest.CaptureFixture[str]
