@@ -11,6 +11,7 @@ from gateway.dialects.translate.base import Alias, Edit, Memory, encode
 from gateway.dialects.translate.ups import Frozen
 from gateway.model.ids import StationId
 from gateway.model.records import Change, Drop, Put
+from gateway.model.transaction import Transaction
 from gateway.model.translation import TokenAlias, TranslatedRow, TranslationRow
 
 log = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Kept = TranslationRow | TranslatedRow | TokenAlias
 _NEW = Memory()
-_DICTS = ("transactions", "places", "numbers", "requests", "notes")
+_DICTS = ("transactions", "places", "numbers", "requests", "notes", "names", "profiles")
 _HINTS = get_type_hints(Memory)
 _entry = {name: msgspec.json.Decoder(get_args(_HINTS[name])[1]).decode for name in _DICTS}
 _whole = {name: msgspec.json.Decoder(_HINTS[name]).decode for name in _HINTS if name not in _DICTS}
@@ -46,6 +47,12 @@ class Translations:
         """Messages under way by id, in the order in which they were decided."""
         kept = sorted(self._frozen.get(station, {}).items(), key=lambda item: item[1][0])
         return {message_id: frozen for message_id, (_, frozen) in kept}
+
+    def csms_id(self, transaction: Transaction) -> str | None:
+        """What a CSMS of another version calls a transaction; None where nothing was translated."""
+        upstream = transaction.upstream_tx_id
+        own = transaction.station_tx_id if upstream is None else str(upstream)
+        return None if own is None else self.memory(transaction.station).csms_name(own)
 
     # -- changes ----------------------------------------------------------------------------------------------------
 

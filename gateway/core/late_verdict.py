@@ -1,13 +1,13 @@
 """What a verdict that comes after ours means for the session it is about (DESIGN D4)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from gateway.core.authorize import is_over
 from gateway.model.local_list import InvalidIdSettings
 from gateway.model.token import AuthorizationStatus, LateRefusal
-from gateway.model.transaction import Transaction
+from gateway.model.transaction import Transaction, TransactionState
 
 REFUSING = frozenset(
     {
@@ -29,6 +29,19 @@ def ends_session(status: AuthorizationStatus, expiry: str | None, started: datet
     if status is AuthorizationStatus.EXPIRED and started is not None and expiry:
         return is_over(expiry, started)
     return status in REFUSING
+
+
+def judged(
+    transaction: Transaction, status: AuthorizationStatus, expiry: str | None, policy: LateRefusal
+) -> Transaction:
+    """The transaction after a refusal that came after our own Accepted: it is stopped if that same one still runs."""
+    stops = (
+        policy is not LateRefusal.REPORT
+        and transaction.state is TransactionState.RUNNING
+        and transaction.status in (None, AuthorizationStatus.ACCEPTED)
+        and ends_session(status, expiry, transaction.received)
+    )
+    return replace(transaction, late_status=status, deauthorized=transaction.deauthorized or stops)
 
 
 class Action(StrEnum):

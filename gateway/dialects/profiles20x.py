@@ -148,7 +148,9 @@ class Profiles20x:
         more_follow: bool,
     ) -> tuple[str, bytes]:
         """A part of a report. A profile that comes with its JSON as received goes out unchanged."""
-        written = [self._profile(profile) if wire is None else msgspec.Raw(wire.encode()) for profile, wire in profiles]
+        written = [
+            self.write_profile(profile) if wire is None else msgspec.Raw(wire.encode()) for profile, wire in profiles
+        ]
         part: Json = {
             "requestId": request,
             "chargingLimitSource": source,
@@ -186,7 +188,7 @@ class Profiles20x:
             return None
 
     def set_profile(self, evse: int, profile: ChargingProfile) -> tuple[str, bytes]:
-        payload = encode({"evseId": evse, "chargingProfile": self._profile(profile)})
+        payload = encode({"evseId": evse, "chargingProfile": self.write_profile(profile)})
         if problems := schema.validate(self._version, "SetChargingProfile", "request", payload):
             raise ValueError(f"OCPP {self._version} can't express it: {problems[0]}")
         return "SetChargingProfile", payload
@@ -250,7 +252,8 @@ class Profiles20x:
             return None
         return bytes(msgspec.json.decode(payload, type=dict[str, msgspec.Raw])["chargingProfile"]).decode()
 
-    def _profile(self, profile: ChargingProfile) -> Json:
+    def write_profile(self, profile: ChargingProfile) -> Json:
+        """The profile alone, as it stands in a message."""
         written: Json = {
             "id": profile.id,
             "stackLevel": profile.stack_level,

@@ -14,6 +14,7 @@ from gateway.flows.profile_commands import Asked
 from gateway.flows.token_commands import TokenCommand
 from gateway.model.events import RegistrationStatus
 from gateway.model.records import Put, RemoteStart
+from gateway.model.token import IdToken
 from gateway.model.transaction import TransactionState
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
@@ -111,6 +112,11 @@ def _check_registration(command: _Command) -> None:
         if command.dialect.silent_if_rejected:
             raise LeftUnanswered
         raise CallError(ErrorCode.SECURITY_ERROR, "the CSMS has rejected this station")
+
+
+async def forget_customer(site: Site, station: Station, token: IdToken) -> None:
+    """By the CSMS's wish: `token_commands.forget`. Raises StoreError."""
+    await token_commands.forget(site, station, token)
 
 
 def pass_send(station: Station, dialect: Dialect, send: Send) -> None:

@@ -7,14 +7,14 @@ from dataclasses import replace
 from msgspec.structs import replace as replaced
 
 from gateway.core import idmap, outbox
-from gateway.core.late_verdict import ends_session, is_deauthorized
+from gateway.core.late_verdict import is_deauthorized, judged
 from gateway.dialects import registry
 from gateway.errors import StoreError
 from gateway.model.events import ENDED, SAYS_NOTHING, STARTED, EventKind, TransactionAnswer
 from gateway.model.records import Change, Delivered, OutboxRow, Put, UnknownOutcome
 from gateway.model.settings import Key
-from gateway.model.token import AuthorizationStatus, LateRefusal, Reason
-from gateway.model.transaction import Transaction, TransactionState
+from gateway.model.token import AuthorizationStatus, Reason
+from gateway.model.transaction import Transaction
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, Silence, Unanswered
 from gateway.site import Site
 from gateway.station import Station
@@ -182,8 +182,8 @@ def _verdict(
     verdict = answer.verdict
     if verdict is None or row.kind is EventKind.ENDED:
         return changed
-    if row.kind is not EventKind.STARTED and row.fingerprint != transaction.token_fingerprint:
-        return changed  # about a token that was only shown to this transaction
+    if row.kind is not EventKind.STARTED and not _is_about_its_token(row, transaction):
+        return changed
     if is_in_time and changed.status is None:
         is_news = changed != transaction or verdict.status is not AuthorizationStatus.ACCEPTED
         told = replace(
@@ -199,17 +199,21 @@ def _verdict(
     return _late_verdict(site, changed, verdict.status, verdict.expiry)
 
 
+def _is_about_its_token(row: OutboxRow, transaction: Transaction) -> bool:
+    """Whether a verdict means the transaction's token, and not one that was only shown to it. An event without any
+    means it too: a CSMS may have second thoughts, and one of 1.6 hears of the session late."""
+    if row.fingerprint == transaction.token_fingerprint:
+        return True
+    message = registry.by_name(row.dialect).codec.transaction(row.action, row.payload)
+    return transaction.token is not None and message is not None and message.token is None
+
+
 def _late_verdict(site: Site, transaction: Transaction, status: AuthorizationStatus, expiry: str | None) -> Transaction:
     """D4: a refusal that comes after our own Accepted stops the session if that same transaction still runs."""
-    stops = (
-        site.options.authorization.late_refusal is not LateRefusal.REPORT
-        and transaction.state is TransactionState.RUNNING
-        and transaction.status in (None, AuthorizationStatus.ACCEPTED)
-        and ends_session(status, expiry, transaction.received)
-    )
+    after = judged(transaction, status, expiry, site.options.authorization.late_refusal)
     log.warning("%s: the CSMS says %s to transaction %s after we accepted it%s", transaction.station, status,
-                transaction.station_tx_id, ": stopping it" if stops else "")  # fmt: skip
-    return replace(transaction, late_status=status, deauthorized=transaction.deauthorized or stops)
+                transaction.station_tx_id, ": stopping it" if after.deauthorized else "")  # fmt: skip
+    return after
 
 
 def _refused(site: Site, station: Station, row: OutboxRow, outcome: Refused) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from gateway.dialects.base import Dialect, Role
 from gateway.model.local_list import UpdateStatus
 from gateway.model.records import Change, Drop, Put
+from gateway.model.token import IdToken
 from gateway.rpc.frame import Call
 from gateway.rpc.session import Answered, Refused
 from gateway.site import Site
@@ -90,6 +91,16 @@ async def _clear_cache(command: TokenCommand) -> bytes:
     await site.commit([Put(replace(state, cache_cleared=site.clock.now(), clear_due=True))])
     station.list_wake.set()
     return b'{"status":"Accepted"}'
+
+
+async def forget(site: Site, station: Station, token: IdToken) -> None:
+    """A customer is to be forgotten: what the CSMS said of the token, at any station, and what this one has cached.
+
+    The local list is the CSMS's own, and the ledger is what it is billed by: both stay. Raises StoreError.
+    """
+    known, state = site.tokens.cache.of_key(token.key), site.tokens.lists.of(station.id)
+    await site.commit([*([Drop(known)] if known else []), Put(replace(state, clear_due=True))])
+    station.list_wake.set()
 
 
 async def note_answer(command: TokenCommand, role: Role, answered: bytes) -> None:

@@ -9,14 +9,16 @@ import contextlib
 import logging
 from dataclasses import dataclass
 
-from gateway.core.late_verdict import ENERGY_WAIT_S, Action, Delivered, act
+from gateway.core.late_verdict import ENERGY_WAIT_S, Action, Delivered, act, judged
 from gateway.model.ids import TransactionKey
 from gateway.model.local_list import InvalidIdSettings
-from gateway.model.token import LateRefusal
+from gateway.model.records import Change, Put
+from gateway.model.token import AuthorizationStatus, IdToken, LateRefusal, Verdict
 from gateway.model.transaction import Transaction
 from gateway.ports import StationPort
 from gateway.rpc.session import Answered, Unanswered
 from gateway.site import Site
+from gateway.station import Station
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,30 @@ class _Case:
     says: InvalidIdSettings | None = None
     limited_on: StationPort | None = None
     is_in_hand: bool = False
+
+
+def hear(site: Site, station: Station, tx_id: str, verdict: Verdict) -> list[Change]:
+    """What follows of a verdict on the token of a session under way, whose station can't be told it.
+
+    `tx_id`: the CSMS's, or the station's own. Whoever commits the changes wakes the walk (`verdict_wake`).
+    """
+    try:
+        transaction = site.ledger.by_upstream_id(station.id, int(tx_id))
+    except ValueError:
+        transaction = None
+    transaction = transaction or site.ledger.by_station_id(station.id, tx_id)
+    if transaction is None:
+        log.warning("%s: the CSMS says %s to a transaction that nobody knows, %s", station.id, verdict.status, tx_id)
+        return []
+    learned = site.learn(station, IdToken(transaction.token), verdict) if transaction.token else []
+    if verdict.status is AuthorizationStatus.ACCEPTED:
+        return learned
+    after = judged(transaction, verdict.status, verdict.expiry, site.options.authorization.late_refusal)
+    if after == transaction:
+        return learned
+    log.warning("%s: the CSMS says %s to transaction %s, which is under way%s", station.id, verdict.status,
+                transaction.station_tx_id, ": stopping it" if after.deauthorized else "")  # fmt: skip
+    return [Put(after), *learned]
 
 
 async def run(site: Site) -> None:

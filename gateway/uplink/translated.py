@@ -28,6 +28,7 @@ from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.session import Answered, Outcome, Request, Silence, Unanswered
 from gateway.site import Site
 from gateway.station import Station
+from gateway.uplink.translated_keeper import GatewayKeeper
 from gateway.uplink.translated_parts import Books, CutError, Job, part_id, read_answer
 from gateway.wake import Wake
 
@@ -44,6 +45,7 @@ class Translation:
         self._site = site
         self._station = station
         self.send = send
+        self._keeper = GatewayKeeper(site, station)
         self._books = Books(site, station, pair, send)
         self._queue: deque[Job] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -175,6 +177,7 @@ class Translation:
             aliases=kept.aliases,
             message_id=message_id,
             is_offline=is_offline,
+            keeper=self._keeper,
         )
 
     def _decide(self, request: Request, found: Json, *, is_offline: bool) -> Up:

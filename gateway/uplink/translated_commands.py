@@ -22,6 +22,7 @@ from gateway.errors import StoreError
 from gateway.flows import command
 from gateway.model.events import RegistrationStatus
 from gateway.model.settings import Learned
+from gateway.model.token import IdToken
 from gateway.rpc import session
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call
@@ -102,6 +103,8 @@ class Commanding:
         await self.remember(asked.remember, asked.aliases)
         if asked.password is not None:
             return await self._set_password(asked.password)
+        if asked.forgets is not None:
+            return await self._forget(asked.forgets)
         if asked.collects is None:
             return await self._down(asked)
         key = asked.collects, str(asked.payload.get("requestId"))
@@ -127,6 +130,14 @@ class Commanding:
         log.warning("%s: the CSMS set the password of its link; the next connection uses it", station.id)
         site.columns.renew(station.id, secret)
         site.uplink.wake(station.id)
+        return Outcome({"status": "Accepted"})
+
+    async def _forget(self, token: IdToken) -> Outcome:
+        try:
+            await command.forget_customer(self._site, self._station, token)
+        except StoreError:
+            raise CallError(ErrorCode.INTERNAL_ERROR, "the gateway can't write to its disk") from None
+        log.info("%s: a customer's token is forgotten by the CSMS's wish", self._station.id)
         return Outcome({"status": "Accepted"})
 
     async def _down(self, asked: Command) -> Outcome:

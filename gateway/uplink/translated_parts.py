@@ -12,7 +12,9 @@ from gateway.dialects.translate import Pair
 from gateway.dialects.translate.base import Edit, Json, Refused, encode, read
 from gateway.dialects.translate.ups import Frozen, FrozenPart, Up
 from gateway.errors import StoreError
+from gateway.flows import verdict
 from gateway.model.ids import MessageId
+from gateway.model.token import AuthorizationStatus, Verdict
 from gateway.rpc import session
 from gateway.rpc.codes import CallError
 from gateway.rpc.session import Answered, Outcome, Request, Unanswered
@@ -143,7 +145,7 @@ class Books:
                 frozen = _with_part(frozen, index, part)
                 await site.commit([translations.keep(station, message_id, frozen)])
             outcome = await self.ask(job, part)
-            edit = None
+            edit = late = None
             if isinstance(outcome, Answered):
                 heard = self._pair.up.heard(
                     part.action, read_answer(outcome.payload), frozen.tx, translations.memory(station)
@@ -151,7 +153,7 @@ class Books:
                 if isinstance(heard, Refused):
                     outcome = session.Refused(heard.code, heard.reason)
                 else:
-                    edit = heard
+                    edit, late = heard, self._pair.up.verdict(part, read_answer(outcome.payload))
             if isinstance(outcome, session.Refused):
                 if not part.is_optional:
                     site.note([translations.keep(station, message_id, replaced(frozen, is_refused=True))])
@@ -160,22 +162,29 @@ class Books:
                 outcome = Answered(b"{}")
             assert isinstance(outcome, Answered)
             frozen = _with_part(frozen, index, replaced(part, answer=encode(read_answer(outcome.payload)).decode()))
-            if edit is None:
+            if edit is None and late is None:
                 site.note([translations.keep(station, message_id, frozen)])
             else:
-                await self._learn(edit, message_id, frozen)
+                await self._learn(edit, late, message_id, frozen)
         return frozen
 
-    async def _learn(self, edit: Edit, message_id: str, frozen: Frozen) -> None:
-        """An answer of the CSMS survives a bad store: it is kept again on a good one."""
-        translations, station = self._site.translations, self._station.id
+    async def _learn(self, edit: Edit | None, late: Verdict | None, message_id: str, frozen: Frozen) -> None:
+        """An answer of the CSMS survives a bad store: it is kept again on a good one. With it, what follows of it: a
+        verdict is not asked for again."""
+        site, translations, station = self._site, self._site.translations, self._station.id
         while True:
             try:
-                changes = translations.remember(station, edit)
-                await self._site.commit([*changes, translations.keep(station, message_id, frozen)])
+                changes = [*translations.remember(station, edit), translations.keep(station, message_id, frozen)]
+                if late is not None:
+                    changes += verdict.hear(site, self._station, frozen.tx, late)
+                if edit is None and late is not None and late.status is AuthorizationStatus.ACCEPTED:
+                    site.note(changes)
+                else:
+                    await site.commit(changes)
+                    site.verdict_wake.set()
                 return
             except StoreError:
-                await self._site.writer.ready.wait()
+                await site.writer.ready.wait()
 
     async def _bound(self, job: Job, message_id: str, part: FrozenPart) -> FrozenPart:
         """The part with the CSMS's transaction id. A Start without an answer goes first, whatever became of its row."""

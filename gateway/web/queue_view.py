@@ -47,9 +47,10 @@ def message(site: Site, row_id: int) -> dict[str, Any] | None:
     unknown = site.unknown_outcomes.get(row.id)
     return {
         **operator.exported(row),
+        "csms_id": _csms_id(site, row.transaction),
         **_row(site, station, row),
         "may_be_at_csms_since": _moment(unknown.noticed) if unknown else None,
-        "transaction": _transaction(own) if own else None,
+        "transaction": _transaction(site, own) if own else None,
     }
 
 
@@ -58,7 +59,7 @@ def export(site: Site, chosen: Chosen) -> Iterator[dict[str, Any]]:
     for _, row in list(_rows(site, chosen)):
         found = operator.find(site, row.id)
         if found:
-            yield operator.exported(found[1])
+            yield {**operator.exported(found[1]), "csms_id": _csms_id(site, row.transaction)}
 
 
 def transactions(site: Site, chosen: Chosen, *, running: bool) -> list[dict[str, Any]]:
@@ -70,7 +71,7 @@ def transactions(site: Site, chosen: Chosen, *, running: bool) -> list[dict[str,
         and (not running or one.state is TransactionState.RUNNING)
     )
     waits = _waiting(site)
-    return [{**_transaction(one), "queued": waits.get(one.key, 0)} for one in islice(found, chosen.limit)]
+    return [{**_transaction(site, one), "queued": waits.get(one.key, 0)} for one in islice(found, chosen.limit)]
 
 
 def unknown_outcomes(site: Site, chosen: Chosen) -> list[dict[str, Any]]:
@@ -86,7 +87,7 @@ def unknown_outcomes(site: Site, chosen: Chosen) -> list[dict[str, Any]]:
             "station": one.station,
             "message_id": one.message_id,
             "action": one.action,
-            "transaction": _transaction(own) if (own := _own(site, one.transaction)) else None,
+            "transaction": _transaction(site, own) if (own := _own(site, one.transaction)) else None,
             "noticed": _moment(one.noticed),
             "is_queued": operator.find(site, one.row) is not None,
         }
@@ -176,13 +177,19 @@ def _left(site: Site, until: float | None) -> int | None:
     return None if until is None else max(0, round(until - site.clock.monotonic()))
 
 
-def _transaction(one: Transaction) -> dict[str, Any]:
+def _csms_id(site: Site, key: TransactionKey | None) -> str | None:
+    own = _own(site, key)
+    return None if own is None else site.translations.csms_id(own)
+
+
+def _transaction(site: Site, one: Transaction) -> dict[str, Any]:
     return {
         "key": one.key,
         "station": one.station,
         "evse": one.evse,
         "id": one.station_tx_id,
         "upstream_id": one.upstream_tx_id,
+        "csms_id": site.translations.csms_id(one),
         "other_upstream_ids": list(one.other_upstream_ids),
         "state": one.state.value,
         "token": one.token,

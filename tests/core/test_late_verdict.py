@@ -2,14 +2,15 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from gateway.core.late_verdict import ENERGY_WAIT_S, Action, Delivered, act, ends_session, is_deauthorized
+from gateway.core.late_verdict import ENERGY_WAIT_S, Action, Delivered, act, ends_session, is_deauthorized, judged
 from gateway.model.ids import StationId, TransactionKey
 from gateway.model.local_list import InvalidIdSettings
 from gateway.model.token import AuthorizationStatus, LateRefusal
-from gateway.model.transaction import Transaction
+from gateway.model.transaction import Transaction, TransactionState
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 PAST, FUTURE = "2026-03-01T07:59:59Z", "2026-03-01T08:00:01Z"
@@ -42,6 +43,27 @@ def test_expired_ends_a_session_only_if_it_was_so_at_the_start(
 
 def test_the_expiry_of_a_blocked_token_does_not_save_its_session() -> None:
     assert ends_session(A.BLOCKED, FUTURE, NOW)
+
+
+@pytest.mark.parametrize(
+    ("change", "policy", "status", "stops"),
+    [
+        ({}, LateRefusal.STATION, A.BLOCKED, True),
+        ({"status": "Accepted"}, LateRefusal.LIMIT_TO_ZERO, A.INVALID, True),
+        ({"status": "Blocked"}, LateRefusal.STOP, A.BLOCKED, False),
+        ({"state": TransactionState.ENDED}, LateRefusal.STOP, A.BLOCKED, False),
+        ({"state": TransactionState.UNCLOSED}, LateRefusal.STOP, A.BLOCKED, False),
+        ({}, LateRefusal.REPORT, A.BLOCKED, False),
+        ({}, LateRefusal.STOP, A.CONCURRENT_TX, False),
+        ({"deauthorized": True}, LateRefusal.STOP, A.CONCURRENT_TX, True),
+    ],
+)
+def test_a_late_refusal_is_noted_and_stops_what_still_runs_as_accepted(
+    change: Any, policy: LateRefusal, status: AuthorizationStatus, stops: bool
+) -> None:
+    transaction = replace(Transaction(TransactionKey(1), StationId("CP-1"), 1, 1, "s"), **change)
+    after = judged(transaction, status, None, policy)
+    assert after == replace(transaction, late_status=status, deauthorized=stops)
 
 
 # -- what is done ----------------------------------------------------------------------------------------------------

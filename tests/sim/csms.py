@@ -40,6 +40,8 @@ class SimCsms:
         self.times: list[tuple[str, str, Any, float]] = []
         """The calls, each with its moment."""
         self.verdicts: dict[str, str] = {}
+        self.second_thoughts: dict[str, str] | None = None
+        """The idTokenInfo of its answers to Updated events of 2.x."""
         self.delay_s: Callable[[str], float] = lambda action: source.uniform(0.01, 0.2)
         self.script: Script = lambda station, action, payload: "answer"
         self.boot_status = "Accepted"
@@ -149,6 +151,8 @@ class SimCsms:
         if action == "StartTransaction":
             self._next_tx += 1
             return {"transactionId": self._next_tx, **self._verdict(payload["idTag"], True)}
+        if action == "TransactionEvent" and payload["eventType"] == "Updated" and self.second_thoughts:
+            return {"idTokenInfo": self.second_thoughts}
         if action == "TransactionEvent" and "idToken" in payload:
             return self._verdict(payload["idToken"]["idToken"], False)
         return {}

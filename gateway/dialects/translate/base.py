@@ -5,15 +5,17 @@ returns as an `Edit`, which the shell applies to the memory of that moment and c
 are parsed with `read`: numbers with a point are Decimals, so that no digit of a meter or a limit is lost.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from gateway.model.profile import ChargingProfile
+from gateway.model.token import IdToken
 from gateway.rpc.codes import CallError, ErrorCode
 
 Json = dict[str, Any]
@@ -71,6 +73,28 @@ class Tx(Struct, frozen=True, omit_defaults=True):
     power_path: bool = False
 
 
+class Name(Struct, frozen=True):
+    """What the CSMS called a transaction that is over. `order`: as of its `Tx`."""
+
+    csms_id: str
+    order: int
+
+
+class PassedProfile(Struct, frozen=True, omit_defaults=True):
+    """A charging profile of a 2.x CSMS that a 1.6 station has accepted. `text`: its JSON, as the CSMS gave it.
+
+    `tx`: `Tx.station_id` of the transaction it is for. `order`: the later one is the newer.
+    """
+
+    id: int
+    evse: int
+    purpose: str
+    stack_level: int
+    text: str
+    tx: str = ""
+    order: int = 0
+
+
 class Place(Struct, frozen=True, omit_defaults=True):
     """A connector. `status`, `error`: as its station last said; `said`: as the CSMS was last told."""
 
@@ -83,7 +107,7 @@ class Place(Struct, frozen=True, omit_defaults=True):
 
 class AskedStart(Struct, frozen=True, omit_defaults=True):
     """A remote start of a 2.x CSMS that a 1.6 station has not acted on yet. `tag`: the idTag it went down with, folded;
-    the token itself is in the CSMS's spelling; `until` is ISO 8601."""
+    the token itself is in the CSMS's spelling; `until` is ISO 8601; `profile`: JSON of the one it came with."""
 
     remote_start: int
     tag: str
@@ -91,6 +115,7 @@ class AskedStart(Struct, frozen=True, omit_defaults=True):
     type: str
     evse: int | None
     until: str
+    profile: str = ""
 
 
 class Memory(Struct, frozen=True, omit_defaults=True):
@@ -113,6 +138,15 @@ class Memory(Struct, frozen=True, omit_defaults=True):
     requests: dict[str, int] = {}
     next_request: int = 1
     notes: dict[str, str] = {}
+    names: dict[str, Name] = {}
+    """For operators, of transactions that are remembered no more; by `Tx.station_id`."""
+    profiles: dict[str, PassedProfile] = {}
+    """By their ids."""
+
+    def csms_name(self, station_id: str) -> str | None:
+        """What the CSMS calls a transaction; None if it has not said so, or that is forgotten."""
+        known = self.transactions.get(station_id) or self.names.get(station_id)
+        return known.csms_id or None if known is not None else None
 
     def tx_of_csms(self, csms_id: str) -> Tx | None:
         """The transaction that the CSMS calls so; the newest, where it gave an id twice."""
@@ -176,6 +210,33 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldProfile:
+    """A charging profile that the gateway holds for a station. `source`: who set it."""
+
+    evse: int
+    source: str
+    profile: ChargingProfile
+
+
+class Keeper(Protocol):
+    """What the gateway itself keeps of a station, for commands about what 1.6 does not tell. To look at only."""
+
+    def profiles(self) -> Sequence[HeldProfile] | None:
+        """None: the gateway does not share this station's current, and passes profiles on."""
+
+    def customer(self, token: IdToken) -> Sequence[str]:
+        """What is kept of a token as the station knows it, in lines of text."""
+
+
+class _Nothing:
+    def profiles(self) -> None:
+        return None
+
+    def customer(self, token: IdToken) -> Sequence[str]:
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a translator may look at. `now` is aware. `station`, `csms`: names of their versions.
 
@@ -190,6 +251,7 @@ class Facts:
     """By alias, folded."""
     message_id: str = ""
     is_offline: bool = False
+    keeper: Keeper = field(default_factory=_Nothing)
 
 
 # -- commands downwards ------------------------------------------------------------------------------------------------
@@ -212,6 +274,8 @@ class Command:
     aliases: tuple[Alias, ...] = ()
     password: bytes | None = field(default=None, repr=False)
     """Of the CSMS's link, set by the CSMS: it is kept at the uplink, and nothing goes down."""
+    forgets: IdToken | None = None
+    """The gateway's cache forgets it, and the station's whole cache is cleared as soon as it is there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from gateway.dialects.translate.base import (
     Reply,
     Steps,
     answered,
+    encode,
 )
 from gateway.dialects.translate.parts import (
     as_status,
@@ -59,13 +60,14 @@ def start_on_16(payload: Json, facts: Facts) -> Steps:
     tag, alias = _token(payload)
     token, evse = inner(payload, "idToken"), whole(payload.get("evseId"))
     asked: Json = {"idTag": tag, **({} if evse is None else {"connectorId": evse})}
+    given = ""
     losses: tuple[str, ...] = ("group-remote",) if payload.get("groupIdToken") is not None else ()
     if payload.get("chargingProfile") is not None:
         profile = inner(payload, "chargingProfile")
         refused = _not_of_a_start(profile)
         if refused is not None:
             return answered(Reply(refused, losses=("profile-refused",)))
-        asked["chargingProfile"] = to_16(profile, None)
+        asked["chargingProfile"], given = to_16(profile, None), encode(profile).decode()
         losses += losses_to_16(profile)
     waiting = AskedStart(
         remote_start=needed(payload, "remoteStartId"),
@@ -74,6 +76,7 @@ def start_on_16(payload: Json, facts: Facts) -> Steps:
         type=text(token.get("type")) or "",
         evse=evse,
         until=wire_time(facts.now + timedelta(seconds=START_ANSWERED_S)),
+        profile=given,
     )
     command = Command(
         "RemoteStartTransaction", asked, remember=_awaited(waiting, facts.now), aliases=(alias,) if alias else ()
@@ -138,15 +141,12 @@ def start_on_20(payload: Json, facts: Facts) -> Steps:
         asked["evseId"] = evse
     if payload.get("chargingProfile") is not None:
         profile = inner(payload, "chargingProfile")
-        if profile.get("chargingProfilePurpose") != "TxProfile" or not _has_periods(profile):
+        periods = objects(inner(profile, "chargingSchedule"), "chargingSchedulePeriod")
+        if profile.get("chargingProfilePurpose") != "TxProfile" or not periods:
             return answered(Reply({"status": "Rejected"}))
         asked["chargingProfile"] = to_201(profile, None)
     command = Command("RequestStartTransaction", asked, remember=edit, aliases=(alias,) if alias else ())
     return ask(command, lambda outcome: as_status(outcome, _DONE, "Rejected"))
-
-
-def _has_periods(profile: Json) -> bool:
-    return bool(objects(inner(profile, "chargingSchedule"), "chargingSchedulePeriod"))
 
 
 def stop_on_20(payload: Json, facts: Facts) -> Steps:

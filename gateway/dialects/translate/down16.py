@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway.dialects.payloads import member, text
-from gateway.dialects.translate import admin, charging, files, keys, profiles
+from gateway.dialects.translate import admin, charging, customers, files, keys, passed, profiles
 from gateway.dialects.translate.base import CommandTranslator, Facts, Json, Reply, Steps, answered
 from gateway.dialects.translate.parts import checked, said, unsupported
 
@@ -12,7 +11,6 @@ NOT_IN_16 = {
     "ClearDisplayMessage": "OCPP 1.6 has no messages for a display",
     "ClearVariableMonitoring": "OCPP 1.6 has no monitors",
     "CostUpdated": "OCPP 1.6 shows no costs",
-    "GetChargingProfiles": "OCPP 1.6 does not tell its charging profiles",
     "GetDisplayMessages": "OCPP 1.6 has no messages for a display",
     "SetDisplayMessage": "OCPP 1.6 has no messages for a display",
     "SetMonitoringLevel": "OCPP 1.6 has no monitors",
@@ -29,9 +27,6 @@ OWN_STATUS = {
 """Answered with the action's own status, and why."""
 
 
-_CUSTOMERS = ("idToken", "customerCertificate")
-
-
 def _not_supported(why: str) -> CommandTranslator:
     return lambda payload, facts: answered(unsupported(why))
 
@@ -45,26 +40,17 @@ def _unpublish(payload: Json, facts: Facts) -> Steps:
     return answered(Reply({"status": "NoFirmware"}))
 
 
-def _customer(payload: Json, facts: Facts) -> Steps:
-    """What is known of a customer is in the station's cache and in ours, and neither is told or cleared one by one."""
-    named = (
-        text(payload.get("customerIdentifier")) or member(payload, "idToken") or member(payload, "customerCertificate")
-    )
-    if not named:
-        return answered(Reply(said("Invalid", "MissingParam", "no customer is named")))
-    return answered(Reply(said("Rejected", "UnsupportedRequest", "OCPP 1.6 can't tell or clear what it knows of one")))
-
-
 _ROWS: Mapping[str, CommandTranslator] = {
     "CancelReservation": charging.cancel_reservation,
     "CertificateSigned": files.certificate_signed_on_16,
     "ChangeAvailability": admin.availability_on_16,
     "ClearCache": admin.clear_cache,
     "ClearChargingProfile": profiles.clear_on_16,
-    "CustomerInformation": _customer,
+    "CustomerInformation": customers.customer_on_16,
     "DataTransfer": admin.data_on_16,
     "DeleteCertificate": files.delete,
     "GetBaseReport": keys.get_base_report,
+    "GetChargingProfiles": passed.get_on_16,
     "GetCompositeSchedule": profiles.composite_on_16,
     "GetInstalledCertificateIds": files.installed_on_16,
     "GetLocalListVersion": charging.version_on_16,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.dialects.translate import meter, places, session16, session20, tokens, up16, up20
+from gateway.dialects.translate import customers, meter, passed, places, session16, session20, tokens, up16, up20
 from gateway.dialects.translate.base import Loss
 
 _TO_16, _TO_201 = "2.0.1 -> 1.6", "1.6 -> 2.0.1"
@@ -59,11 +59,21 @@ DOWN_16 = (
     _no("ClearDisplayMessage", "NotSupported", _MESSAGES),
     _no("ClearVariableMonitoring", "NotSupported", _MONITORS),
     _no("CostUpdated", "NotSupported", "1.6 shows no costs"),
-    _no("CustomerInformation", "Rejected", "caches are not told or cleared one by one; Invalid if it names nobody"),
+    _here(
+        "CustomerInformation",
+        "Accepted",
+        "by idToken; Rejected by anything else, Invalid if it names nobody; NotifyCustomerInformation follows",
+        ("customer-report", "customer-clear"),
+    ),
     _to("DataTransfer", losses=("data-object",)),
     _same("DeleteCertificate"),
     _to("GetBaseReport", "GetConfiguration", losses=("report-summary", "report-made")),
-    _no("GetChargingProfiles", "NotSupported", "1.6 does not tell its profiles"),
+    _here(
+        "GetChargingProfiles",
+        "Accepted, NoProfiles",
+        "from what was passed on, or the gateway holds; ReportChargingProfiles follows",
+        ("profiles-passed",),
+    ),
     _to("GetCompositeSchedule", losses=("composite-min",)),
     _no("GetDisplayMessages", "NotSupported", _MESSAGES),
     _to("GetInstalledCertificateIds", losses=("v2g",)),
@@ -192,7 +202,9 @@ UP_20 = (
 """Messages of a station of 2.0.1 for a CSMS of 1.6."""
 
 MADE_HERE = {
+    "NotifyCustomerInformation": "follows CustomerInformation, of what the gateway keeps",
     "NotifyReport": "follows GetBaseReport and GetReport, made of the station's GetConfiguration",
+    "ReportChargingProfiles": "follows GetChargingProfiles, of profiles that the gateway passed on or holds",
     "ReservationStatusUpdate": "made when a reservation's time is over or its connector fails",
 }
 """Messages of 2.0.1 that no message of a 1.6 station becomes, and the gateway is the author of."""
@@ -227,13 +239,11 @@ NEVER_UP_16 = {
             "Get15118EVCertificate",
             "GetCertificateStatus",
             "NotifyChargingLimit",
-            "NotifyCustomerInformation",
             "NotifyDisplayMessages",
             "NotifyEVChargingNeeds",
             "NotifyEVChargingSchedule",
             "NotifyMonitoringReport",
             "PublishFirmwareStatusNotification",
-            "ReportChargingProfiles",
         ),
         _STATION_16,
     ),
@@ -300,6 +310,8 @@ ALL: tuple[Loss, ...] = (
     *tokens.LOSSES,
     *places.LOSSES,
     *meter.LOSSES,
+    *passed.LOSSES,
+    *customers.LOSSES,
     *session16.LOSSES,
     *session20.LOSSES,
     *up16.LOSSES,

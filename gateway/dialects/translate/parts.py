@@ -137,7 +137,7 @@ def _checked(action: str, steps: Steps, facts: Facts) -> Steps:
     try:
         command = next(steps)
         while True:
-            is_ours = command.password is not None
+            is_ours = command.password is not None or command.forgets is not None
             where = None if is_ours else _invalid(facts.station, command.action, "request", command.payload)
             if where is None:
                 outcome = yield command

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from gateway.dialects.translate.base import Edit, Loss, Memory, Place, Tx
+from gateway.dialects.translate.base import Edit, Loss, Memory, Name, Place, Tx
 
 STATES = {"Charging": "Charging", "SuspendedEV": "SuspendedEV", "SuspendedEVSE": "SuspendedEVSE"}
 """1.6 status to chargingState where it says one while a transaction runs."""
@@ -54,14 +54,21 @@ KEPT_OPEN = 32
 """Transactions whose end nobody has told, likewise: it may still come."""
 
 
+KEPT_NAMES = 200
+"""What the CSMS called those that are forgotten."""
+
+
 def without_old(memory: Memory) -> Memory:
-    """Forget transactions that ended long ago."""
+    """Forget transactions that ended long ago, but for their names."""
     known = sorted(memory.transactions.values(), key=lambda tx: tx.order)
     ended, open_ones = [tx for tx in known if tx.is_ended], [tx for tx in known if not tx.is_ended]
-    old = {tx.station_id for tx in (*ended[:-KEPT_ENDED], *open_ones[:-KEPT_OPEN])}
+    old = [*ended[:-KEPT_ENDED], *open_ones[:-KEPT_OPEN]]
     if not old:
         return memory
-    return replace(memory, transactions={key: tx for key, tx in memory.transactions.items() if key not in old})
+    transactions = {key: tx for key, tx in memory.transactions.items() if tx not in old}
+    named = {**memory.names, **{tx.station_id: Name(tx.csms_id, tx.order) for tx in old if tx.csms_id}}
+    newest = sorted(named.items(), key=lambda item: item[1].order)[-KEPT_NAMES:]
+    return replace(memory, transactions=transactions, names=dict(newest))
 
 
 # -- 1.6 -> 2.x --------------------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from gateway.dialects.payloads import integer, member, objects, text, wire_time
-from gateway.dialects.translate.base import Command, Facts, Json, Outcome, Reply, Steps, Tx, answered
+from gateway.dialects.translate import passed
+from gateway.dialects.translate.base import Command, Edit, Facts, Json, Outcome, Reply, Steps, Tx, answered
 from gateway.dialects.translate.parts import (
     as_status,
     ask,
@@ -131,8 +132,8 @@ def _periods(schedule: Json) -> list[Json]:
 
 def set_on_16(payload: Json, facts: Facts) -> Steps:
     """SetChargingProfile of 2.0.1 to a station of 1.6."""
-    profile, own = inner(payload, "chargingProfile"), None
-    asked = text(profile.get("transactionId"))
+    profile, own, evse = inner(payload, "chargingProfile"), None, needed(payload, "evseId")
+    asked, tx = text(profile.get("transactionId")), facts.memory.tx_at(evse) if _is_tx(profile) else None
     if asked is not None:
         tx = facts.memory.tx_of_csms(asked)
         own = None if tx is None or tx.is_ended else whole(tx.station_id)
@@ -142,17 +143,18 @@ def set_on_16(payload: Json, facts: Facts) -> Steps:
         written = to_16(profile, own)
     except NotExpressible as reason:
         return answered(Reply(said("Rejected", reason.reason, reason.what), losses=("profile-refused",)))
-    command = Command("SetChargingProfile", {"connectorId": needed(payload, "evseId"), "csChargingProfiles": written})
-    return _set_16(command, losses_to_16(profile))
+    command = Command("SetChargingProfile", {"connectorId": evse, "csChargingProfiles": written})
+    return _set_16(command, passed.accepted(evse, profile, tx, facts.now), losses_to_16(profile))
 
 
-def _set_16(command: Command, losses: tuple[str, ...]) -> Steps:
+def _set_16(command: Command, taken: Edit, losses: tuple[str, ...]) -> Steps:
     outcome = yield command
     if outcome.payload is None:
         return failed(outcome)
     if outcome.status == "NotSupported":
         return unsupported("the station has no smart charging")
-    return Reply(as_status(outcome, _SET, "Rejected"), losses=losses)
+    is_taken = outcome.status == "Accepted"
+    return Reply(as_status(outcome, _SET, "Rejected"), remember=taken if is_taken else None, losses=losses)
 
 
 def clear_on_16(payload: Json, facts: Facts) -> Steps:
@@ -166,7 +168,15 @@ def clear_on_16(payload: Json, facts: Facts) -> Steps:
         asked["chargingProfilePurpose"] = _PURPOSES_TO_16[purpose]
     if payload.get("chargingProfileId") is not None:
         asked = {"id": needed(payload, "chargingProfileId")}
-    return ask(Command("ClearChargingProfile", asked), lambda outcome: as_status(outcome, _CLEARED, "Unknown"))
+    return _clear_16(Command("ClearChargingProfile", asked), passed.cleared(payload))
+
+
+def _clear_16(command: Command, forget: Edit) -> Steps:
+    """A station that knows no such profile has none either."""
+    outcome = yield command
+    if outcome.payload is None:
+        return failed(outcome)
+    return Reply(as_status(outcome, _CLEARED, "Unknown"), remember=forget)
 
 
 def composite_on_16(payload: Json, facts: Facts) -> Steps:

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.dialects.payloads import moment, objects, text, tx_id, wire_time
-from gateway.dialects.translate import meter, tokens
+from gateway.dialects.translate import meter, passed, tokens
 from gateway.dialects.translate.base import Alias, AskedStart, Edit, Facts, Json, Loss, Memory, Refused, Tx
 from gateway.dialects.translate.parts import whole
 from gateway.dialects.translate.places import CONNECTED, STATES, place_at, put_tx, without_old
@@ -27,7 +27,8 @@ LOSSES = (
     Loss("stop-data", "1.6 -> 2.0.1", "a long transactionData", "further Updated events before the Ended"),
     Loss("reservation-number", "1.6 -> 2.0.1", "a reservationId below 0, at a CSMS of 2.1", "left out"),
     Loss("no-start-verdict", "1.6 -> 2.0.1", "a CSMS that says nothing of the token", "Accepted"),
-    Loss("later-verdict", "1.6 -> 2.0.1", "a verdict in the answer to an Updated", "left out: MeterValues has no room"),
+    Loss("later-verdict", "1.6 -> 2.0.1", "a verdict in the answer to an Updated",
+         "left out of MeterValues.conf; a refusal ends the session as a late one does"),
 )  # fmt: skip
 
 _MAX_ID = 2**31 - 1
@@ -87,7 +88,8 @@ def start(found: Json, facts: Facts) -> Up:
         event["meterValue"] = values
     info = {"chargingState": state, **({"remoteStartId": asked.remote_start} if asked else {})}
     tx, part = _event(tx, "Started", timestamp, (event, info), facts)
-    return _up(tx, (part,), also=_without_start(asked), aliases=[alias] if alias else [])
+    also = both(passed.began(tx, asked, facts.now), _without_start(asked))
+    return _up(tx, (part,), also=also, aliases=[alias] if alias else [])
 
 
 def meter_values(found: Json, facts: Facts) -> Up | Refused:
@@ -145,7 +147,7 @@ def stop(found: Json, facts: Facts) -> Up:
     if reason is not None:
         info["stoppedReason"] = stopped
     tx, part = _event(replace(tx, is_ended=True), "Ended", timestamp, (event, info), facts)
-    return _up(tx, (*parts, part), aliases=aliases, losses=values.losses)
+    return _up(tx, (*parts, part), also=passed.ended(tx), aliases=aliases, losses=values.losses)
 
 
 def state_changed(evse: int, status: str, timestamp: str, facts: Facts) -> Up | None:
@@ -237,7 +239,5 @@ def _asked_start(memory: Memory, tag: str, evse: int, at: datetime) -> AskedStar
     return None
 
 
-def _without_start(asked: AskedStart | None) -> Edit | None:
-    if asked is None:
-        return None
+def _without_start(asked: AskedStart | None) -> Edit:
     return lambda memory: replace(memory, starts=tuple(one for one in memory.starts if one != asked))

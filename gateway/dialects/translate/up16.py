@@ -7,11 +7,13 @@ from msgspec.structs import replace
 
 from gateway.dialects.payloads import member, text, wire_time
 from gateway.dialects.translate import session16, tokens
-from gateway.dialects.translate.base import Alias, Edit, Facts, Json, Loss, Memory, Refused, encode
+from gateway.dialects.translate.base import Alias, Edit, Facts, Json, Loss, Memory, Refused, encode, read
 from gateway.dialects.translate.inventory import boot_notes
 from gateway.dialects.translate.parts import kept, whole
 from gateway.dialects.translate.places import place_at, put_place, status_20
-from gateway.dialects.translate.ups import Finished, Part, Said, Translator, Up, both
+from gateway.dialects.translate.ups import Finished, FrozenPart, Part, Said, Translator, Up, both
+from gateway.dialects.v16_codec import read_verdict
+from gateway.model.token import Verdict
 from gateway.rpc.codes import ErrorCode
 
 LOSSES = (
@@ -195,6 +197,13 @@ class Up16:
     def heard(self, action: str, answer: Json, tx: str, memory: Memory) -> Edit | Refused | None:
         """Nothing: in 2.x no answer names a transaction."""
         return None
+
+    def verdict(self, part: FrozenPart, answer: Json) -> Verdict | None:
+        """With the answer to an Updated, for which 1.6 has no room; in the words of 1.6, as that of a Start."""
+        info = member(answer, "idTokenInfo")
+        if not info or part.action != "TransactionEvent" or read(part.payload.encode()).get("eventType") != "Updated":
+            return None
+        return read_verdict({"idTagInfo": tokens.tag_info(info)[0]})
 
     def finish(self, action: str, answer: Json, said: Sequence[Said], tx: str, facts: Facts) -> Finished:
         first = said[-1][1] if said else answer

@@ -11,7 +11,8 @@ from gateway.dialects.translate.base import Alias, Edit, Facts, Json, Loss, Memo
 from gateway.dialects.translate.parts import kept, whole
 from gateway.dialects.translate.places import known_20, number_of, place_at, put_place, status_16
 from gateway.dialects.translate.up16 import data_16
-from gateway.dialects.translate.ups import Finished, Part, Said, Translator, Up, both, no_edit
+from gateway.dialects.translate.ups import Finished, FrozenPart, Part, Said, Translator, Up, both, no_edit
+from gateway.model.token import Verdict
 from gateway.rpc.codes import ErrorCode
 
 LOSSES = (
@@ -179,6 +180,10 @@ class Up20:
             return replace(memory, transactions={**memory.transactions, tx: replace(known, csms_id=str(given))})
 
         return learn
+
+    def verdict(self, part: FrozenPart, answer: Json) -> Verdict | None:
+        """None: in 2.x every answer to an event has room for it."""
+        return None
 
     def finish(self, action: str, answer: Json, said: Sequence[Said], tx: str, facts: Facts) -> Finished:
         infos = [info for _, one in said if (info := member(one, "idTagInfo"))]

@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from gateway.dialects.translate.base import Alias, Edit, Facts, Json, Memory, Refused
+from gateway.model.token import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,9 @@ class Direction(Protocol):
 
     def heard(self, action: str, answer: Json, tx: str, memory: Memory) -> Edit | Refused | None:
         """What the CSMS's answer to a part has to be remembered for; Refused if it is of no use."""
+
+    def verdict(self, part: FrozenPart, answer: Json) -> Verdict | None:
+        """What the CSMS's answer to a part says of a running transaction's token, where the station can't be told."""
 
     def finish(self, action: str, answer: Json, said: Sequence[Said], tx: str, facts: Facts) -> Finished:
         """The station's answer: of its action, the answer where nobody says more, and what the CSMS said."""

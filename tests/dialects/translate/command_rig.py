@@ -25,6 +25,7 @@ from gateway.dialects.translate.base import (
     encode,
     read,
 )
+from gateway.model.token import IdToken
 from gateway.rpc.codes import CallError
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
@@ -67,6 +68,7 @@ class Run:
     sent: list[Command] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
     passwords: list[bytes] = field(default_factory=list)
+    forgotten: list[IdToken] = field(default_factory=list)
 
     @property
     def payload(self) -> Json:
@@ -83,6 +85,10 @@ def run(action: str, payload: Json, facts: Facts, station: Station) -> Run:
         while True:
             if command.password is not None:
                 found.passwords.append(command.password)
+                command = steps.send(answer({"status": "Accepted"}))
+                continue
+            if command.forgets is not None:
+                found.forgotten.append(command.forgets)
                 command = steps.send(answer({"status": "Accepted"}))
                 continue
             assert_valid(facts.station, command.action, "request", command.payload)

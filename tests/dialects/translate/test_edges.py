@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.translate.base import Memory, read
+from gateway.dialects.translate.base import Json, Memory, read
 from gateway.dialects.translate.places import number_of, place_of
-from gateway.dialects.translate.up16 import data_16
+from gateway.dialects.translate.up16 import UP, data_16
+from gateway.dialects.translate.ups import FrozenPart
 from tests.dialects.translate.pipe import Pipe
 
 LAST = 2**31 - 1
@@ -35,3 +36,22 @@ def test_a_reservation_goes_up_where_its_number_can_be_said(csms: str, number: i
     pipe = Pipe("1.6", csms)
     pipe.say("StartTransaction", {**START, "reservationId": number})
     assert pipe.sent[0][1].get("reservationId") == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "info", "heard"),
+    [
+        ("Updated", {"status": "Blocked", "cacheExpiryDateTime": "2026-03-01T08:00:00Z"}, "Blocked"),
+        ("Updated", {"status": "NotAtThisTime"}, "Blocked"),
+        ("Updated", {"status": "Unknown"}, "Invalid"),
+        ("Updated", {"status": "ConcurrentTx"}, "ConcurrentTx"),
+        ("Updated", {}, None),
+        ("Started", {"status": "Blocked"}, None),
+        ("Ended", {"status": "Blocked"}, None),
+    ],
+)
+def test_a_verdict_that_1_6_has_no_room_for_is_heard_in_its_words(kind: str, info: Json, heard: str | None) -> None:
+    part = FrozenPart("id", "TransactionEvent", f'{{"eventType":"{kind}"}}')
+    verdict = UP.verdict(part, {"idTokenInfo": info})
+    assert (verdict.status.value if verdict else None) == heard
+    assert verdict is None or verdict.expiry == info.get("cacheExpiryDateTime")
