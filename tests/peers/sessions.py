@@ -70,7 +70,7 @@ async def compared(fleet: Fleet, log: list[Message]) -> list[str]:
 
 
 def placed(log: Iterable[Message], numbers: Mapping[str, int]) -> list[Message]:
-    """The log of a CSMS to which the site is one station, as if every station had its own link. Of transactions only."""
+    """What a CSMS to which the site is one station logged of transactions, as if every station had its own link."""
     stations = {number: identity for identity, number in numbers.items()}
     entries, of_tx = [entry for entry in log if entry["action"] in {*KINDS, "TransactionEvent"}], {}
     for entry in entries:
