@@ -9,6 +9,7 @@ from typing import Protocol
 from gateway.dialects.base import Dialect
 from gateway.model.ids import StationId
 from gateway.model.metering import MeterState
+from gateway.model.transaction import Transaction
 from gateway.rpc.session import Outcome, Priority, RefusedResult, Request
 
 
@@ -56,7 +57,8 @@ class LinkPort(Protocol):
 @dataclass(frozen=True, slots=True)
 class OneLink:
     """The one link of a site that is one station to the CSMS. `waiting`: CALLs in its schedule; `drain_s`: how long all
-    that waits will take, as fast as the CSMS answers now. `tell`: the CSMS hears of a station's numbers anew."""
+    that waits will take, as fast as the CSMS answers now. `tell`: the CSMS hears of a station's numbers anew.
+    `csms_id`: what the CSMS calls a session, None where that is what its station or the gateway does."""
 
     identity: str
     state: LinkState
@@ -64,6 +66,7 @@ class OneLink:
     waiting: int
     drain_s: float
     tell: Callable[[StationId], None]
+    csms_id: Callable[[Transaction], str | None]
 
 
 class UplinkPort(Protocol):

@@ -30,6 +30,7 @@ from gateway.model.records import (
 )
 from gateway.model.settings import Column, Columns, Key
 from gateway.model.token import Decision, IdToken, Verdict
+from gateway.model.transaction import Transaction
 from gateway.ports import DayPort, LinkState, OneLink, StationPort, UplinkPort
 from gateway.site_options import SiteOptions
 from gateway.smartcharging.profile_rules import MAX_PERIODS, MAX_PROFILES, MAX_STACK_LEVEL
@@ -112,6 +113,11 @@ class Site(Durable):
             station.attached.clear()
             self.balancer.poke()
             self.uplink.wake(station.id)
+
+    def csms_id(self, own: Transaction) -> str | None:
+        """What the CSMS calls a session, where neither its station nor the gateway does."""
+        link = self.one_link()
+        return self.translations.csms_id(own) if link is None else link.csms_id(own)
 
     # -- uplink -----------------------------------------------------------------------------------------------------
 

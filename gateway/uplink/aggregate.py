@@ -81,7 +81,8 @@ class Aggregate:
         self._queue = SiteQueue(site, lambda: self._keeper.link, self._keeper.fell)
         self._keeper.on_idle = self._queue.send_next
         self._reports = Reports()
-        self.stations = SiteStations(site, self.take, partial(_Post, self))
+        gives_ids = any(dialect.csms_gives_tx_ids for dialect in options.dialects())
+        self.stations = SiteStations(site, self.take, partial(_Post, self), gives_ids=gives_ids)
         self._status = SiteStatus(site, self.stations, self._say_status, options.lost_s)
         self._own = SiteOwn(site, options, self._keeper, self._status, self.say)
         self._commands: SiteCommands | None = None
@@ -117,7 +118,8 @@ class Aggregate:
 
     def _one_link(self) -> OneLink:
         dialect = self._keeper.link.dialect.name if self._keeper.link else None
-        return OneLink(self._own.id, self._keeper.state, dialect, len(self._queue), self.drain_s, self._status.tell_of)
+        return OneLink(self._own.id, self._keeper.state, dialect, len(self._queue), self.drain_s, self._status.tell_of,
+                       self.stations.csms_id)  # fmt: skip
 
     def is_pressed(self) -> bool:
         """Whether what waits takes longer than a station should wait for the answer to a sample."""

@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from gateway.core.one_station import transaction_uuid
 from gateway.dialects import registry, site_says, translate
 from gateway.dialects.base import Dialect, Role
 from gateway.dialects.translate import places
 from gateway.dialects.translate.base import Memory
 from gateway.model.events import StatusReport
 from gateway.model.ids import StationId
+from gateway.model.transaction import Transaction
 from gateway.ports import LinkPort
 from gateway.rpc.session import Priority, Request
 from gateway.site import Site
@@ -21,17 +23,21 @@ log = logging.getLogger(__name__)
 
 
 class SiteStations:
-    """`take` puts a message of a station, in the CSMS's version, on its way. `post_of` makes a station's `link`."""
+    """`take` puts a message of a station, in the CSMS's version, on its way. `post_of` makes a station's `link`.
+    `gives_ids`: the CSMS gives the ids of transactions (`Dialect.csms_gives_tx_ids`)."""
 
     def __init__(
         self,
         site: Site,
         take: Callable[[StationId, Request], None],
         post_of: Callable[[StationId, Link], LinkPort],
+        *,
+        gives_ids: bool,
     ) -> None:
         self._site = site
         self._take = take
         self._post_of = post_of
+        self._gives_ids = gives_ids
         self._link: Link | None = None
         self._interpreters: dict[StationId, Interpreter] = {}
         self._ending: dict[StationId, asyncio.Task[None]] = {}
@@ -168,6 +174,15 @@ class SiteStations:
             if (own := self._site.translations.memory(station).tx_of_csms(upstream)) is not None
         ]
         return min(found)[1] if found else None
+
+    def csms_id(self, own: Transaction) -> str | None:
+        """What the CSMS calls a session, where neither the station nor the gateway does."""
+        translated = self._site.translations.csms_id(own)
+        if translated is not None or own.station_tx_id is None:
+            return translated
+        record = self._site.station(own.station).record
+        is_told_so = record.dialect and not registry.by_name(record.dialect).csms_gives_tx_ids
+        return transaction_uuid(own.station, own.station_tx_id) if is_told_so and not self._gives_ids else None
 
 
 def _is_served(station: Dialect, csms: Dialect) -> bool:

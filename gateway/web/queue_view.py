@@ -179,7 +179,7 @@ def _left(site: Site, until: float | None) -> int | None:
 
 def _csms_id(site: Site, key: TransactionKey | None) -> str | None:
     own = _own(site, key)
-    return None if own is None else site.translations.csms_id(own)
+    return None if own is None else site.csms_id(own)
 
 
 def _transaction(site: Site, one: Transaction) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def _transaction(site: Site, one: Transaction) -> dict[str, Any]:
         "evse": one.evse,
         "id": one.station_tx_id,
         "upstream_id": one.upstream_tx_id,
-        "csms_id": site.translations.csms_id(one),
+        "csms_id": site.csms_id(one),
         "other_upstream_ids": list(one.other_upstream_ids),
         "state": one.state.value,
         "token": one.token,

@@ -117,7 +117,7 @@ def _station(site: Site, station: Station) -> dict[str, Any]:
                 "evse": one.evse,
                 "id": one.station_tx_id,
                 "upstream_id": one.upstream_tx_id,
-                "csms_id": site.translations.csms_id(one),
+                "csms_id": site.csms_id(one),
                 "status": one.status or AuthorizationStatus.ACCEPTED.value,
                 "reason": one.status_reason,
                 "late_status": one.late_status,

@@ -130,6 +130,7 @@ def test_commands_of_201_and_a_report_of_the_whole_site(tmp_path: Path) -> None:
         running = asyncio.create_task(world.stations["CP-2"].session("TAG", 50, 30))
         await until(lambda: world.told("TransactionEvent"))
         tx = world.told("TransactionEvent")[0]["transactionInfo"]["transactionId"]
+        assert [world.site.csms_id(own) for own in world.site.ledger.transactions.values()] == [tx]
         assert (await world.command("RequestStopTransaction", {"transactionId": "CP-2-1"}))["status"] == "Rejected"
         assert (await world.command("RequestStopTransaction", {"transactionId": tx}))["status"] == "Accepted"
         assert (await running).stopped.is_set()

@@ -62,6 +62,7 @@ def test_commands_find_a_translated_station(tmp_path: Path, version: str) -> Non
         running = asyncio.create_task(translated.session("TAG", 50, 30))
         await until(lambda: transactions(world, 2))
         (tx,) = transactions(world, 2)
+        await until(lambda: [world.site.csms_id(own) for own in world.site.ledger.transactions.values()] == [str(tx)])
         stop, unknown = ("RemoteStopTransaction", 5) if is_16 else ("RequestStopTransaction", "CP-1-1")
         assert (await world.command(stop, {"transactionId": unknown}))["status"] == "Rejected"
         assert (await world.command(stop, {"transactionId": tx}))["status"] == "Accepted"
