@@ -126,7 +126,9 @@ class Stations:
             self._introduce(key)
 
     def _introduce(self, key: ConnectorKey) -> None:
-        self.links[key.station].to_gateway(lambda: self._known(key))
+        outlet = self.world.outlets[key]
+        has_ev, transaction = outlet.car is not None, outlet.transaction  # later news come in later messages
+        self.links[key.station].to_gateway(lambda: self._known(key, transaction, has_ev=has_ev))
 
     def return_to_a_new_gateway(self) -> None:
         for station, link in self.links.items():
@@ -136,17 +138,17 @@ class Stations:
     def _return_at(self, station: StationId, when: float) -> None:
         self.world.at(when, lambda: self._return(station))
 
-    def _known(self, key: ConnectorKey) -> None:
+    def _known(self, key: ConnectorKey, transaction: int | None, *, has_ev: bool) -> None:
         outlet, gateway = self.world.outlets[key], self.world.gateway
         if not gateway.alive or key not in gateway.facts:
             return
-        adopted = outlet.enforced(self.world.now)[0] if outlet.traits.tells and outlet.transaction is not None else None
+        is_told = outlet.traits.tells and transaction is not None and transaction == outlet.transaction
         gateway.know(
             key,
             reachable=True,
-            has_ev=outlet.car is not None,
-            transaction=outlet.transaction,
-            adopted_a=adopted,
+            has_ev=has_ev,
+            transaction=transaction,
+            adopted_a=outlet.enforced(self.world.now)[0] if is_told else None,
             measured_a=outlet.on_grid(outlet.drawn()),
             measured_at=self.world.now,
         )
