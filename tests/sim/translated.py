@@ -92,6 +92,7 @@ class _Teller:
         begun = self._begun.get((arrival.station, transaction))
         if begun is None or begun.transaction != message.transaction:
             self._wrong(arrival, "under another transaction")
+        self._see_evse(arrival, payload, begun)
         energy = {"Started": "meterStart", "Ended": "meterStop"}.get(message.kind)
         wh = said[energy] if energy else said["meterValue"][0]["sampledValue"][0]["value"]
         if _wh(payload) != Decimal(wh):
@@ -112,7 +113,7 @@ class _Teller:
         if message is None:
             self._wrong(arrival, "no station sent this")
             return None
-        said = json.loads(message.payload)
+        said, begun = json.loads(message.payload), message
         wh = Decimal(str(said["meterValue"][0]["sampledValue"][0]["value"]))
         if kind == "Started":
             answer = self._answers.get(arrival.order)
@@ -120,17 +121,23 @@ class _Teller:
                 self._begun[arrival.station, json.loads(answer.answer)["transactionId"]] = message
             is_same = payload["idTag"] == said["idToken"]["idToken"] and payload["meterStart"] == int(wh)
         else:
-            begun = self._begun.get((arrival.station, payload["transactionId"]))
-            if begun is None or begun.transaction != message.transaction:
+            begun = self._begun.get((arrival.station, payload["transactionId"]), message)
+            if begun is message or begun.transaction != message.transaction:
                 self._wrong(arrival, "under another transaction")
             told = payload["meterStop"] if kind == "Ended" else payload["meterValue"][0]["sampledValue"][0]["value"]
             is_same = Decimal(told) == (int(wh) if kind == "Ended" else wh)
         if not is_same:
             self._wrong(arrival, f"not what the station said: {said}")
+        self._see_evse(arrival, payload, begun)
         if kind == "Ended":
             info = said["transactionInfo"]
             info["stoppedReason"] = _reason(payload.get("reason"), info["stoppedReason"])
         return replace(arrival, version="2.0.1", action="TransactionEvent", payload=json.dumps(said))
+
+    def _see_evse(self, arrival: Arrival, payload: dict[str, Any], begun: Created | None) -> None:
+        """Where it names an EVSE, it is the one that the transaction began at."""
+        if begun is not None and _evse(payload) not in (None, _evse(json.loads(begun.payload))):
+            self._wrong(arrival, "at another EVSE")
 
 
 def _reason(told: str | None, said: str) -> str:
@@ -145,6 +152,12 @@ def _uuid(arrival: Arrival) -> str:
 def _moment(payload: dict[str, Any]) -> str:
     values = payload.get("meterValue") or [{}]
     return str(payload.get("timestamp") or values[0].get("timestamp"))
+
+
+def _evse(payload: dict[str, Any]) -> int | None:
+    """The EVSE, in 1.6 the connector."""
+    found: int | None = payload["evse"]["id"] if "evse" in payload else payload.get("connectorId")
+    return found
 
 
 def _wh(payload: dict[str, Any]) -> Decimal | None:

@@ -1,10 +1,11 @@
 """`make storm`: kill -9, power cuts, seeded storms, also of balancing. The last line is one JSON object; exit 1 if
 anything was found.
 
-KILLS (200), POWER_CUTS (200), SEEDS (200; with a link for each station, with a CSMS of one version for stations of
-both, with one link for the site) of HOURS (6) x STATIONS (5), BALANCE (1000, a quarter of an hour each; by itself and
-with more figures: `python -m tests.smartcharging.storm`), SEED (the first; from the clock's digits, printed), SHORT=1
-(fewer, and no new round after 90 s in a part), RESUME=FILE (what is finished is kept there and not played again).
+KILLS (200; and a quarter as many each with a CSMS of one version for stations of both, with one link for the site),
+POWER_CUTS (200), SEEDS (200 of each of these three kinds) of HOURS (6) x STATIONS (5), BALANCE (1000, a quarter of an
+hour each; by itself and with more figures: `python -m tests.smartcharging.storm`), SEED (the first; from the clock's
+digits, printed), SHORT=1 (fewer, and no new round after 90 s in a part), RESUME=FILE (what is finished is kept there
+and not played again).
 """
 
 import asyncio
@@ -24,13 +25,14 @@ from tests.sim import one_station
 from tests.sim import storm as simulated
 from tests.smartcharging import storm as balancing
 from tests.storm import kills, power
+from tests.storm.kills import Scene
 
 A_ROUND = 10
 FULL = {"KILLS": 200, "POWER_CUTS": 200, "SEEDS": 200, "BALANCE": 1000}
 SHORT = {"KILLS": 40, "POWER_CUTS": 40, "SEEDS": 40, "BALANCE": 100}
 SHORT_PART_S = 90.0
 VERSIONS = ("1.6", "2.0.1")
-"""What the CSMS speaks in storms with translation, in turns."""
+"""What the CSMS speaks in storms with translation and with one link, in turns."""
 
 _SUMS = ("acknowledged", "lost", "duplicated", "out_of_order", "repeated", "lost_answers")
 
@@ -93,9 +95,10 @@ def _parts() -> list[Part]:
         assert not os.environ.get("CI")
         power_cuts = 0
     return [
-        Part("kills", wanted("KILLS"), A_ROUND, lambda seed, count: _killed(seed, count, None)),
+        Part("kills", wanted("KILLS"), A_ROUND, lambda seed, count: _killed(seed, count, Scene())),
         Part("translated_kills", wanted("KILLS") // 4, A_ROUND, _killed_under_translation),
-        Part("power_cuts", power_cuts, A_ROUND, lambda seed, count: _killed(seed, count, shim)),
+        Part("kills_one_station", wanted("KILLS") // 4, A_ROUND, _killed_as_one_station),
+        Part("power_cuts", power_cuts, A_ROUND, lambda seed, count: _killed(seed, count, Scene(shim))),
         Part("seeds", wanted("SEEDS"), 1, lambda seed, count: _simulated(seed, count, None)),
         Part("translated", wanted("SEEDS"), 1, lambda seed, count: _simulated(seed, count, VERSIONS[seed % 2])),
         Part("seeds_one_station", wanted("SEEDS"), 1, _one_station),
@@ -126,8 +129,8 @@ def _play(part: Part, first: int, finished: list[dict[str, Any]], resume: Path |
                 file.write(json.dumps({"first": first, "part": part.name, "outcome": outcome}) + "\n")
 
 
-def _killed(seed: int, count: int, shim: Path | None, csms: str | None = None) -> dict[str, Any]:
-    outcome = asyncio.run(kills.play(seed, count, shim, csms))
+def _killed(seed: int, count: int, scene: Scene) -> dict[str, Any]:
+    outcome = asyncio.run(kills.play(seed, count, scene))
     total: dict[str, int] = {}
     kills.add(total, outcome)
     report = outcome.report
@@ -140,7 +143,12 @@ def _killed(seed: int, count: int, shim: Path | None, csms: str | None = None) -
 
 
 def _killed_under_translation(seed: int, count: int) -> dict[str, Any]:
-    return _killed(seed, count, None, VERSIONS[seed % 2])
+    return _killed(seed, count, Scene(csms=(VERSIONS[seed % 2],)))
+
+
+def _killed_as_one_station(seed: int, count: int) -> dict[str, Any]:
+    """All stations behind one link, of 1.6 and of 2.0.1 in turn."""
+    return _killed(seed, count, kills.one_station(VERSIONS[seed % 2]))
 
 
 def _simulated(seed: int, count: int, csms: str | None) -> dict[str, Any]:

@@ -2,25 +2,29 @@
 
 A round is one gateway with its own directory, a CSMS that books everything twice if told twice, and eight busy
 stations; it is killed and started again several times, then everything is drained and the history checker judges.
+With all stations behind one link the checker is told whose each message was (`tests.sim.told_apart`).
 """
 
 import asyncio
 import random
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from gateway.demo.checker import Report, check, read_ledger
 from gateway.demo.csms import SimulatedCsms
-from gateway.demo.history import Acknowledged, Answered, Arrival, Attempt, Created, Failed, monotonic
+from gateway.demo.history import Acknowledged, Answered, Arrival, Attempt, Created, CsmsRecord, Failed, monotonic
 from gateway.demo.station import SimulatedStation, StationOptions
 from tests.gateway_process import GatewayProcess
+from tests.sim.told_apart import Place, told_apart
 from tests.sim.translated import told_again
 from tests.storm import power
 
 STATIONS = 8
+SITE = "SITE"
 OPTIONS = StationOptions(
     meter_interval_s=0.3,
     call_timeout_s=3.0,
@@ -32,6 +36,11 @@ OPTIONS = StationOptions(
     longest_wait_s=0.5,
     validate=False,
 )
+ONE_LINK_OPTIONS = replace(OPTIONS, meter_interval_s=0.6)
+LATENCY_S, ONE_LINK_LATENCY_S = (0.02, 0.25), (0.02, 0.08)
+"""All stations share one CALL in flight there: it has to carry what they say."""
+FIRST = 4
+"""So many are there from the begin behind one link: a number is given at any moment, too."""
 UPLINK = "\n[budgets]\nauthorize_s = 1\nstart_s = 1\nother_s = 1\n"
 
 
@@ -47,49 +56,109 @@ class Round:
     report: dict[str, Any] = field(default_factory=dict)
 
 
-async def play(seed: int, kills: int, shim: Path | None = None, csms_version: str | None = None) -> Round:
-    """Play one round; its directory is kept if anything was found.
+@dataclass(frozen=True)
+class Scene:
+    """`shim`: `power`'s, and each kill is a power cut. `csms`: what the CSMS speaks. `stations`: what they speak, drawn
+    for each. `is_one_station`: topology "aggregate"."""
 
-    With `power`'s shim each kill is a power cut. `csms_version`: all that the CSMS speaks.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="kill-"))
-    source = random.Random(seed)
-    outcome = Round(seed)
-    versions = (csms_version,) if csms_version else ("2.0.1", "1.6")
-    async with SimulatedCsms(versions=versions, latency_s=(0.02, 0.25), seed=seed, validate=False) as csms:
-        gateway = GatewayProcess(folder, csms.url, extra=UPLINK)
-        database = gateway.state_dir / "gateway.db"
-        if shim is not None:
-            gateway.environment = power.environment(shim, database)
-        await gateway.start()
-        stations = [
-            SimulatedStation(f"CP-{n}", gateway.url, source.choice(["1.6", "2.0.1"]), seed=seed, options=OPTIONS)
+    shim: Path | None = None
+    csms: Sequence[str] = ("2.0.1", "1.6")
+    stations: Sequence[str] = ("1.6", "2.0.1")
+    is_one_station: bool = False
+
+
+def one_station(csms: str, stations: Sequence[str] = ()) -> Scene:
+    """A site that is one station to a CSMS of this version; its stations speak the same if nothing else is said."""
+    return Scene(csms=(csms,), stations=stations or (csms,), is_one_station=True)
+
+
+class _Rig:
+    """The gateway, its CSMS, and the stations that are there by now."""
+
+    def __init__(self, seed: int, scene: Scene, folder: Path, csms: SimulatedCsms) -> None:
+        self.scene = scene
+        self.csms = csms
+        self.source = random.Random(seed)
+        self.gateway = GatewayProcess(folder, csms.url, extra=UPLINK)
+        self.database = self.gateway.state_dir / "gateway.db"
+        if scene.is_one_station:
+            topology = f'[uplink]\ntopology = "aggregate"\nversions = {list(scene.csms)}\n'.replace("'", '"')
+            self.gateway.write_config(self.gateway.config_file.read_text().replace("[uplink]\n", topology))
+        if scene.shim is not None:
+            self.gateway.environment = power.environment(scene.shim, self.database)
+        options = ONE_LINK_OPTIONS if scene.is_one_station else OPTIONS
+        self.absent = [
+            SimulatedStation(
+                f"CP-{n}", self.gateway.url, self.source.choice(scene.stations), seed=seed, options=options
+            )
             for n in range(STATIONS)
         ]
-        lives = [asyncio.create_task(station.run()) for station in stations]
-        drivers = [asyncio.create_task(_drive(station, random.Random(source.random()))) for station in stations]
+        self.stations: list[SimulatedStation] = []
+        self.drivers: list[asyncio.Task[None]] = []
+        self._lives: list[asyncio.Task[None]] = []
+
+    def join(self) -> None:
+        """One station more."""
+        if self.absent:
+            station = self.absent.pop(0)
+            self.stations.append(station)
+            self._lives.append(asyncio.create_task(station.run()))
+            self.drivers.append(asyncio.create_task(_drive(station, random.Random(self.source.random()))))
+
+    async def end(self) -> None:
+        for task in (*self._lives, *self.drivers):
+            task.cancel()
+        await asyncio.gather(*self._lives, *self.drivers, return_exceptions=True)
+        await self.gateway.end()
+
+    def judged(self, places: dict[int, Place]) -> Report:
+        """What the checker says. `places`: the meaning of the site's numbers."""
+        records = [record for station in self.stations for record in station.history.records]
+        created = [record for record in records if isinstance(record, Created)]
+        findings: list[str] = []
+        held: list[CsmsRecord] = list(self.csms.history.records)
+        if self.scene.is_one_station:
+            held = told_apart(created, held, SITE, places, findings)
+            numbers = {number for _, number in self.csms.books.statuses} - {0}
+            findings += [f"the CSMS was told of number {number}, of nobody" for number in numbers - set(places)]
+        if len(self.scene.csms) == 1:
+            held = told_again(created, held, findings)
+        report = check(records, read_ledger(self.database), held)
+        report.findings += findings
+        return report
+
+
+async def play(seed: int, kills: int, scene: Scene = Scene()) -> Round:
+    """Play one round; its directory is kept if anything was found."""
+    folder = Path(tempfile.mkdtemp(prefix="kill-"))
+    outcome = Round(seed)
+    latency_s = ONE_LINK_LATENCY_S if scene.is_one_station else LATENCY_S
+    async with SimulatedCsms(versions=scene.csms, latency_s=latency_s, seed=seed, validate=False) as csms:
+        rig = _Rig(seed, scene, folder, csms)
+        await rig.gateway.start()
         try:
-            await _traffic(stations)
+            for _ in range(FIRST if scene.is_one_station else STATIONS):
+                rig.join()
+            await _traffic(rig.stations)
             for _ in range(kills):
-                await _kill(gateway, csms, stations, source, outcome, power_off=database if shim else None)
-            await _settle(csms, stations, drivers, gateway)
+                await _kill(rig, outcome)
+            await _settle(rig)
+            places = await _places(rig.gateway)
         finally:
-            for task in (*lives, *drivers):
-                task.cancel()
-            await asyncio.gather(*lives, *drivers, return_exceptions=True)
-            await gateway.end()
-    records = [record for station in stations for record in station.history.records]
-    findings: list[str] = []
-    created = (record for record in records if isinstance(record, Created))
-    held = told_again(created, csms.history.records, findings) if csms_version else csms.history.records
-    report = check(records, read_ledger(gateway.state_dir / "gateway.db"), held)
-    report.findings += findings
+            await rig.end()
+    report = rig.judged(places)
     outcome.report = asdict(report)
     if report.is_clean:
         shutil.rmtree(folder)
     else:
         outcome.report["folder"] = str(folder)
     return outcome
+
+
+async def _places(gateway: GatewayProcess) -> dict[int, Place]:
+    """The numbers of the site as the gateway tells the operator."""
+    stations = (await gateway.status())["stations"]
+    return {number: (one["id"], int(evse)) for one in stations for evse, number in one["numbers"].items()}
 
 
 async def _drive(station: SimulatedStation, source: random.Random) -> None:
@@ -108,16 +177,10 @@ async def _traffic(stations: list[SimulatedStation]) -> None:
             await station.changes.until(lambda s=station: s.is_connected and s.is_accepted, 300)  # type: ignore[misc]
 
 
-async def _kill(
-    gateway: GatewayProcess,
-    csms: SimulatedCsms,
-    stations: list[SimulatedStation],
-    source: random.Random,
-    outcome: Round,
-    *,
-    power_off: Path | None,
-) -> None:
+async def _kill(rig: _Rig, outcome: Round) -> None:
     """One kill; now and then in the middle of an outage of the CSMS, or just after one."""
+    csms, source = rig.csms, rig.source
+    rig.join()
     if source.random() < 0.2:
         csms.cut()
     await asyncio.sleep(source.uniform(0.05, 1.5))
@@ -125,15 +188,15 @@ async def _kill(
         csms.restore()
         await asyncio.sleep(source.uniform(0.5, 2.5))
     outcome.kills += 1
-    outcome.kills_in_flight += _is_at_csms(csms) or any(_is_in_flight(station) for station in stations)
+    outcome.kills_in_flight += _is_at_csms(csms) or any(_is_in_flight(station) for station in rig.stations)
     at = monotonic()
-    await gateway.kill()
-    if power_off is not None:
-        outcome.writes_at_risk += power.cut(power_off, source)
+    await rig.gateway.kill()
+    if rig.scene.shim is not None:
+        outcome.writes_at_risk += power.cut(rig.database, source)
     csms.mark_kill(at)
     csms.restore()
-    await gateway.start()
-    await _traffic(stations)
+    await rig.gateway.start()
+    await _traffic(rig.stations)
 
 
 def _is_at_csms(csms: SimulatedCsms) -> bool:
@@ -153,22 +216,17 @@ def _is_in_flight(station: SimulatedStation) -> bool:
     return False
 
 
-async def _settle(
-    csms: SimulatedCsms,
-    stations: list[SimulatedStation],
-    drivers: list[asyncio.Task[None]],
-    gateway: GatewayProcess,
-) -> None:
+async def _settle(rig: _Rig) -> None:
     """End all sessions and let everything arrive."""
-    csms.restore()
-    for driver in drivers:
+    rig.csms.restore()
+    for driver in rig.drivers:
         driver.cancel()
-    for station in stations:
+    for station in rig.stations:
         station.end(1, "Local")
-    for station in stations:
+    for station in rig.stations:
         await station.drain(120)
     async with asyncio.timeout(600):
-        while await gateway.queued():
+        while await rig.gateway.queued():
             await asyncio.sleep(0.2)
     await asyncio.sleep(1.5)
 
@@ -188,4 +246,4 @@ def add(total: dict[str, int], outcome: Round) -> None:
         total[name] = total.get(name, 0) + value
 
 
-__all__ = ["Report", "Round", "add", "play"]
+__all__ = ["Report", "Round", "Scene", "add", "one_station", "play"]
