@@ -147,8 +147,8 @@ def _killed_under_translation(seed: int, count: int) -> dict[str, Any]:
 
 
 def _killed_as_one_station(seed: int, count: int) -> dict[str, Any]:
-    """All stations behind one link, of 1.6 and of 2.0.1 in turn."""
-    return _killed(seed, count, kills.one_station(VERSIONS[seed % 2]))
+    """All stations behind one link, for a CSMS of 1.6 and of 2.0.1 in turn, every other pair of seeds with both."""
+    return _killed(seed, count, kills.one_station(VERSIONS[seed % 2], VERSIONS if seed // 2 % 2 else ()))
 
 
 def _simulated(seed: int, count: int, csms: str | None) -> dict[str, Any]:
@@ -157,9 +157,9 @@ def _simulated(seed: int, count: int, csms: str | None) -> dict[str, Any]:
 
 
 def _one_station(seed: int, count: int) -> dict[str, Any]:
-    """All stations behind one link, of 1.6 and of 2.0.1 in turn."""
+    """All stations behind one link, for a CSMS of 1.6 and of 2.0.1 in turn, every other pair of seeds with both."""
     hours, stations = float(os.environ.get("HOURS", "6")), int(os.environ.get("STATIONS", "5"))
-    made = one_station.of("2.0.1" if seed % 2 else "1.6")
+    made = one_station.of(VERSIONS[seed % 2], is_mixed=bool(seed // 2 % 2))
     return _told(seed, count, simulated.run(seed, hours=hours, stations=stations, make=made))
 
 
