@@ -206,6 +206,10 @@ class World:
         stations = self.assembly.site.stations.values() if self.assembly else ()
         return [row for s in stations for row in (*s.queue.values(), *s.parked.values())]
 
+    def told_by_stations(self, created: list[Created], findings: list[str]) -> list[CsmsRecord]:
+        """What the CSMS has, by the stations' own names and ids; what is wrong goes to `findings`."""
+        return list(self.csms.history.records)
+
     def verdict(self) -> Report:
         """The history checker's report. Call after `stop`."""
         assert self.csms.violations == []
@@ -213,9 +217,10 @@ class World:
             record for station in self.stations.values() for record in station.history.records
         ]
         findings: list[str] = []
-        csms: list[CsmsRecord] = list(self.csms.history.records)
+        created = [one for one in records if isinstance(one, Created)]
+        csms = self.told_by_stations(created, findings)
         if self.csms.versions:
-            csms = told_again((one for one in records if isinstance(one, Created)), csms, findings)
+            csms = told_again(created, csms, findings)
         report = check(records, read_ledger(self.path), [*csms, *self._kills])
         report.findings += findings
         return report

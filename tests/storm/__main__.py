@@ -60,8 +60,9 @@ class Part:
 
     @property
     def is_clean(self) -> bool:
-        """Kills that hit nothing prove nothing: at least 80 % must."""
-        is_aimed = "kills_in_flight" not in self.total or self.total["kills_in_flight"] >= 0.8 * self.done
+        """Kills that hit nothing prove nothing: at least 80 % must; of few, half."""
+        least = (0.8 if self.done >= 50 else 0.5) * self.done
+        is_aimed = "kills_in_flight" not in self.total or self.total["kills_in_flight"] >= least
         return not self.findings and is_aimed
 
 
