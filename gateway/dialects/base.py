@@ -81,6 +81,7 @@ class Role(StrEnum):
     CANCEL_RESERVATION = "cancel_reservation"
     RESERVATION_STATUS = "reservation_status"
     QUEUE_STATUS = "queue_status"
+    CUSTOMER = "customer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +225,9 @@ class TokenCodec(Protocol):
 
     A list that says of one token what can't be read is refused as a whole; a question has action and payload.
     """
+
+    def cleared_customer(self, payload: bytes) -> IdToken | None:
+        """Whose data a CustomerInformation wants cleared; None: nobody's, or it names no token."""
 
     def list_update(self, payload: bytes) -> ListUpdate | None:
         """Read a list that the CSMS sends; None if it can't be read. Raises CallError if it is no JSON object."""

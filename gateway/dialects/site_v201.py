@@ -145,7 +145,7 @@ DOWN = (
         "CustomerInformation",
         Way.FAN_OUT,
         merge=best("Accepted", "Invalid", "Rejected"),
-        note="What the gateway itself knows of a customer (cache, list, reservations) is not reported.",
+        note="What the gateway itself knows of a customer (cache, list, reservations) is not reported; clear: its cache forgets too.",
     ),
     SiteDown(
         "DataTransfer",

@@ -78,6 +78,10 @@ class Tokens16:
         conflict = {"connectorId": 0, "errorCode": "LocalListConflict", "status": status}
         return "StatusNotification", encode(conflict)
 
+    def cleared_customer(self, payload: bytes) -> IdToken | None:
+        """1.6 has no word for it."""
+        return None
+
     def accepts(self, payload: bytes) -> bool:
         return payloads.is_accepted(payload)
 

@@ -88,7 +88,7 @@ _DOWN = (
     _down("ClearDisplayMessage", None),
     _down("ClearVariableMonitoring", None),
     _down("CostUpdated", None),
-    _down("CustomerInformation"),
+    DownRule("CustomerInformation", Route.RELAY, Route.RELAY, rejected=_REJECTED, role=Role.CUSTOMER),
     DownRule("DataTransfer", Route.RELAY, Route.ANSWER, rejected=_REJECTED),
     # Names a hash and no type, so it may be the root the station trusts the gateway by.
     intercepted("DeleteCertificate", b'{"status":"Failed"}'),

@@ -11,7 +11,7 @@ from gateway.dialects.v201_codec import id_token_info, read_token, read_verdict
 from gateway.model.ids import StationId
 from gateway.model.local_list import InvalidIdSettings, ListEntry, ListLimits, ListUpdate, UpdateStatus
 from gateway.model.records import Reservation
-from gateway.model.token import Decision, Reason
+from gateway.model.token import Decision, IdToken, Reason
 
 _LIST = "LocalAuthListCtrlr"
 _LIMITS = ((_LIST, "Enabled"), (_LIST, "ItemsPerMessage"), (_LIST, "BytesPerMessage"))
@@ -95,6 +95,10 @@ class Tokens201:
     def list_conflict(self, status: str) -> tuple[str, bytes] | None:
         """This version has no word for it."""
         return None
+
+    def cleared_customer(self, payload: bytes) -> IdToken | None:
+        found = read(payload)
+        return read_token(found) if found.get("clear") is True else None
 
     def accepts(self, payload: bytes) -> bool:
         return payloads.is_accepted(payload)

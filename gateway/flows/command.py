@@ -202,7 +202,7 @@ async def _forward(command: _Command, payload: bytes) -> bytes:
         if rule.role is Role.QUEUE_STATUS:
             asked = command.dialect.codec.transaction_asked(command.call.payload)
             return command.dialect.codec.queue_status(outcome.payload, _is_in_queue(command, asked))
-        if rule.role in (Role.RESERVE, Role.CANCEL_RESERVATION):
+        if rule.role in token_commands.NOTED:
             await token_commands.note_answer(command, rule.role, outcome.payload)
         return outcome.payload
     if isinstance(outcome, Refused):

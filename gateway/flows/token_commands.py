@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 ROLES = frozenset({Role.SEND_LIST, Role.LIST_VERSION, Role.CLEAR_CACHE})
 """What is answered here."""
 
+NOTED = frozenset({Role.RESERVE, Role.CANCEL_RESERVATION, Role.CUSTOMER})
+"""Where the station's answer changes what is kept here."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenCommand:
@@ -104,7 +107,8 @@ async def forget(site: Site, station: Station, token: IdToken) -> None:
 
 
 async def note_answer(command: TokenCommand, role: Role, answered: bytes) -> None:
-    """Remember a reservation that the station has accepted, forget one that it has given up. Raises StoreError."""
+    """Remember a reservation that the station has accepted, forget one that it has given up; where it has cleared a
+    customer's data, what the CSMS said of the token goes, too. Raises StoreError."""
     tokens, station = command.dialect.tokens, command.station
     if not tokens.accepts(answered):
         return
@@ -112,6 +116,10 @@ async def note_answer(command: TokenCommand, role: Role, answered: bytes) -> Non
     if role is Role.RESERVE:
         made = tokens.reservation(station.id, command.call.payload)
         changes = [Put(made)] if made else []
+    elif role is Role.CUSTOMER:
+        token = tokens.cleared_customer(command.call.payload)
+        known = command.site.tokens.cache.of_key(token.key) if token else None
+        changes = [Drop(known)] if known else []
     else:
         reservation_id = tokens.reservation_id(command.call.payload)
         changes = command.site.tokens.reservations.over(station.id, reservation_id)

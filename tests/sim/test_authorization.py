@@ -11,7 +11,7 @@ import pytest
 from gateway.demo.checker import Report
 from gateway.model.ids import StationId
 from gateway.model.records import Change
-from gateway.model.token import OfflineMode
+from gateway.model.token import IdToken, OfflineMode
 from gateway.site_options import SiteOptions
 from tests.sim import loop
 from tests.sim.station import SimStation
@@ -77,6 +77,27 @@ def test_a_list_given_to_one_station_serves_one_without_and_survives_a_crash(tmp
             assert await charge(station, "TAG-1") == "Accepted"
             assert await charge(station, "tag-2") == "Blocked"
             assert await charge(station, "TAG-3") == "Invalid"
+
+    assert play(tmp_path, scene).findings == []
+
+
+def test_a_customer_whom_a_station_forgets_is_forgotten_here_for_good(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        asked = {"requestId": 4, "report": False, "clear": True, "idToken": {"idToken": "tag-1", "type": "ISO14443"}}
+        for token in ("TAG-1", "TAG-2"):
+            assert await world.stations["CP-2"].authorize(token) == "Accepted"
+        told = await world.csms.call("CP-2", "CustomerInformation", {**asked, "clear": False, "report": True})
+        assert told == {"status": "Accepted"}
+        assert world.assembly
+        assert world.assembly.site.tokens.cache.find(IdToken("TAG-1")) is not None
+        assert await world.csms.call("CP-2", "CustomerInformation", asked) == {"status": "Accepted"}
+        await world.crash()
+        world.csms.cut()
+        await world.start()
+        await world.stations["CP-1"].ready()
+        await asyncio.sleep(10)
+        assert await charge(world.stations["CP-1"], "TAG-1") == "Invalid"
+        assert await charge(world.stations["CP-1"], "TAG-2") == "Accepted"
 
     assert play(tmp_path, scene).findings == []
 
