@@ -145,7 +145,7 @@ DOWN = (
         "CustomerInformation",
         Way.FAN_OUT,
         merge=best("Accepted", "Invalid", "Rejected"),
-        note="What the gateway itself knows of a customer (cache, list, reservations) is not reported; clear: its cache forgets too.",
+        note="The gateway reports nothing of its own; its cache forgets with the stations.",
     ),
     SiteDown(
         "DataTransfer",
