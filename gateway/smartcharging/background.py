@@ -18,6 +18,8 @@ from gateway.smartcharging.circuits import SiteTree, added, higher
 from gateway.smartcharging.ladder import SLOW_INTERVAL_S, USELESS_INTERVAL_S, rung_of, thresholds_s
 
 FALL_S = 60.0
+DELAY_S = 30.0
+"""By so much a charger's reading may be older than its arrival."""
 SHORT_A, SHORT_PART, SHORT_S = 2.0, 0.1, 15.0
 """By how much a meter may see less than the chargers say, and for how long after they all have said so."""
 DOUBT_S = 600.0
@@ -102,7 +104,7 @@ class Metered:
         for phase, amps in enumerate(draw.unseen):
             if amps > 0:
                 seen[phase] = max(seen[phase], min(worst[phase], seen[phase] + amps))
-        oldest = reading.at - max(FALL_S, min(draw.oldest_s, READING_LIVES_S))
+        oldest = reading.at - max(FALL_S, min(draw.oldest_s, READING_LIVES_S) + DELAY_S)
         kept = [sample for sample in self.samples if sample.at >= oldest]
         kept.append(Sample(reading.at, (seen[0], seen[1], seen[2])))
         first, second, third = map(max, zip(*(sample.amps for sample in kept), strict=True))

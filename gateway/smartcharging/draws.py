@@ -7,6 +7,8 @@ and offered again as soon as the car takes all it has, and every ten minutes.
 from typing import NamedTuple
 
 RAMP_S = 40.0
+RAMP_KNOWN_S = 2 * RAMP_S
+"""After this a car's ramp explains no rise of the meter any more, whether or not its station has reported."""
 LEAVES_A = 2.0
 """A car that draws less than its offer by more than this leaves something."""
 TAKES_ALL_A = 0.75

@@ -86,9 +86,10 @@ class Disobedience:
             return inf
         return self.stepped_at + next((seconds for over, seconds in SOONER if load > over), REMEDY_EVERY_S)
 
-    def stepped(self, now: float) -> "Disobedience":
-        """The next remedy's turn has come."""
-        return replace(self, tried=min(self.tried + 1, len(REMEDIES)), stepped_at=now)
+    def stepped(self, now: float, load: float) -> "Disobedience":
+        """The next remedy's turn has come. Far over the limit it is 0 A: what goes before would not show in time."""
+        least = BEFORE_ZERO + 1 if load > SOONER[0][0] else 0
+        return replace(self, tried=min(max(self.tried + 1, least), len(REMEDIES)), stepped_at=now)
 
     def renewed(self, now: float) -> "Disobedience":
         """In another transaction of the same station."""

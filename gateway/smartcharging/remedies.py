@@ -50,7 +50,7 @@ def remedied(
             stopped_short[view.key] = tree.circuits[fullest // 3].id
         due = disobedience.due_at(loads[fullest])
         if now >= due and (not disobedience.next_is_stop or _knows_of_zero(view, now)):
-            disobedience = disobedience.stepped(now)
+            disobedience = disobedience.stepped(now, loads[fullest])
             result[i] = view._replace(memory=view.memory._replace(disobedience=disobedience))
             due = disobedience.due_at(loads[fullest])
         if due <= now:  # it waits for a reading, or for the usual time

@@ -13,6 +13,7 @@ from gateway.model.ids import StationId
 from gateway.model.site_tree import Binding, ConnectorKey, Why
 from gateway.smartcharging.book import Sent, is_pending, most_a, slack_s
 from gateway.smartcharging.claims import EPSILON_A, Claim, Planned, distance, step_down
+from gateway.smartcharging.draws import RAMP_KNOWN_S, RAMP_S
 from gateway.smartcharging.pace import RETRY_S
 from gateway.smartcharging.reserve import Room
 from gateway.smartcharging.survey import Memory, View, new_ceiling
@@ -186,6 +187,8 @@ class Shaper:
         stable_s = RESTART_STABLE_S if case.view.set_a == 0 else policy.stable_s
         since = now if pace.room_since is None else pace.room_since
         soonest = max(since + stable_s, pace.raised_at + policy.raise_gap_s)
+        if case.view.facts.measured_at < pace.raised_at + RAMP_S:  # else one ramp after another hides other loads
+            soonest = max(soonest, pace.raised_at + RAMP_KNOWN_S)
         if now < soonest:
             return Why(Binding.SETTLING, until=soonest), soonest
         token_at = pace.next_token(now, policy.writes_per_h)

@@ -8,12 +8,10 @@ from gateway.model.site_tree import NO_AMPS, Amps, ConnectorKey
 from gateway.smartcharging.background import READING_LIVES_S, Draw, Metered
 from gateway.smartcharging.book import ANSWER_S
 from gateway.smartcharging.circuits import SiteTree, added, on_grid
-from gateway.smartcharging.draws import RAMP_S
+from gateway.smartcharging.draws import RAMP_KNOWN_S, RAMP_S
 from gateway.smartcharging.ladder import Overload, next_rung_at
 from gateway.smartcharging.survey import View
 
-RAMP_KNOWN_S = 2 * RAMP_S
-"""After this a car's ramp explains no rise any more, whether or not its station has reported."""
 BACKGROUND_OVER_A = 0.5
 
 

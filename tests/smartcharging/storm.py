@@ -5,11 +5,11 @@ that jump, meters that fail. Judged by the truth of the plant: the invariants of
 gateway is dead, and what the breakers bore.
 
 What no gateway can hold is counted by itself: breakers that trip because a deaf station (Accepted, and all it has)
-draws more than it was ever told while no gateway is alive, or while its link is cut (or a message on it is under way
-for more than 5 s); where a meter shows that, only as far as such stations and the background alone are over the limit.
-The same breakers are judged without that part. While a meter lies (reversed, phases swapped) exposure is not judged,
-nor is the worst current of that seed. With --resume FILE the command may be killed at any time and goes on where it
-was, figures and all.
+draws more than it was ever told while no gateway is alive or for 20 s after a start, or while its link is cut (or a
+message on it is under way, or a call unanswered, for more than 5 s); where a meter shows that, only as far as such
+stations and the background alone are over the limit. The same breakers are judged without that part. While a meter lies
+(reversed, phases swapped) exposure is not judged, nor is the worst current of that seed. With --resume FILE the command
+may be killed at any time and goes on where it was, figures and all.
 """
 
 import random

@@ -48,6 +48,16 @@ def test_a_car_that_stops_between_two_reports_is_no_load_that_went_away() -> Non
         assert metered.amps[0] == 40.0
 
 
+def test_a_reading_may_be_older_than_its_arrival() -> None:
+    """Storm seed 13235: it came 10 s late; the last sample before the car stopped has to count until the next one."""
+    metered = Metered()
+    for second in range(160):
+        flow, age = (12.0 if second < 50 else 6.0), float(second - 60) if second >= 60 else 5.0
+        metered = metered.observe(reading(flow, float(second)), Draw(even(6.0), min(age, 90.0)), LIMIT)
+        if second < 50 + 60 + 20:
+            assert metered.amps == even(6.0), second
+
+
 def test_after_a_gap_a_car_that_stopped_meanwhile_is_no_load_that_went_away() -> None:
     """Storm seed 9507471: its station's last word is of before the meter came back, and the car has stopped since."""
     metered, worst, old = Metered().observe(reading(20.0, 0.0), Draw(even(10.0)), LIMIT), even(12.0), even(10.0)

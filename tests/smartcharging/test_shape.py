@@ -11,6 +11,7 @@ from gateway.smartcharging.circuits import SiteTree
 from gateway.smartcharging.decide import Decision, State, decide
 from gateway.smartcharging.fallback import choose
 from gateway.smartcharging.invariants import breaches
+from gateway.smartcharging.pace import Pace
 from gateway.smartcharging.survey import Memory
 from tests.smartcharging.rig import key
 
@@ -112,3 +113,22 @@ def test_after_a_start_current_is_no_less_on_phases_that_had_none(measured: Amps
     decision = decide(_site(), facts, State(started=1000.0), Policy(), 1000.0)
     assert [(one.key, one.amps, one.phases) for one in decision.writes] == [(SWITCHED, 12.0, phases)]
     assert decision.holds()[0].load == (12.0,) * 3, "it may have had all of them"
+
+
+@pytest.mark.parametrize(("said_at", "told"), [(1041.0, 32.0), (1035.0, 20.0)])
+def test_nothing_more_is_given_while_the_last_raise_may_still_explain_what_the_meter_sees(
+    said_at: float, told: float
+) -> None:
+    """Storm seed 13235: raises that followed one another before the station had said what it draws hid other loads."""
+    raised_at = 1000.0
+    spec = ConnectorSpec(key=OTHER, circuit="main", phases=(1,), fallback_a=0.0)
+    tree = choose([CircuitNode(id="main", limit_a=(32.0,) * 3, background_a=(0.0,) * 3)], [spec]).tree
+    sent = Sent(1, 20.0, 3, raised_at, raised_at + 315.0, accepted=raised_at + 1.0)
+    pace = Pace(at=raised_at, raised_at=raised_at, wrote_at=raised_at, room_since=raised_at, room_a=32.0)
+    memory = Memory(transaction=1, book=(sent,), pace=pace, heard=True, counted_since=100.0)
+    facts = ConnectorFacts(
+        key=OTHER, has_ev=True, transaction=1, proven=True, measured_a=(0.0, 20.0, 0.0), measured_at=said_at
+    )
+    state = State(started=0.0, sequence=1, connectors={OTHER: memory}, start_over=True)
+    decision = decide(tree, SiteFacts(connectors=(facts,)), state, Policy(), raised_at + 75.0)
+    assert ([one.amps for one in decision.writes] or [20.0]) == [told]

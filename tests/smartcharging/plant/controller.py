@@ -23,13 +23,12 @@ from gateway.model.site_tree import Amps, ConnectorKey
 from gateway.smartcharging.circuits import SiteTree
 from gateway.smartcharging.decide import Decision, State, decide
 from tests.smartcharging.plant.chargers import VOLTS, Outlet
+from tests.smartcharging.plant.links import CALL_S
 
 if TYPE_CHECKING:
     from tests.smartcharging.plant.world import World
 
 DECIDES_S = 0.05
-CALL_S = 30.0
-"""A call without an answer ends after this."""
 
 
 @dataclass(slots=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 LATE_S = 5.0
+CALL_S = 30.0
+"""So long a call waits for an answer that was lost, and nothing else may be sent to the station."""
 
 
 class Clock(Protocol):
@@ -39,7 +41,7 @@ class Link:
     up_at: float = 0.0
     generation: int = 0
     under_way: list[tuple[float, float]] = field(default_factory=list)
-    """When each message left and arrives, for `carries_in_time`."""
+    """When each message left and arrives, or is given up, for `carries_in_time`."""
 
     def carries_in_time(self) -> bool:
         """Whether it is up, and nothing on it has been under way for longer than a station may be waited for."""
@@ -48,12 +50,20 @@ class Link:
 
     def to_station(self, deliver: Callable[[], None]) -> None:
         """A call."""
-        if self.is_up and self.rng.random() >= self.weather.lost:
+        if not self.is_up:
+            return
+        if self.rng.random() >= self.weather.lost:
             self.down_at = self._carry(self.down_at, deliver)
+        else:
+            self.under_way.append((self.clock.now, self.clock.now + CALL_S))
 
     def answer(self, deliver: Callable[[], None]) -> None:
-        if self.is_up and self.rng.random() >= self.weather.unanswered:
+        if not self.is_up:
+            return
+        if self.rng.random() >= self.weather.unanswered:
             self.up_at = self._carry(self.up_at, deliver)
+        else:
+            self.under_way.append((self.clock.now, self.clock.now + CALL_S))
 
     def to_gateway(self, deliver: Callable[[], None]) -> None:
         """A call of the station's own; lost only with the link, after which the station tells anew."""

@@ -23,6 +23,8 @@ IDLE_S = 1.0
 """While there is no gateway, the truth is judged this often."""
 CLOCKS_S = 10.0
 """By so much a station's clock may be off, and its lease end late."""
+REMEDIED_S = 20.0
+"""So long all remedies take where a circuit is over 1.13 x its limit: what a life before knew is to be learned anew."""
 STEP_PART = towards(STEP_S)
 
 
@@ -99,9 +101,10 @@ class World:
 
     def _without_defiance(self) -> list[float]:
         """What flows, but for what no gateway can hold: what a deaf station takes beyond all it was ever told while no
-        gateway is alive, or while its link is as good as cut. A meter shows that: so only as far as it, the other such
-        stations and the background are over the limit by themselves."""
-        flow, alive = list(self.flow), self.gateway.alive
+        gateway is alive, or has just started, or while its link is as good as cut. A meter shows that: so only as far
+        as it, the other such stations and the background are over the limit by themselves."""
+        flow = list(self.flow)
+        alive = self.gateway.alive and self.now >= self.gateway.state.started + REMEDIED_S
         defied, taken = [0.0] * len(flow), [0.0] * len(flow)
         for outlet in self.deaf:
             defies_a = outlet.defies_a()
