@@ -84,6 +84,7 @@ class Aggregate:
         gives_ids = any(dialect.csms_gives_tx_ids for dialect in options.dialects())
         self.stations = SiteStations(site, self.take, partial(_Post, self), gives_ids=gives_ids)
         self._status = SiteStatus(site, self.stations, self._say_status, options.lost_s)
+        self.stations.on_again = self._status.tell_of
         self._own = SiteOwn(site, options, self._keeper, self._status, self.say)
         self._commands: SiteCommands | None = None
         self._tasks: set[asyncio.Task[None]] = set()

@@ -1,0 +1,46 @@
+"""The end of a translation behind the site's one link takes longer than the link is away: virtual time."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.model.ids import StationId
+from gateway.uplink.aggregate import Aggregate
+from tests.uplink.site_world import VERSIONS, SeenWorld, play, until
+
+CP1 = StationId("CP-1")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_message_that_was_being_decided_when_the_link_fell(tmp_path: Path, version: str) -> None:
+    """A slow disk: the link is back before the decision is on disk, and the message goes up as what it is."""
+
+    async def script(world: SeenWorld) -> None:
+        await world.arrive(2)
+        uplink = world.site.uplink
+        assert isinstance(uplink, Aggregate)
+        world.runner._delay_s = lambda: 9.0
+        session = asyncio.create_task(world.stations["CP-1"].session("TAG", 3, 60))
+        await until(lambda: _decides(world))
+        before = uplink.stations._link
+        world.csms.cut()
+        world.csms.mend()
+        await until(lambda: uplink.stations._link not in (before, None))
+        assert CP1 in uplink.stations._ending
+        world.runner._delay_s = lambda: 0.005
+        await session
+        await world.drained()
+
+    world = play(tmp_path, version, script, is_mixed=True)
+    report = world.verdict()
+    assert (report.findings, report.transactions, report.lost, report.duplicated) == ([], 1, 0, 0)
+
+
+def _decides(world: SeenWorld) -> bool:
+    """A transaction's first message is being written as it will go up."""
+    uplink = world.site.uplink
+    assert isinstance(uplink, Aggregate)
+    interpreter = uplink.stations.interpreter(CP1)
+    head = next(iter(world.site.station(CP1).queue.values()), None)
+    return interpreter is not None and bool(world.site.translations.frozen(CP1)) and head is not None
