@@ -304,6 +304,8 @@ class Aggregate:
             request.on_done(Refused(ErrorCode.FORMAT_VIOLATION, str(error)))
             return
         if payload is None:
+            for part in self._reports.kept_back(row.action, station, request.payload) if row.is_report else ():
+                self.say(row.action, part)
             request.on_done(Answered(self._own_answer(link.dialect, request.action)))
             return
         if row.is_report:

@@ -2,12 +2,13 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.model.ids import StationId
 from gateway.uplink.aggregate import Aggregate
-from tests.uplink.site_world import VERSIONS, SeenWorld, play, until
+from tests.uplink.site_world import VERSIONS, SeenWorld, limit, play, until
 
 CP1 = StationId("CP-1")
 
@@ -44,3 +45,24 @@ def _decides(world: SeenWorld) -> bool:
     interpreter = uplink.stations.interpreter(CP1)
     head = next(iter(world.site.station(CP1).queue.values()), None)
     return interpreter is not None and bool(world.site.translations.frozen(CP1)) and head is not None
+
+
+def test_a_report_does_not_wait_for_a_part_that_stays_here(tmp_path: Path) -> None:
+    """What a station holds at its EVSE 0 is not told of the site; the parts of others are, and not 120 s later."""
+
+    async def script(world: SeenWorld) -> None:
+        await world.arrive(2)
+        default = limit("2.0.1", "Max")
+        default["chargingProfile"]["chargingProfilePurpose"] = "TxDefaultProfile"
+        assert await world.command("SetChargingProfile", default) == {"status": "Accepted"}
+        wanted: dict[str, Any] = {"requestId": 9, "chargingProfile": {"chargingProfilePurpose": "TxDefaultProfile"}}
+        assert await world.command("GetChargingProfiles", wanted) == {"status": "Accepted"}
+        wire = world.stations["CP-0"].wire
+        assert wire
+        part = {"requestId": 9, "chargingLimitSource": "CSO", "evseId": 1,
+                "chargingProfile": [default["chargingProfile"]]}  # fmt: skip
+        assert await wire.call("r1", "ReportChargingProfiles", part) == {}
+        await until(lambda: world.told("ReportChargingProfiles"), 10)
+        assert [(one["evseId"], one.get("tbc", False)) for one in world.told("ReportChargingProfiles")] == [(1, False)]
+
+    play(tmp_path, "2.0.1", script, is_mixed=True)
