@@ -65,6 +65,8 @@ async def _step(site: Site, station: Station) -> float | None:
         return float("inf")
     record = station.record
     head = next(iter(station.queue.values()), None)
+    if head is None and station.port is not None and station.port.dialect.name != dialect.name:
+        site.uplink.wake(station.id)
     drains_old_version = head is not None and head.dialect == dialect.name != record.dialect
     if _is_boot_due(station) and record.boot is not None and not drains_old_version:
         if record.dialect != dialect.name:

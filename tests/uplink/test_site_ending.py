@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.flows import operator
 from gateway.model.ids import StationId
 from gateway.uplink.aggregate import Aggregate
 from tests.uplink.site_world import VERSIONS, SeenWorld, limit, play, until
@@ -66,3 +67,38 @@ def test_a_report_does_not_wait_for_a_part_that_stays_here(tmp_path: Path) -> No
         assert [(one["evseId"], one.get("tbc", False)) for one in world.told("ReportChargingProfiles")] == [(1, False)]
 
     play(tmp_path, "2.0.1", script, is_mixed=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_message_of_the_version_before_is_tried_again_in_vain(tmp_path: Path, version: str) -> None:
+    """An operator has it sent anew: what the station says meanwhile, and afterwards, is not taken for that version."""
+
+    async def script(world: SeenWorld) -> None:
+        await world.arrive(2)
+        station, changed = world.site.station(CP1), world.stations["CP-1"]
+        world.csms.cut()
+        await changed.session("OLD", 2, 30)
+        await changed.drained()
+        changed.version = version
+        changed.reboot()
+        await until(lambda: station.port and station.record.dialect == version)
+        began = "StartTransaction" if version == "1.6" else "TransactionEvent"
+        world.csms.script = lambda _, action, payload: (
+            "refuse" if action == began and "OLD" in str(payload.get("idTag", payload.get("idToken"))) else "answer"
+        )
+        world.csms.mend()
+        await world.stations["CP-0"].session("OTHER", 20, 30)
+        await until(lambda: station.parked and not station.queue, 3600)
+        assert await changed.authorize("NEW-1") == "Accepted"
+        world.csms.delay_s = lambda action: 5.0 if action == began else 0.05
+        await operator.retry(world.site, list(station.parked.values()))
+        await until(lambda: station.queue)
+        assert await changed.authorize("NEW-2") == "Accepted"
+        await until(lambda: station.parked and not station.queue, 3600)
+        await world.stations["CP-0"].drained()
+        await asyncio.sleep(10)  # virtual: what the CSMS was slow with is over
+        assert await changed.authorize("NEW-3") == "Accepted"
+        told = [one.get("idTag") or one["idToken"]["idToken"] for one in world.told("Authorize")]
+        assert {"NEW-1", "NEW-3"} <= set(told) <= {"OLD", "OTHER", "NEW-1", "NEW-2", "NEW-3"}
+
+    play(tmp_path, version, script, is_mixed=True)
