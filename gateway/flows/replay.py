@@ -65,8 +65,6 @@ async def _step(site: Site, station: Station) -> float | None:
         return float("inf")
     record = station.record
     head = next(iter(station.queue.values()), None)
-    if head is None and station.port is not None and station.port.dialect.name != dialect.name:
-        site.uplink.wake(station.id)
     drains_old_version = head is not None and head.dialect == dialect.name != record.dialect
     if _is_boot_due(station) and record.boot is not None and not drains_old_version:
         if record.dialect != dialect.name:
@@ -115,6 +113,8 @@ async def _step_outbox(site: Site, station: Station, dialect: Dialect, now: floa
     )
     match step:
         case outbox.Wait(until):
+            if not station.queue and station.port is not None and station.port.dialect.name != dialect.name:
+                site.uplink.wake(station.id)  # what the other version was needed for is gone
             return float("inf") if until is None else until
         case outbox.Release(rows):
             await site.commit([Put(_frozen(site, station, row)) for row in rows])
