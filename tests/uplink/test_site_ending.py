@@ -96,7 +96,7 @@ def test_a_message_of_the_version_before_is_tried_again_in_vain(tmp_path: Path, 
         assert await changed.authorize("NEW-2") == "Accepted"
         await until(lambda: station.parked and not station.queue, 3600)
         await world.stations["CP-0"].drained()
-        await asyncio.sleep(10)  # virtual: what the CSMS was slow with is over
+        await until(lambda: not any(one.queue for one in world.site.stations.values()))
         assert await changed.authorize("NEW-3") == "Accepted"
         told = [one.get("idTag") or one["idToken"]["idToken"] for one in world.told("Authorize")]
         assert {"NEW-1", "NEW-3"} <= set(told) <= {"OLD", "OTHER", "NEW-1", "NEW-2", "NEW-3"}
