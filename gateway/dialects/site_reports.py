@@ -47,6 +47,11 @@ class Reports:
             report.missing.discard(station)
         return ready + self._end(key, report)
 
+    def kept_back(self, action: str, station: StationId, payload: bytes) -> list[bytes]:
+        """A part that stays here: it may have been the last the station had to tell."""
+        found = read_answer(payload)
+        return [] if found.get("tbc") is True else self.without(station, (action, integer(found.get("requestId")) or 0))
+
     def without(self, station: StationId, key: Key) -> list[bytes]:
         """A station refused the question, or is gone: nothing more is expected of it."""
         report = self._open.get(key)

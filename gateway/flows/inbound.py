@@ -171,7 +171,7 @@ async def _authorize(incoming: Incoming) -> bytes:
         if token and verdict:
             site.note([*site.learn(station, token, verdict), *_conflict(incoming, token, verdict)])
 
-    if token and site.policy(station.id).options.pre_authorize and site.can_ask(station):
+    if token and site.policy(station.id).options.pre_authorize and site.can_ask(station) and incoming.is_understood:
         decision = site.authorize(Shown(station.id, token, evses=station.evses))
         if decision.is_accepted and decision.reason in PRE_AUTHORIZING:
             await _ask_aside(incoming, learn)

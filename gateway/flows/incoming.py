@@ -34,6 +34,12 @@ class Incoming:
             return self.rule.offline
         raise CallError(self.rule.offline or ErrorCode.INTERNAL_ERROR, "the CSMS can't be reached")
 
+    @property
+    def is_understood(self) -> bool:
+        """Whether the link is one of its version: for messages of an earlier one it may be another for a while."""
+        spoken = self.site.uplink.dialect(self.station.id)
+        return spoken is not None and spoken.name == self.dialect.name
+
 
 T = TypeVar("T")
 
@@ -55,7 +61,8 @@ def _give_up(waiter: asyncio.Future[Any]) -> None:
 async def ask(incoming: Incoming, late: Callable[[Outcome], None] | None = None) -> Outcome | None:
     """Ask the CSMS within the action's budget. None: no answer in time; one that comes later goes to `late`."""
     site, station, rule, call = incoming.site, incoming.station, incoming.rule, incoming.call
-    if not site.can_ask(station) and not (station.is_called_for(call.action) and site.is_linked(station)):
+    may_ask = site.can_ask(station) or (station.is_called_for(call.action) and site.is_linked(station))
+    if not (may_ask and incoming.is_understood):
         return None
     deadline = incoming.deadline()
     waiter: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()

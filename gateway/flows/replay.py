@@ -113,6 +113,8 @@ async def _step_outbox(site: Site, station: Station, dialect: Dialect, now: floa
     )
     match step:
         case outbox.Wait(until):
+            if not station.queue and station.port is not None and station.port.dialect.name != dialect.name:
+                site.uplink.wake(station.id)  # what the other version was needed for is gone
             return float("inf") if until is None else until
         case outbox.Release(rows):
             await site.commit([Put(_frozen(site, station, row)) for row in rows])

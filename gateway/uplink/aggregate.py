@@ -84,6 +84,7 @@ class Aggregate:
         gives_ids = any(dialect.csms_gives_tx_ids for dialect in options.dialects())
         self.stations = SiteStations(site, self.take, partial(_Post, self), gives_ids=gives_ids)
         self._status = SiteStatus(site, self.stations, self._say_status, options.lost_s)
+        self.stations.on_again = self._status.tell_of
         self._own = SiteOwn(site, options, self._keeper, self._status, self.say)
         self._commands: SiteCommands | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -303,6 +304,8 @@ class Aggregate:
             request.on_done(Refused(ErrorCode.FORMAT_VIOLATION, str(error)))
             return
         if payload is None:
+            for part in self._reports.kept_back(row.action, station, request.payload) if row.is_report else ():
+                self.say(row.action, part)
             request.on_done(Answered(self._own_answer(link.dialect, request.action)))
             return
         if row.is_report:

@@ -38,8 +38,11 @@ class SiteStations:
         self._take = take
         self._post_of = post_of
         self._gives_ids = gives_ids
+        self.on_again: Callable[[StationId], None] = lambda _: None
+        """A station is translated again after a while in which its statuses could not be told."""
         self._link: Link | None = None
         self._interpreters: dict[StationId, Interpreter] = {}
+        """Also those that are ending: what they still send is a translated station's."""
         self._ending: dict[StationId, asyncio.Task[None]] = {}
 
     # -- the link ---------------------------------------------------------------------------------------------------
@@ -106,8 +109,8 @@ class SiteStations:
         if station.link is not None:
             station.link = None
             station.wake.set()
-        interpreter = self._interpreters.pop(station.id, None)
-        if interpreter is not None:
+        interpreter = self._interpreters.get(station.id)
+        if interpreter is not None and station.id not in self._ending:
             interpreter.shut()
             self._ending[station.id] = asyncio.create_task(
                 self._end_of(station, interpreter), name=f"end of translation {station.id}"
@@ -116,8 +119,11 @@ class SiteStations:
     async def _end_of(self, station: Station, interpreter: Interpreter) -> None:
         """One station is never translated twice at a time: what the first one heard has to be known to the next."""
         await asyncio.gather(*interpreter.under_way(), return_exceptions=True)
-        del self._ending[station.id]
+        del self._ending[station.id], self._interpreters[station.id]
         self.look(station)
+        again = self._interpreters.get(station.id)
+        if again is not None and again.dialect is interpreter.dialect:
+            self.on_again(station.id)
 
     # -- one station ------------------------------------------------------------------------------------------------
 
