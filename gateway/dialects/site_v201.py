@@ -145,7 +145,7 @@ DOWN = (
         "CustomerInformation",
         Way.FAN_OUT,
         merge=best("Accepted", "Invalid", "Rejected"),
-        note="The gateway reports nothing of its own; its cache forgets with the stations.",
+        note="What the gateway keeps is told for stations of 1.6 only; its cache forgets with the stations.",
     ),
     SiteDown(
         "DataTransfer",

@@ -260,11 +260,10 @@ class SimStation:
                 self._changed.clear()
                 await self._changed.wait()
             await self._may_send.wait()
-            wire, message = self.wire, self._queue[0]
-            if wire is None:
+            if self.wire is None or not self._queue:  # it was replaced meanwhile
                 await asyncio.sleep(0.1)
                 continue
-            await self._attempt(wire, message)
+            await self._attempt(self.wire, self._queue[0])
 
     async def _attempt(self, wire: Wire, message: _Message) -> None:
         payload = dict(message.payload)
