@@ -134,7 +134,7 @@ def test_refusal_is_missing_only_where_no_status_says_it(dialect: Dialect, rule:
 def test_roles_stand_where_the_flows_look_for_them(dialect: Dialect) -> None:
     up = {rule.role for rule in dialect.up.values()} - {None}
     down = {rule.role for rule in dialect.down.values()} - {None}
-    later = set() if dialect.name == "1.6" else {Role.QUEUE_STATUS}
+    later = set() if dialect.name == "1.6" else {Role.QUEUE_STATUS, Role.CUSTOMER}
     lists = {Role.SEND_LIST, Role.LIST_VERSION, Role.CLEAR_CACHE, Role.RESERVE, Role.CANCEL_RESERVATION}
     assert up == {Role.BOOT, Role.HEARTBEAT, Role.AUTHORIZE, Role.TRANSACTION, Role.STATUS} | (
         {Role.RESERVATION_STATUS} if later else set()
