@@ -177,7 +177,7 @@ class Scene:
         """The load goes, everybody gets current again, the load comes."""
         self.building.step_a = 0.0
         self.site.balancer.rises["main"] = Rises(days=((RISE * self.limit_a,) * 3,), recorded_s=WEEK_S)
-        await asyncio.sleep(200.0)
+        await asyncio.sleep(400.0)
         before = {station.identity: station.limit_a() for station in self.stations}
         if min(before.values()) < 0.7 * CAR_A:
             raise click.ClickException(f"not everybody charges before the step: {min(before.values()):g} A")

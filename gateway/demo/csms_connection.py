@@ -76,7 +76,7 @@ class CsmsConnection:
         try:
             await asyncio.wait((answer, closed), return_when=asyncio.FIRST_COMPLETED)
             # An answer that came just before the end is still being validated.
-            await asyncio.wait((answer,), timeout=1 if closed.done() else 0)
+            await asyncio.wait((answer,), timeout=5 if closed.done() else 0)
             if not answer.done():
                 raise ConnectionError(f"{self.identity} went away")
             return answer.result()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.sim import storm
 
-SEEDS_A_PIECE = 5
+SEEDS_A_PIECE = 3
 
 
 @pytest.mark.parametrize("piece", range(6))
