@@ -78,7 +78,7 @@ class Writer:
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._is_late = False
-        """The oldest note has waited long enough."""
+        """The oldest mark has waited long enough."""
         self._measured_at: float | None = None
         self._closing = False
         self.ready = asyncio.Event()
@@ -132,6 +132,10 @@ class Writer:
         else:
             self._keep([change])
 
+    def mark_now(self) -> None:
+        """The marks go with the next turn, for who forgets what an unmarked row would need."""
+        self._is_late = bool(self._marks)
+
     def _keep(self, changes: Iterable[Change]) -> None:
         for change in changes:
             key = key_of(change)
@@ -144,7 +148,7 @@ class Writer:
             self._timer = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._expire)
 
     def _expire(self) -> None:
-        self._timer, self._is_late = None, True
+        self._timer, self._is_late = None, bool(self._marks)
         self._wake.set()
 
     async def forget_transactions(self, before: datetime) -> int:

@@ -68,7 +68,7 @@ class Books:
         return self._site.translations.frozen(self._station.id)
 
     async def book(self, request: Request, up: Up, source: str, kept: dict[str, Frozen]) -> Frozen:
-        """Decide for good. What is done before leaves with the same commit: by now its row is delivered."""
+        """Decide for good. What is done leaves with the same commit, and its row too: a row that stays is said again."""
         site, station, translations = self._site, self._station.id, self._site.translations
         memory = up.remember(translations.memory(station)) if up.remember else translations.memory(station)
         parts = []
@@ -81,21 +81,23 @@ class Books:
             parts.append(FrozenPart(own_id, part.action, payload.decode(), needs, part.is_optional))
         answer = encode(up.answer).decode()
         frozen = Frozen(source, request.action, tuple(parts), up.tx, answer)
+        site.writer.mark_now()
         await site.commit(
             [
                 *translations.name(up.aliases),
                 *translations.remember(station, up.remember),
-                *(translations.forget(station, old) for old in [*_over(kept), *self._dropped(kept)]),
+                *(translations.forget(station, old) for old in self._over(kept)),
                 translations.keep(station, request.message_id, frozen),
             ]
         )
         return frozen
 
-    def _dropped(self, kept: dict[str, Frozen]) -> list[str]:
-        """What the CSMS refused, and an operator has taken out of the outbox."""
-        refused = [message_id for message_id, frozen in kept.items() if frozen.is_refused and not frozen.is_done]
-        outbox = self._outbox_ids() if refused else set()
-        return [message_id for message_id in refused if message_id not in outbox]
+    def _over(self, kept: dict[str, Frozen]) -> list[str]:
+        """What is answered, or was refused and taken out by an operator; of what was paid, the latest stay a while."""
+        over = [one for one, frozen in kept.items() if (not frozen.is_paid if frozen.is_done else frozen.is_refused)]
+        over += [one for one, frozen in kept.items() if frozen.is_done and frozen.is_paid][:-KEPT_PAID]
+        outbox = self._outbox_ids() if over else set()
+        return [message_id for message_id in over if message_id not in outbox]
 
     async def adopted(self, kept: dict[str, Frozen], message_id: str, source: str) -> Frozen | None:
         """What the station says again of a message that was decided, and left the outbox without an answer."""
@@ -225,12 +227,6 @@ class Books:
 def part_id(message_id: str, index: int) -> str:
     """The first part is called as the message, the others after it: the same at every repeat."""
     return message_id if index == 0 else str(uuid.uuid5(uuid.NAMESPACE_URL, f"{message_id}/{index}"))
-
-
-def _over(kept: dict[str, Frozen]) -> list[str]:
-    """What is answered, its row delivered; of what was paid, the latest stay a while."""
-    paid = [message_id for message_id, frozen in kept.items() if frozen.is_done and frozen.is_paid]
-    return [*(one for one, frozen in kept.items() if frozen.is_done and not frozen.is_paid), *paid[:-KEPT_PAID]]
 
 
 def _with_part(frozen: Frozen, index: int, part: FrozenPart) -> Frozen:

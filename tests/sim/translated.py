@@ -34,6 +34,8 @@ class _Teller:
         self._findings = findings
         self._answers = {one.order: one for one in self._records if isinstance(one, Answered)}
         self._events: dict[tuple[str, str], dict[int, Arrival]] = defaultdict(dict)
+        self._numbers: dict[tuple[str, int], int] = {}
+        """seqNo by station and place in the station's order."""
         self._begun: dict[tuple[str, Any], Created] = {}
 
     def tell(self) -> list[CsmsRecord]:
@@ -84,6 +86,8 @@ class _Teller:
         if message is None:
             self._wrong(arrival, "no station sent this")
             return None
+        if self._numbers.setdefault((arrival.station, message.number), number) != number:
+            self._wrong(arrival, "the same message under another seqNo")
         said = json.loads(message.payload, parse_float=Decimal)
         if message.kind == "Started":
             self._begun.setdefault((arrival.station, transaction), message)

@@ -19,8 +19,7 @@ from tests.uplink.link_world import CP, LinkWorld, play, until
 
 
 def _refuse_starts(station: str, action: str, payload: Any) -> str:
-    begins = action == "StartTransaction" or payload.get("eventType") == "Started"
-    return "refuse" if begins and "BAD" in str(payload) else "answer"
+    return "refuse" if _begins(action, payload) and "BAD" in str(payload) else "answer"
 
 
 async def _a_bad_and_a_good_session(world: LinkWorld, version: str, csms: str) -> SimStation:
@@ -96,6 +95,36 @@ def test_what_an_operator_sends_without_its_start(tmp_path: Path, fate: str, tol
     later = found[-1][1]
     assert later > 100
     assert found[-4:] == [(_START, "TAG"), (_VALUES, later), (_VALUES, later), (_STOP, later)]
+
+
+@pytest.mark.parametrize(("version", "csms"), [("1.6", "2.0.1"), ("2.0.1", "1.6")])
+def test_a_crash_right_after_a_late_answer(tmp_path: Path, version: str, csms: str) -> None:
+    """What was decided of a message is not forgotten before the outbox on disk knows that it is answered: else it goes
+    up again as another one."""
+
+    async def script(world: LinkWorld) -> None:
+        world.csms.versions = (csms,)
+        station = await world.arrive(version)
+        session = asyncio.create_task(station.session("TAG", values=3, interval_s=3))
+        await until(lambda: len(_of_sessions(world)) > 0, 60)
+        world.csms.delay_s = lambda action: 20.0
+        told = len(_of_sessions(world))
+        await until(lambda: len(_of_sessions(world)) == told + 1, 60)
+        world.csms.delay_s = lambda action: 0.05
+        await until(lambda: len(_of_sessions(world)) == told + 2, 60)
+        await world.crash()
+        await world.start()
+        await session
+        await station.drained()
+        await until(lambda: not world.waiting(), 600)
+
+    world = play(tmp_path, script)
+    report = world.verdict()
+    assert (report.findings, report.transactions, report.acknowledged) == ([], 1, 5)
+
+
+def _begins(action: str, payload: Any) -> bool:
+    return action == "StartTransaction" or payload.get("eventType") == "Started"
 
 
 def _of_sessions(world: LinkWorld) -> list[tuple[str, Any]]:
