@@ -68,7 +68,7 @@ class Books:
         return self._site.translations.frozen(self._station.id)
 
     async def book(self, request: Request, up: Up, source: str, kept: dict[str, Frozen]) -> Frozen:
-        """Decide for good. What is done leaves with the same commit, and its row too: a row that stays is said again."""
+        """Decide for good. What is done leaves with the same commit, its row too: a row that stays is said again."""
         site, station, translations = self._site, self._station.id, self._site.translations
         memory = up.remember(translations.memory(station)) if up.remember else translations.memory(station)
         parts = []
