@@ -10,7 +10,7 @@ from gateway.dialects.base import Dialect
 from gateway.model.ids import StationId
 from gateway.model.metering import MeterState
 from gateway.model.transaction import Transaction
-from gateway.rpc.session import Outcome, Priority, RefusedResult, Request
+from gateway.rpc.session import Outcome, RefusedResult, Request
 
 
 class LinkState(StrEnum):
@@ -77,24 +77,8 @@ class UplinkPort(Protocol):
     def dialect(self, station: StationId) -> Dialect | None:
         """The version spoken upstream for this station, None while its link is not up."""
 
-    def post(
-        self,
-        station: StationId,
-        message_id: str,
-        action: str,
-        payload: bytes,
-        *,
-        priority: Priority,
-        on_done: Callable[[Outcome], None],
-        send_by: float = float("inf"),
-        on_sent: Callable[[], None] | None = None,
-    ) -> None:
-        """Ask the CSMS for this station. `on_done` hears the outcome, once, always."""
-
-    async def call(
-        self, station: StationId, message_id: str, action: str, payload: bytes, *, priority: Priority
-    ) -> Outcome:
-        """Ask the CSMS for this station and wait for the outcome."""
+    def post(self, station: StationId, request: Request) -> None:
+        """Ask the CSMS for this station. The request's `on_done` hears the outcome, once, always."""
 
     def send(self, station: StationId, message_id: str, action: str, payload: bytes) -> None:
         """Tell the CSMS something it does not answer. Lost if the link is not up, or not of a version that can."""

@@ -32,6 +32,7 @@ from gateway.model.settings import Column, Columns, Key
 from gateway.model.token import Decision, IdToken, Verdict
 from gateway.model.transaction import Transaction
 from gateway.ports import DayPort, LinkState, OneLink, StationPort, UplinkPort
+from gateway.rpc.session import Outcome, Priority, Request
 from gateway.site_options import SiteOptions
 from gateway.smartcharging.profile_rules import MAX_PERIODS, MAX_PROFILES, MAX_STACK_LEVEL
 from gateway.station import Pending, Station
@@ -187,6 +188,17 @@ class Site(Durable):
         """A new id for a CALL of ours: a UUID, random in all but its end, which counts."""
         self._ids += 1
         return MessageId(f"{self._id_head}{self._ids:012x}")
+
+    def request(
+        self,
+        action: str,
+        payload: bytes,
+        on_done: Callable[[Outcome], None] = lambda _: None,
+        priority: Priority = Priority.STATUS,
+        send_by: float = float("inf"),
+    ) -> Request:
+        """A CALL of ours for the CSMS, under a new id."""
+        return Request(self.message_id(), action, payload, on_done, priority, self.options.call_timeout_s, send_by)
 
     # -- authorization ----------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from gateway.model.records import Change, Delivered, OutboxRow, Put, UnknownOutc
 from gateway.model.settings import Key
 from gateway.model.token import AuthorizationStatus, Reason
 from gateway.model.transaction import Transaction
-from gateway.rpc.session import Answered, Outcome, Priority, Refused, Silence, Unanswered
+from gateway.rpc.session import Answered, Outcome, Priority, Refused, Request, Silence, Unanswered
 from gateway.site import Site
 from gateway.station import Station
 
@@ -37,15 +37,9 @@ def send(site: Site, station: Station, row: OutboxRow, on_done: Callable[[Outcom
     transaction = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
     payload = bound_payload(row, transaction)
     station.in_flight = row.id
-    site.uplink.post(
-        station.id,
-        row.message_id,
-        row.action,
-        payload,
-        priority=Priority.TRANSACTION,
-        on_done=done,
-        on_sent=lambda: station.sent.add(row.id),
-    )
+    timeout_s, on_sent = site.options.call_timeout_s, lambda: station.sent.add(row.id)
+    request = Request(row.message_id, row.action, payload, done, Priority.TRANSACTION, timeout_s, on_sent=on_sent)
+    site.uplink.post(station.id, request)
 
 
 def bound_payload(row: OutboxRow, transaction: Transaction | None) -> bytes:

@@ -188,14 +188,7 @@ async def _authorize(incoming: Incoming) -> bytes:
 async def _ask_aside(incoming: Incoming, learn: Callable[[Outcome], None]) -> None:
     """Ask the CSMS without waiting for what it says."""
     site, call = incoming.site, incoming.call
-    site.uplink.post(
-        incoming.station.id,
-        site.message_id(),
-        call.action,
-        call.payload,
-        priority=Priority.COMMAND,
-        on_done=learn,
-    )
+    site.uplink.post(incoming.station.id, site.request(call.action, call.payload, learn, Priority.COMMAND))
 
 
 def _conflict(incoming: Incoming, token: IdToken, verdict: Verdict) -> list[Change]:

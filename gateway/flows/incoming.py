@@ -73,15 +73,8 @@ async def ask(incoming: Incoming, late: Callable[[Outcome], None] | None = None)
         elif late:
             late(outcome)
 
-    site.uplink.post(
-        station.id,
-        site.message_id(),
-        call.action,
-        _cleaned(incoming),
-        priority=Priority.COMMAND if rule.role is Role.AUTHORIZE else Priority.STATUS,
-        send_by=deadline,
-        on_done=heard,
-    )
+    priority = Priority.COMMAND if rule.role is Role.AUTHORIZE else Priority.STATUS
+    site.uplink.post(station.id, site.request(call.action, _cleaned(incoming), heard, priority, deadline))
     outcome = await wait(waiter, deadline)
     if outcome is None:
         site.uplink.suspect(station.id)

@@ -17,8 +17,6 @@ from gateway.model.profile import Refusal, Refused, StartProfile
 from gateway.model.site_tree import ConnectorKey
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call
-from gateway.rpc.session import Outcome as CallOutcome
-from gateway.rpc.session import Priority
 from gateway.site import Site
 from gateway.smartcharging import profile_updates, profiles
 from gateway.smartcharging.held import Running
@@ -106,12 +104,9 @@ async def _get(asked: Asked) -> bytes:
 
 
 def _post(asked: Asked, messages: Sequence[Message]) -> None:
-    def heard(outcome: CallOutcome) -> None:
-        """The CSMS asked for it: if it does not want it any more, nothing is lost."""
-
-    site = asked.site
-    for action, payload in messages:
-        site.uplink.post(asked.station.id, site.message_id(), action, payload, priority=Priority.STATUS, on_done=heard)
+    """The CSMS asked for it: if it does not want it any more, nothing is lost."""
+    for message in messages:
+        asked.site.uplink.post(asked.station.id, asked.site.request(*message))
 
 
 async def _composite(asked: Asked) -> bytes:

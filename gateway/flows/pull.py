@@ -6,7 +6,7 @@ from functools import partial
 
 from gateway.dialects.profiles import REPORTING
 from gateway.model.ids import StationId
-from gateway.rpc.session import Answered, Outcome, Priority
+from gateway.rpc.session import Answered, Outcome
 from gateway.site import Site
 from gateway.smartcharging import profile_updates
 
@@ -40,14 +40,9 @@ def _look(site: Site, name: StationId, retry_at: dict[tuple[StationId, int], flo
         if now < retry_at.get((name, profile), 0.0):
             continue
         retry_at[name, profile] = now + RETRY_S
-        site.uplink.post(
-            name,
-            site.message_id(),
-            *REPORTING[dialect.name].pull_update(profile),
-            priority=Priority.STATUS,
-            send_by=now + RETRY_S,
-            on_done=partial(_heard, site, name, dialect.name, profile),
-        )
+        asked = REPORTING[dialect.name].pull_update(profile)
+        heard = partial(_heard, site, name, dialect.name, profile)
+        site.uplink.post(name, site.request(*asked, heard, send_by=now + RETRY_S))
 
 
 def _heard(site: Site, name: StationId, version: str, profile: int, outcome: Outcome) -> None:

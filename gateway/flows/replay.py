@@ -8,6 +8,7 @@ are bound when a row is released; nothing rewrites the queue.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -150,7 +151,7 @@ def _turn(site: Site, station: Station, row: OutboxRow, now: float) -> float:
 
 async def _send_boot(site: Site, station: Station, dialect: Dialect, payload: bytes) -> None:
     action = _action(dialect, Role.BOOT)
-    outcome = await site.uplink.call(station.id, site.message_id(), action, payload, priority=Priority.BOOT)
+    outcome = await _asked(site, station, action, payload, Priority.BOOT)
     if station.record.boot != payload:
         return
     waiter, station.boot_waiter = station.boot_waiter, None
@@ -190,15 +191,13 @@ def _register(site: Site, station: Station, answer: BootAnswer, is_told: bool) -
 
 async def _send_beat(site: Site, station: Station, dialect: Dialect) -> None:
     action = _action(dialect, Role.HEARTBEAT)
-    outcome = await site.uplink.call(station.id, site.message_id(), action, b"{}", priority=Priority.STATUS)
+    outcome = await _asked(site, station, action, b"{}")
     if isinstance(outcome, Answered):
         timing.hear_csms(site, dialect.codec.current_time(outcome.payload))
 
 
 async def _send_latest(site: Site, station: Station, latest: LatestMessage) -> None:
-    outcome = await site.uplink.call(
-        station.id, site.message_id(), latest.action, latest.payload, priority=Priority.STATUS
-    )
+    outcome = await _asked(site, station, latest.action, latest.payload)
     if not isinstance(outcome, Unanswered) and station.latest.get(latest.slot) == latest:
         site.note([Drop(latest)])
 
@@ -221,13 +220,21 @@ async def _send_row(site: Site, station: Station, row: OutboxRow) -> Outcome:
     """Send a released row. One that may have been sent before is listed first: the CSMS may hold it already."""
     if row.id in station.sent and row.id not in site.unknown_outcomes:
         await site.commit([Put(delivery.unknown_outcome(site, row))])
+    return await _outcome(partial(delivery.send, site, station, row))
+
+
+async def _asked(
+    site: Site, station: Station, action: str, payload: bytes, priority: Priority = Priority.STATUS
+) -> Outcome:
+    return await _outcome(
+        lambda on_done: site.uplink.post(station.id, site.request(action, payload, on_done, priority))
+    )
+
+
+async def _outcome(send: Callable[[Callable[[Outcome], None]], None]) -> Outcome:
+    """What is sent by this hears of its outcome once; who waits for it may have gone by then."""
     done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-
-    def heard(outcome: Outcome) -> None:
-        if not done.done():
-            done.set_result(outcome)
-
-    delivery.send(site, station, row, heard)
+    send(lambda outcome: None if done.done() else done.set_result(outcome))
     return await done
 
 

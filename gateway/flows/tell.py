@@ -7,7 +7,6 @@ from gateway.dialects.profiles import PROFILE_CODECS
 from gateway.flows import applied
 from gateway.model.profile import LimitSource, Period, RateUnit, Schedule
 from gateway.model.site_tree import Binding, ConnectorKey
-from gateway.rpc.session import Outcome, Priority
 from gateway.site import Site
 from gateway.smartcharging.notices import Say, Told, notice
 
@@ -49,11 +48,5 @@ def _look(site: Site, key: ConnectorKey) -> None:
         message = codec.cleared_limit(key.evse, balancer.told_by.pop(key, LimitSource.EMS))
         balancer.told[key] = Told(None, now)
     if message is not None:
-        site.uplink.post(
-            key.station, site.message_id(), *message, priority=Priority.STATUS, send_by=site.clock.monotonic() + 10.0,
-            on_done=_heard,
-        )  # fmt: skip
-
-
-def _heard(outcome: Outcome) -> None:
-    """If it was lost, the next change says it."""
+        # if it is lost, the next change says it
+        site.uplink.post(key.station, site.request(*message, send_by=site.clock.monotonic() + 10.0))

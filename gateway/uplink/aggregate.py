@@ -23,7 +23,7 @@ from gateway.model.ids import StationId
 from gateway.model.records import Change
 from gateway.ports import LinkState, OneLink
 from gateway.rpc.codes import CallError, ErrorCode
-from gateway.rpc.session import Answered, Outcome, Priority, Refused, RefusedResult, Request, Silence, Unanswered
+from gateway.rpc.session import Answered, Outcome, Refused, RefusedResult, Request, Silence, Unanswered
 from gateway.rpc.splice import SpliceError
 from gateway.site import Site
 from gateway.uplink import versions
@@ -159,33 +159,8 @@ class Aggregate:
     def dialect(self, station: StationId) -> Dialect | None:
         return self.stations.dialect(station)
 
-    def post(
-        self,
-        station: StationId,
-        message_id: str,
-        action: str,
-        payload: bytes,
-        *,
-        priority: Priority,
-        on_done: Callable[[Outcome], None],
-        send_by: float = float("inf"),
-        on_sent: Callable[[], None] | None = None,
-    ) -> None:
-        timeout_s = self._site.options.call_timeout_s
-        request = Request(message_id, action, payload, on_done, priority, timeout_s, send_by, on_sent)
+    def post(self, station: StationId, request: Request) -> None:
         self.stations.post(station, request)
-
-    async def call(
-        self, station: StationId, message_id: str, action: str, payload: bytes, *, priority: Priority
-    ) -> Outcome:
-        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-
-        def settle(outcome: Outcome) -> None:
-            if not done.done():
-                done.set_result(outcome)
-
-        self.post(station, message_id, action, payload, priority=priority, on_done=settle)
-        return await done
 
     def send(self, station: StationId, message_id: str, action: str, payload: bytes) -> None:
         """Nothing without an answer has a place in the site as one station (2.1 event streams)."""
@@ -326,8 +301,7 @@ class Aggregate:
 
     def _say_status(self, station: StationId | None, action: str, payload: bytes) -> None:
         """In the order of the station's own statuses: an older word of ours must not come after a newer of its."""
-        request = Request(self._site.message_id(), action, payload, lambda _: None)
-        self._queue.put(station or self._own.id, Urgency.STATUS, request)
+        self._queue.put(station or self._own.id, Urgency.STATUS, self._site.request(action, payload))
 
 
 def _mapped_down(row: SiteUp, own: OneStation, on_done: Callable[[Outcome], None], outcome: Outcome) -> None:

@@ -20,7 +20,7 @@ from gateway.errors import ConnectError, LeftUnanswered
 from gateway.pump import Pump
 from gateway.rpc.codes import CallError, ErrorCode
 from gateway.rpc.frame import Call, Send
-from gateway.rpc.session import Outcome, Priority, RefusedResult, Request, Session
+from gateway.rpc.session import RefusedResult, Request, Session
 from gateway.transport import PushingClient, Socket, WebSocket
 
 log = logging.getLogger(__name__)
@@ -163,11 +163,6 @@ class Link:
     def post(self, request: Request) -> None:
         """Ask the CSMS. The request's `on_done` hears of the outcome."""
         self.pump.post(request)
-
-    async def call(self, message_id: str, action: str, payload: bytes, *, priority: Priority) -> Outcome:
-        """Ask the CSMS and wait for the outcome."""
-        timeout_s = self._call_timeout_s
-        return await self.pump.call(message_id, action, payload, priority=priority, timeout_s=timeout_s)
 
     def send(self, message_id: str, action: str, payload: bytes) -> None:
         """Tell the CSMS something it does not answer."""

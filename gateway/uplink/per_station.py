@@ -7,7 +7,7 @@ drained when the station is really gone, and then closed, so that the CSMS sees 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -21,7 +21,7 @@ from gateway.model.ids import StationId
 from gateway.model.reasons import ParkReason
 from gateway.model.records import Put, RowState
 from gateway.ports import LinkState
-from gateway.rpc.session import Outcome, Priority, RefusedResult, Request, Silence, Unanswered
+from gateway.rpc.session import RefusedResult, Request, Silence, Unanswered
 from gateway.site import Site
 from gateway.station import Station
 from gateway.transport import Socket
@@ -86,33 +86,12 @@ class PerStation:
         keeper = self._keepers.get(station)
         return keeper.link.dialect if keeper and keeper.link else None
 
-    def post(
-        self,
-        station: StationId,
-        message_id: str,
-        action: str,
-        payload: bytes,
-        *,
-        priority: Priority,
-        on_done: Callable[[Outcome], None],
-        send_by: float = float("inf"),
-        on_sent: Callable[[], None] | None = None,
-    ) -> None:
+    def post(self, station: StationId, request: Request) -> None:
         keeper = self._keepers.get(station)
         if keeper is None or keeper.link is None:
-            on_done(Unanswered(Silence.NOT_CONNECTED, was_sent=False))
-            return
-        timeout_s = self._site.options.call_timeout_s
-        request = Request(message_id, action, payload, on_done, priority, timeout_s, send_by, on_sent)
-        keeper.link.post(request)
-
-    async def call(
-        self, station: StationId, message_id: str, action: str, payload: bytes, *, priority: Priority
-    ) -> Outcome:
-        keeper = self._keepers.get(station)
-        if keeper is None or keeper.link is None:
-            return Unanswered(Silence.NOT_CONNECTED, was_sent=False)
-        return await keeper.link.call(message_id, action, payload, priority=priority)
+            request.on_done(Unanswered(Silence.NOT_CONNECTED, was_sent=False))
+        else:
+            keeper.link.post(request)
 
     def send(self, station: StationId, message_id: str, action: str, payload: bytes) -> None:
         keeper = self._keepers.get(station)

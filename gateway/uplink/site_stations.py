@@ -13,7 +13,7 @@ from gateway.model.events import StatusReport
 from gateway.model.ids import StationId
 from gateway.model.transaction import Transaction
 from gateway.ports import LinkPort
-from gateway.rpc.session import Priority, Request
+from gateway.rpc.session import Request
 from gateway.site import Site
 from gateway.station import Station
 from gateway.uplink.interpreter import Interpreter
@@ -166,10 +166,7 @@ class SiteStations:
         dialect, site = interpreter.dialect, self._site
         action = next(rule.action for rule in dialect.up.values() if rule.role is Role.STATUS)
         payload = site_says.status(dialect, report.evse, report, site.clock.now())
-        timeout_s = site.options.call_timeout_s
-        interpreter.translation.post(
-            Request(site.message_id(), action, payload, lambda _: None, Priority.STATUS, timeout_s)
-        )
+        interpreter.translation.post(site.request(action, payload))
         return True
 
     def of_transaction(self, upstream: str) -> StationId | None:

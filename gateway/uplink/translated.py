@@ -14,8 +14,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from msgspec.structs import replace as replaced
-
 from gateway.dialects import schema
 from gateway.dialects.base import Role
 from gateway.dialects.translate import Pair
@@ -74,12 +72,6 @@ class Translation:
                 self._worker = asyncio.create_task(self._work(), name=f"translation {self._station.id}")
         else:
             self.run(self._carry(Job(request)))
-
-    async def call(self, request: Request) -> Outcome:
-        """The same for who waits; `on_done` of the request is not used."""
-        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.post(replaced(request, on_done=lambda outcome: None if done.done() else done.set_result(outcome)))
-        return await done
 
     def shut(self) -> None:
         """The way to the CSMS is gone. What is under way hears of it from there, what comes from here."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gateway.clock import Clock
 from gateway.dialects.translate import Pair
 from gateway.rpc.frame import Call, Send
-from gateway.rpc.session import Outcome, Priority, Request
+from gateway.rpc.session import Request
 from gateway.site import Site
 from gateway.station import Station
 from gateway.transport import Socket
@@ -55,12 +55,6 @@ class TranslatedLink(Link):
 
     def post(self, request: Request) -> None:
         self._translation.post(request)
-
-    async def call(self, message_id: str, action: str, payload: bytes, *, priority: Priority) -> Outcome:
-        timeout_s = self._call_timeout_s
-        return await self._translation.call(
-            Request(message_id, action, payload, lambda outcome: None, priority, timeout_s)
-        )
 
     def send(self, message_id: str, action: str, payload: bytes) -> None:
         log.info("%s: %s has no answer and no translation: dropped", self.name, action)

@@ -18,7 +18,7 @@ from gateway.dialects.base import Dialect
 from gateway.downlink.server import DownlinkServer, ListenerOptions, StationAccess
 from gateway.model.ids import StationId
 from gateway.ports import LinkState
-from gateway.rpc.session import Outcome, Priority, RefusedResult
+from gateway.rpc.session import RefusedResult, Request
 from gateway.site import Site
 
 LIMIT_S = 20.0
@@ -43,23 +43,7 @@ class FakeUplink:
     def dialect(self, station: StationId) -> Dialect | None:
         return None
 
-    def post(
-        self,
-        station: StationId,
-        message_id: str,
-        action: str,
-        payload: bytes,
-        *,
-        priority: Priority,
-        on_done: Callable[[Outcome], None],
-        send_by: float = float("inf"),
-        on_sent: Callable[[], None] | None = None,
-    ) -> None:
-        raise AssertionError("nothing is asked while the link is down")
-
-    async def call(
-        self, station: StationId, message_id: str, action: str, payload: bytes, *, priority: Priority
-    ) -> Outcome:
+    def post(self, station: StationId, request: Request) -> None:
         raise AssertionError("nothing is asked while the link is down")
 
     def send(self, station: StationId, message_id: str, action: str, payload: bytes) -> None:

@@ -11,7 +11,7 @@ from gateway.flows import replay
 from gateway.model.ids import StationId
 from gateway.model.records import LatestMessage, StationRecord
 from gateway.ports import LinkState
-from gateway.rpc.session import Outcome, Priority, Silence, Unanswered
+from gateway.rpc.session import Request, Silence, Unanswered
 from gateway.site import Site
 from gateway.site_options import SiteOptions
 from tests.downlink.rig import FakeUplink
@@ -34,15 +34,13 @@ class _Falling(FakeUplink):
     def dialect(self, station: StationId) -> Dialect | None:
         return registry.by_name("1.6")
 
-    async def call(
-        self, station: StationId, message_id: str, action: str, payload: bytes, *, priority: Priority
-    ) -> Outcome:
+    def post(self, station: StationId, request: Request) -> None:
         self.asked_for += 1
         if self.asked_for == 3:
             self.often.set()
         if self.asked_for > ENOUGH:
             raise asyncio.CancelledError("replay did not let anybody else have a turn")
-        return Unanswered(Silence.NOT_CONNECTED, was_sent=False)
+        request.on_done(Unanswered(Silence.NOT_CONNECTED, was_sent=False))
 
 
 async def test_a_link_that_refuses_at_once_stops_nobody() -> None:

@@ -12,7 +12,7 @@ import pytest
 from gateway.demo.history import Closed
 from gateway.model.ids import StationId
 from gateway.ports import LinkState
-from gateway.rpc.session import Priority, Silence, Unanswered
+from gateway.rpc.session import Request, Silence, Unanswered
 from gateway.site_options import SiteOptions
 from tests.sim.peer import NoAnswer
 from tests.uplink.link_world import CP, GRACE_S, LinkWorld, booked_offline, now, play, until
@@ -220,10 +220,8 @@ def test_a_call_without_a_link_is_not_connected(tmp_path: Path) -> None:
         assert world.assembly
         heard: list[Any] = []
         uplink, nobody = world.assembly.site.uplink, StationId("nobody")
-        outcome = await uplink.call(nobody, "m", "Heartbeat", b"{}", priority=Priority.STATUS)
-        uplink.post(nobody, "m", "Heartbeat", b"{}", priority=Priority.STATUS, on_done=heard.append)
-        assert outcome == Unanswered(Silence.NOT_CONNECTED, was_sent=False)
-        assert heard == [outcome]
+        uplink.post(nobody, Request("m", "Heartbeat", b"{}", heard.append))
+        assert heard == [Unanswered(Silence.NOT_CONNECTED, was_sent=False)]
 
     play(tmp_path, script)
 
