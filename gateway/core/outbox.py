@@ -57,7 +57,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """A row was just refused too often: `probe` is the next transaction's first message, None if there is none."""
+    """A row was just refused too often: `probe` is the next transaction's first message in the same version, if any."""
 
     row: OutboxRow
     probe: OutboxRow | None
@@ -88,7 +88,8 @@ def next_step(
     if head is None or head.id in uncommitted:
         return Wait()
     if head.id in accused:
-        probe = next((row for row in rows if row.transaction not in (head.transaction, None)), None)
+        others = (row for row in rows if row.transaction not in (head.transaction, None))
+        probe = next((row for row in others if row.dialect == head.dialect), None)
         return Judge(head, probe if probe and probe.id not in uncommitted else None)
     due = max(retry_at.get(head.id, 0.0), waits_for_token(head) or 0.0)
     if now < due:

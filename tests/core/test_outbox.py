@@ -171,6 +171,8 @@ def test_the_probe_is_the_next_transaction_s_first_message() -> None:
     head = row(1, R, errors=3)
     rows = [row(2), row(3), row(4, transaction=2), row(5, transaction=2), row(6, transaction=3)]
     assert step(head, *rows, accused={1}) == Judge(head, rows[2])
+    later = [replaced(one, dialect="2.0.1") for one in rows[:4]]
+    assert step(head, *later, rows[4], accused={1}) == Judge(head, rows[4])
 
 
 def test_a_probe_that_is_not_on_disk_is_none() -> None:
