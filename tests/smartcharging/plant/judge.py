@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.model.balance import Background, Hold
 from gateway.smartcharging.decide import Decision
+from gateway.smartcharging.draws import RAMP_KNOWN_S
 from gateway.smartcharging.invariants import Invariant, breaches
 from tests.smartcharging.plant.chargers import Outlet
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from tests.smartcharging.plant.world import World
 
 ENOUGH_A = 0.01
-LIE_LASTS_S = 30.0
-"""By then what was given because of a lie is taken back."""
+LIE_LASTS_S = RAMP_KNOWN_S + 10.0
+"""By then what was given because of a lie is taken back: what a car may have begun to draw hides the truth so long."""
 
 
 def wrong(world: "World", decision: Decision | None) -> Iterator[str]:
