@@ -38,11 +38,10 @@ class Route(StrEnum):
 
 
 class Treatment(StrEnum):
-    """How a payload travels: as received, with members spliced, or encoded anew by the gateway."""
+    """How a payload travels: as received, or with members spliced."""
 
     VERBATIM = "verbatim"
     SPLICE = "splice"
-    ENCODE = "encode"
 
 
 class Commit(StrEnum):

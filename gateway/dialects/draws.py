@@ -8,9 +8,9 @@ from gateway.dialects import payloads
 from gateway.dialects.base import Json
 from gateway.dialects.payloads import integer, member, objects, read_answer, text
 from gateway.model.draw import CarNeed, Draw
+from gateway.model.site_tree import NOMINAL_V
 
 _PHASES: Final = {name: phase for phase in range(3) for name in (f"L{phase + 1}", f"L{phase + 1}-N")}
-_VOLTS: Final = 230.0
 
 
 class DrawReader(Protocol):
@@ -82,7 +82,7 @@ def _currents(values: Iterable[Json]) -> tuple[dict[int, float] | None, Any]:
             elif measurand == "Power.Active.Import" and phase in _PHASES:
                 watts[_PHASES[phase]] = max(0.0, number)
         if not amps and watts:
-            amps = {own: power / _VOLTS for own, power in watts.items()}
+            amps = {own: power / NOMINAL_V for own, power in watts.items()}
         if amps:
             newest, said = amps, value.get("timestamp")
     return newest, said

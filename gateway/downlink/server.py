@@ -33,7 +33,6 @@ PENDING_S = 600.0
 CLOSE_S = 3.0
 """For a closing handshake. With pings every 20 s, answered within 20 s, a dead station is noticed in 43 s."""
 BACKLOG = 1024
-MAX_QUEUED_FRAMES = 4
 _OPEN = State.OPEN
 
 

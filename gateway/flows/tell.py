@@ -33,7 +33,7 @@ def _look(site: Site, key: ConnectorKey) -> None:
     if station is None or dialect is None or not site.can_ask(station):
         return
     found, now, told = applied.limited(site, key), site.clock.now(), balancer.told.get(key)
-    said = notice(told, None if found is None else round(found[0], 1), now).say
+    said = notice(told, None if found is None else round(found[0], 1), now)
     if said is Say.NOTHING:
         return
     codec = PROFILE_CODECS[dialect.name]

@@ -6,7 +6,7 @@ from enum import IntEnum, StrEnum
 from math import inf
 from typing import NamedTuple
 
-from gateway.model.site_tree import NO_AMPS, Amps, ConnectorKey, Mode, Why
+from gateway.model.site_tree import NO_AMPS, NOMINAL_V, Amps, ConnectorKey, Mode, Why
 
 
 class Rung(IntEnum):
@@ -134,7 +134,7 @@ class Policy:
     raise_gap_s: float = 30.0
     dead_band_a: float = 1.0
     writes_per_h: float = 30.0
-    voltage_v: float = 230.0
+    voltage_v: float = NOMINAL_V
 
 
 class Urgency(IntEnum):

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from gateway.model.ids import TransactionKey
 from gateway.model.profile import ChargingProfile, LimitSource
+from gateway.model.site_tree import NOMINAL_V
 
 IDLE = "Idle"
 """The operationMode that transfers no energy."""
@@ -41,8 +42,8 @@ class Supply:
     """
 
     phases: int = 3
-    low_v: float = 230.0
-    high_v: float = 230.0
+    low_v: float = NOMINAL_V
+    high_v: float = NOMINAL_V
     can_switch: bool = True
 
 

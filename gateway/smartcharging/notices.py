@@ -26,25 +26,17 @@ class Told:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What to say now. `ask_again`: when what is held back now is due, if nothing changes before."""
-
-    say: Say
-    ask_again: datetime | None = None
-
-
-def notice(told: Told | None, limit_a: float | None, now: datetime) -> Notice:
+def notice(told: Told | None, limit_a: float | None, now: datetime) -> Say:
     """Compare the limit with what was last told (None: nothing ever was). `limit_a` None: the gateway limits nothing.
 
     The first limit, and the fall to 0 or the rise from it, are always significant. Messages keep their distance, so
     what is told last is always the present state.
     """
     if not _is_significant(None if told is None else told.limit_a, limit_a):
-        return Notice(Say.NOTHING)
-    if told is not None and now < told.at + APART:
-        return Notice(Say.NOTHING, told.at + APART)
-    return Notice(Say.CLEARED if limit_a is None else Say.LIMIT)
+        return Say.NOTHING
+    if told is not None and now < told.at + APART:  # the next decision asks again
+        return Say.NOTHING
+    return Say.CLEARED if limit_a is None else Say.LIMIT
 
 
 def _is_significant(before: float | None, after: float | None) -> bool:

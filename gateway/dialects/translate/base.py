@@ -58,7 +58,6 @@ class Tx(Struct, frozen=True, omit_defaults=True):
     evse: int = 0
     connector: int = 1
     seq: int = 0
-    said_token: str | None = None
     said_state: str = ""
     said_evse: bool = False
     state: str = ""

@@ -74,7 +74,6 @@ def start(found: Json, facts: Facts) -> Up:
         csms_id=facts.message_id,
         evse=evse,
         reservation=reservation,
-        said_token=tag,
         said_state=state,
         said_evse=True,
         is_begun=True,
