@@ -1,0 +1,51 @@
+"""The gateway is killed between two writes that belong together: what is on disk must not contradict itself, nor what
+the CSMS and the stations have heard."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.flows import numbers
+from gateway.model.ids import StationId
+from tests.uplink import site_world
+from tests.uplink.link_world import until
+from tests.uplink.site_world import SeenWorld
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_numbers_move_with_the_last_delivery(tmp_path: Path, is_replaced: bool) -> None:
+    """A row that the outbox on disk does not know to be delivered would go up under numbers that are another's now."""
+    old, new = StationId("CP-0"), StationId("CP-8")
+
+    async def script(world: SeenWorld) -> None:
+        await world.arrive(1)
+        station, site = world.stations.pop(old), world.site
+        wire = station.wire
+        assert wire
+        begun = {
+            "eventType": "Started",
+            "seqNo": 0,
+            "triggerReason": "CablePluggedIn",
+            "timestamp": "2026-03-01T08:00:01Z",
+        }
+        goes_on = {**begun, "eventType": "Updated", "seqNo": 1, "triggerReason": "ChargingStateChanged"}
+        same = {
+            "transactionInfo": {"transactionId": "T-1", "chargingState": "EVConnected"},
+            "evse": {"id": 1, "connectorId": 1},
+        }
+        for number, event in enumerate((begun, goes_on)):
+            await wire.call(f"m-{number}", "TransactionEvent", {**event, **same})
+        world._tasks.pop().cancel()  # the charger goes for good
+        wire.socket.cut()
+        await until(lambda: site.station(old).port is None and not site.station(old).queue, 0.5)
+        await (numbers.replaced(site, old, new) if is_replaced else numbers.removed(site, old))
+        places = site.numbering.places()
+        await world.crash()
+        world.csms.calls.clear()
+        await world.start()
+        await asyncio.sleep(60)
+        assert world.site.numbering.places() == places
+        assert world.told("TransactionEvent") == []
+
+    site_world.play(tmp_path, "2.0.1", script)
