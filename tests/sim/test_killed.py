@@ -2,12 +2,18 @@
 the CSMS and the stations have heard."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.flows import numbers
+from gateway.flows import install, numbers
 from gateway.model.ids import StationId
+from gateway.model.records import Put
+from gateway.site import Site
+from tests.sim.test_balance import Scene, plan, plan_keys
+from tests.sim.test_balance import play as play_scene
 from tests.uplink import site_world
 from tests.uplink.link_world import until
 from tests.uplink.site_world import SeenWorld
@@ -49,3 +55,37 @@ def test_numbers_move_with_the_last_delivery(tmp_path: Path, is_replaced: bool) 
         assert world.told("TransactionEvent") == []
 
     site_world.play(tmp_path, "2.0.1", script)
+
+
+def test_a_ceiling_that_is_raised_while_a_fallback_is_asked_for_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an unproven station may hold if the gateway dies: the next life counts with no less."""
+    seen: dict[str, Any] = {}
+    raised_a = 17.0
+
+    async def act(scene: Scene) -> None:
+        await asyncio.sleep(30)
+        assert scene.world.assembly
+        site, key, first = scene.world.assembly.site, plan_keys()[0], scene.stations[0]
+        scene.tasks.append(asyncio.create_task(first.session("T-1", 60, 5.0)))
+        await asyncio.sleep(20)
+
+        async def is_gone(site: Site, *_: Any) -> bool:
+            """The walk raises it meanwhile."""
+            if "asked" in seen:
+                return True
+            await site.commit([Put(replace(site.charging.connector(key), ceiling_a=raised_a))])
+            site.balancer.noted[key] = raised_a
+            seen["asked"] = True
+            return False
+
+        monkeypatch.setattr(install, "_holds", is_gone)
+        first.reboot()
+        await until(lambda: "asked" in seen, 60)
+        await asyncio.sleep(0.5)
+        seen["noted"] = site.balancer.noted[key]
+        seen["on disk"] = site.charging.connector(key).ceiling_a
+
+    play_scene(tmp_path, monkeypatch, act, plan(proven=False))
+    assert seen["on disk"] == seen["noted"] == raised_a
