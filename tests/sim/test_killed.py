@@ -12,10 +12,14 @@ from gateway.flows import install, numbers
 from gateway.model.ids import StationId
 from gateway.model.records import Put
 from gateway.site import Site
+from gateway.site_options import SiteOptions
+from tests.sim.csms import TRANSACTION_ACTIONS
+from tests.sim.peer import Wire
 from tests.sim.test_balance import Scene, plan, plan_keys
 from tests.sim.test_balance import play as play_scene
+from tests.sim.world import World
 from tests.uplink import site_world
-from tests.uplink.link_world import until
+from tests.uplink.link_world import LinkWorld, play, until
 from tests.uplink.site_world import SeenWorld
 
 
@@ -89,3 +93,46 @@ def test_a_ceiling_that_is_raised_while_a_fallback_is_asked_for_stays(
 
     play_scene(tmp_path, monkeypatch, act, plan(proven=False))
     assert seen["on disk"] == seen["noted"] == raised_a
+
+
+def test_a_card_shown_in_mid_session_is_still_the_csms_s_to_judge(tmp_path: Path) -> None:
+    """Killed before it could answer, the gateway knows no more of the card than before: the station says it again, and
+    the CSMS is there."""
+    heard: list[Any] = []
+
+    async def script(world: LinkWorld) -> None:
+        station = await world.arrive("2.0.1")
+        assert station.wire
+        await station.wire.call("m-0", "TransactionEvent", _event("Started", 0, "CablePluggedIn"))
+        world.csms.delay_s = lambda action: 5.0 if action == "TransactionEvent" else 0.1
+        shown = _event("Updated", 1, "Authorized") | {"idToken": {"idToken": "TAG", "type": "ISO14443"}}
+        asked = asyncio.create_task(station.wire.call("m-1", "TransactionEvent", shown))
+        await until(lambda: len(_of_sessions(world)) == 2, 10)
+        await world.crash()
+        await asyncio.gather(asked, return_exceptions=True)
+        station._tell_status = _nothing  # type: ignore[method-assign]
+        await world.start()
+        await station.ready()
+        heard.append(await station.wire.call("m-2", "TransactionEvent", shown))
+
+    play(tmp_path, script, options=SiteOptions())
+    assert heard == [{"idTokenInfo": {"status": "Accepted"}}]
+
+
+def _event(kind: str, seq_no: int, trigger: str) -> dict[str, Any]:
+    return {
+        "eventType": kind,
+        "seqNo": seq_no,
+        "triggerReason": trigger,
+        "timestamp": "2026-03-01T08:00:01Z",
+        "transactionInfo": {"transactionId": "T-1", "chargingState": "EVConnected"},
+        "evse": {"id": 1, "connectorId": 1},
+    }
+
+
+async def _nothing(wire: Wire, status: str) -> str:
+    return ""
+
+
+def _of_sessions(world: World) -> list[Any]:
+    return [payload for _, action, payload in world.csms.calls if action in TRANSACTION_ACTIONS]
