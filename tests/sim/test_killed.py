@@ -136,3 +136,32 @@ async def _nothing(wire: Wire, status: str) -> str:
 
 def _of_sessions(world: World) -> list[Any]:
     return [payload for _, action, payload in world.csms.calls if action in TRANSACTION_ACTIONS]
+
+
+def test_a_connector_s_number_is_kept_before_the_csms_hears_it(tmp_path: Path) -> None:
+    """A 1.6 CSMS has one number for each cable of a 2.x station, for good."""
+
+    async def script(world: LinkWorld) -> None:
+        world.csms.versions = ("1.6",)
+        station = await world.arrive("2.0.1")
+
+        async def tell(evse: int, connector: int) -> None:
+            assert station.wire
+            payload = {"timestamp": "2026-03-01T08:00:01Z", "connectorStatus": "Available", "evseId": evse}
+            await station.wire.call(f"s-{evse}-{connector}", "StatusNotification", payload | {"connectorId": connector})
+
+        await tell(1, 2)
+        await world.crash()
+        await asyncio.sleep(1)
+        world.csms.calls.clear()
+        await world.start()
+        await until(lambda: station.wire is None, 5)
+        await station.ready()
+        await until(world.is_up, 30)
+        await asyncio.sleep(1)
+        await tell(2, 1)
+        await tell(1, 2)
+
+    world = play(tmp_path, script)
+    told = [payload["connectorId"] for _, action, payload in world.csms.calls if action == "StatusNotification"]
+    assert told == [1, 3, 2]
