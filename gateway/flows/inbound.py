@@ -15,6 +15,7 @@ from gateway.core.registration import PENDING_APPROVAL, is_heard, local_boot_ans
 from gateway.core.tokens import PRE_AUTHORIZING, Shown
 from gateway.dialects import quirks
 from gateway.dialects.base import Dialect, Role, Route, UpRule
+from gateway.errors import StoreError
 from gateway.flows import booking, grace, hearing, timing
 from gateway.flows.incoming import Incoming, ask, wait
 from gateway.model.events import TransactionMessage
@@ -132,14 +133,19 @@ async def _boot(incoming: Incoming) -> bytes:
     site.uplink.wake(station.id)
     deadline = site.clock.monotonic() if site.uplink.state(station.id) is LinkState.DOWN else incoming.deadline()
     answer = await wait(station.boot_waiter, deadline)
+    known, is_news = station.record, True
     if answer is None:
-        told = timing.unless_time_is_unsure(site, local_boot_answer(station.record))
-        await site.commit([Put(replace(station.record, told=told.status))])
+        told = timing.unless_time_is_unsure(site, local_boot_answer(known))
+        known = replace(known, told=told.status)
         answer = codec.answer_boot(told, timing.time_for(site, station))
     else:
-        if (station.record.registration, station.record.told) != (record.registration, record.told):
-            await site.commit([Put(station.record)])
+        is_news = (known.registration, known.told) != (record.registration, record.told)
         answer = timing.fitted(site, station, codec, answer)
+    try:  # the boot, and the time it was told, are not forgotten once it has its answer
+        await site.commit([Put(known)])
+    except StoreError:
+        if is_news:
+            raise
     grace.open_after(site, station, station.options.min_answer_delay_s + site.options.after_boot_s)
     return answer
 

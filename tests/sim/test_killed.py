@@ -19,7 +19,7 @@ from tests.sim.test_balance import Scene, plan, plan_keys
 from tests.sim.test_balance import play as play_scene
 from tests.sim.world import World
 from tests.uplink import site_world
-from tests.uplink.link_world import LinkWorld, play, until
+from tests.uplink.link_world import CP, LinkWorld, play, until
 from tests.uplink.site_world import SeenWorld
 
 
@@ -165,3 +165,25 @@ def test_a_connector_s_number_is_kept_before_the_csms_hears_it(tmp_path: Path) -
     world = play(tmp_path, script)
     told = [payload["connectorId"] for _, action, payload in world.csms.calls if action == "StatusNotification"]
     assert told == [1, 3, 2]
+
+
+def test_a_boot_that_was_answered_is_not_forgotten(tmp_path: Path) -> None:
+    """What ran before it, at a station that says it is free, has ended."""
+
+    async def script(world: LinkWorld) -> None:
+        station = await world.arrive("1.6")
+        assert station.wire
+        start = {"connectorId": 1, "idTag": "TAG", "meterStart": 1, "timestamp": "2026-03-01T08:00:01Z"}
+        await station.wire.call("m-0", "StartTransaction", start)
+        says_nothing = station._tell_status
+        station._tell_status = _nothing  # type: ignore[method-assign]
+        station.reboot()
+        await until(lambda: len(station.boot_answers) == 2, 30)
+        await world.crash()
+        station._tell_status = says_nothing  # type: ignore[method-assign]
+        await world.start()
+        await asyncio.sleep(30)
+        assert world.assembly
+        assert world.assembly.site.ledger.running(CP) == []
+
+    play(tmp_path, script)
