@@ -110,6 +110,7 @@ class Durable:
         for station in self.stations.values():
             station.sent.update(row.id for row in station.queue.values() if row.state is RowState.RELEASED)
             station.answered_here.update(row.id for row in station.queue.values() if self._was_answered(row))
+            station.unsure = station.sent - station.answered_here
 
     def _was_answered(self, row: OutboxRow) -> bool:
         """Whether the station may have had our answer before the restart; of a message that asks for the verdict on its

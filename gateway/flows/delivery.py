@@ -124,6 +124,7 @@ def _finish(site: Site, station: Station, row: OutboxRow, payload: bytes) -> Non
         site.last_success_at = site.clock.monotonic()
     station.failures = 0
     station.sent.discard(row.id)
+    station.unsure.discard(row.id)
     if row.errors or row.kind is STARTED:
         station.forget_troubles(row.id)
     if row.id in station.answered_here:
@@ -141,13 +142,21 @@ def _ledger_changes(
     site: Site, station: Station, row: OutboxRow, before: Transaction | None, answer: TransactionAnswer
 ) -> list[Change]:
     """What the answer changes in the ledger; a station can't be given every id a CSMS makes up."""
-    changed = _verdict(site, before, row, answer, is_in_time=row.id not in station.answered_here)
+    changed = _verdict(site, before, row, answer, is_in_time=_is_in_time(station, row, answer))
     if changed is None or changed is before or changed == before:
         return []
     if changed.station_tx_id is not None:
         return [Put(changed)]
     local_id, counter = idmap.next_local_id(site.ledger, changed, site.counter)
     return [Put(counter), Put(replace(changed, station_tx_id=local_id))]
+
+
+def _is_in_time(station: Station, row: OutboxRow, answer: TransactionAnswer) -> bool:
+    """Whether the station will hear it. One that had an Accepted before a restart does not ask for the refusal."""
+    if row.id in station.answered_here:
+        return False
+    is_heard = row.id not in station.unsure or row.id in station.waiting
+    return is_heard or answer.verdict is None or answer.verdict.status is AuthorizationStatus.ACCEPTED
 
 
 def _learned(site: Site, station: Station, row: OutboxRow, answer: TransactionAnswer) -> list[Change]:

@@ -187,3 +187,19 @@ def test_a_boot_that_was_answered_is_not_forgotten(tmp_path: Path) -> None:
         assert world.assembly.site.ledger.running(CP) == []
 
     play(tmp_path, script)
+
+
+def test_a_refusal_at_the_repeat_of_a_started_stops_its_session(tmp_path: Path) -> None:
+    """The station had its Accepted before the gateway was killed, and does not ask again; the outbox does."""
+
+    async def script(world: LinkWorld) -> None:
+        station = await world.arrive("2.0.1")
+        session = asyncio.create_task(station.session("TAG", values=60, interval_s=60))
+        await until(lambda: station._running is not None and station._running.status == "Accepted", 60)
+        await world.crash()
+        world.csms.verdicts["TAG"] = "Blocked"
+        await world.start()
+        async with asyncio.timeout(600):
+            assert (await session).stopped.is_set()
+
+    play(tmp_path, script)
