@@ -217,7 +217,9 @@ async def _latest(incoming: Incoming) -> bytes:
     """Straight up while the CSMS can be asked; else only the newest of its slot is kept, and goes up on return."""
     site, station, call = incoming.site, incoming.station, incoming.call
     kept = LatestMessage(station.id, _slot(incoming), incoming.dialect.name, call.action, call.payload)
-    older = station.latest.pop(kept.slot, None)
+    older = station.latest.get(kept.slot)
+    if older is not None:  # never to be told after the newer one; which its station still holds
+        await site.commit([Drop(older)])
 
     def settled(outcome: Outcome) -> None:
         if isinstance(outcome, (Answered, Refused)) and station.latest.get(kept.slot) == kept:
@@ -225,8 +227,6 @@ async def _latest(incoming: Incoming) -> bytes:
 
     outcome = await ask(incoming, late=settled)
     if isinstance(outcome, (Answered, Refused)):
-        if older:
-            site.note([Drop(older)])
         return outcome.payload if isinstance(outcome, Answered) else incoming.offline_answer()
     too_many = list(station.latest.values())[: max(0, len(station.latest) + 1 - MAX_CONNECTORS)]
     await site.commit([*(Drop(oldest) for oldest in too_many), Put(kept)])

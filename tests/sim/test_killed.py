@@ -203,3 +203,25 @@ def test_a_refusal_at_the_repeat_of_a_started_stops_its_session(tmp_path: Path) 
             assert (await session).stopped.is_set()
 
     play(tmp_path, script)
+
+
+def test_a_status_that_was_overtaken_is_not_told_after_the_newer(tmp_path: Path) -> None:
+    async def script(world: LinkWorld) -> None:
+        station = await world.arrive("1.6")
+        world.csms.cut()
+        await asyncio.sleep(5)
+        await station.tell_status("Faulted")
+        world.csms.delay_s = lambda action: 1.0
+        world.csms.mend()
+        await until(lambda: world.csms.calls[-1][2].get("status") == "Faulted", 60)
+        await station.tell_status("Available")
+        await world.leave(station)
+        await world.crash()
+        world.csms.calls.clear()
+        await world.start()
+        back = world.add(CP, "1.6")
+        back._has_booted, back._tell_status = True, _nothing  # type: ignore[method-assign]
+        await asyncio.sleep(30)
+
+    world = play(tmp_path, script)
+    assert [payload["status"] for _, action, payload in world.csms.calls if action == "StatusNotification"] == []
