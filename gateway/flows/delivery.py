@@ -89,10 +89,10 @@ async def _delivered(site: Site, station: Station, row: OutboxRow, payload: byte
         else:
             notes.append(Delivered(row))
         try:
-            if changes:
+            if _is_worth_a_commit(before, changes):
                 await site.commit([*changes, *notes])
             else:
-                site.note(notes)
+                site.note([*changes, *notes])
             break
         except StoreError:
             await site.writer.ready.wait()
@@ -107,9 +107,10 @@ def deliver_now(site: Site, station: Station, row: OutboxRow, payload: bytes) ->
     answer = registry.by_name(row.dialect).codec.transaction_answer(row.action, payload)
     if answer is not SAYS_NOTHING:
         before = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
-        if _ledger_changes(site, station, row, before, answer):
+        changes = _ledger_changes(site, station, row, before, answer)
+        if _is_worth_a_commit(before, changes):
             return False
-        site.note(_learned(site, station, row, answer))
+        site.note([*changes, *_learned(site, station, row, answer)])
     if _is_unwritten(station, row):
         site.drop_lazy(station, row.id)
     else:
@@ -151,6 +152,16 @@ def _ledger_changes(
     return [Put(counter), Put(replace(changed, station_tx_id=local_id))]
 
 
+def _is_worth_a_commit(before: Transaction | None, changes: list[Change]) -> bool:
+    """An Accepted the station hears changes nothing; it is kept for a station that has not heard it, and asks again."""
+    after = changes[0].record if len(changes) == 1 else None
+    if before is None or not isinstance(after, Transaction) or after.status is not AuthorizationStatus.ACCEPTED:
+        return bool(changes)
+    told = replace(before, status=after.status, status_reason=after.status_reason, status_expiry=after.status_expiry,
+                   group=after.group)  # fmt: skip
+    return after != told
+
+
 def _is_in_time(station: Station, row: OutboxRow, answer: TransactionAnswer) -> bool:
     """Whether the station will hear it. One that had an Accepted before a restart does not ask for the refusal."""
     if row.id in station.answered_here:
@@ -187,17 +198,16 @@ def _verdict(
         return changed
     if row.kind is not EventKind.STARTED and not _is_about_its_token(row, transaction):
         return changed
-    if is_in_time and changed.status is None:
-        is_news = changed != transaction or verdict.status is not AuthorizationStatus.ACCEPTED
-        told = replace(
+    is_accepted = verdict.status is AuthorizationStatus.ACCEPTED
+    if is_in_time and (changed.status is None or (changed.status_reason == Reason.CSMS and not is_accepted)):
+        return replace(
             changed,
             status=verdict.status,
             status_reason=Reason.CSMS,
             status_expiry=verdict.expiry,
             group=verdict.group,
         )
-        return told if is_news else changed
-    if is_in_time or verdict.status is AuthorizationStatus.ACCEPTED:
+    if is_in_time or is_accepted:
         return changed
     return _late_verdict(site, changed, verdict.status, verdict.expiry)
 

@@ -11,6 +11,7 @@ import pytest
 from gateway.flows import install, numbers
 from gateway.model.ids import StationId
 from gateway.model.records import Put
+from gateway.model.settings import Key, Setting
 from gateway.site import Site
 from gateway.site_options import SiteOptions
 from tests.sim.csms import TRANSACTION_ACTIONS
@@ -225,3 +226,30 @@ def test_a_status_that_was_overtaken_is_not_told_after_the_newer(tmp_path: Path)
 
     world = play(tmp_path, script)
     assert [payload["status"] for _, action, payload in world.csms.calls if action == "StatusNotification"] == []
+
+
+def test_an_accepted_that_its_station_never_heard_outlives_a_restart(tmp_path: Path) -> None:
+    """With its cache switched off only the ledger can know of it: the session is not to be judged anew."""
+    heard: list[Any] = []
+
+    async def script(world: LinkWorld) -> None:
+        station = await world.arrive("2.0.1")
+        assert station.wire
+        started = _event("Started", 0, "Authorized") | {"idToken": {"idToken": "TAG", "type": "ISO14443"}}
+        assert world.assembly
+        await world.assembly.site.commit([Put(Setting(CP, Key.CACHE_ENABLED, "false", None))])
+        world.csms.delay_s = lambda action: 0.5
+        asked = asyncio.create_task(station.wire.call("m-0", "TransactionEvent", started))
+        await until(lambda: len(_of_sessions(world)) == 1, 10)
+        station.wire.socket.cut()
+        await asyncio.sleep(2)
+        assert world.queue() == []
+        await world.crash()
+        await asyncio.gather(asked, return_exceptions=True)
+        await world.start()
+        await until(lambda: station.wire is not None, 30)
+        await station.ready()
+        heard.append(await station.wire.call("m-1", "TransactionEvent", started))
+
+    play(tmp_path, script, options=SiteOptions())
+    assert heard == [{"idTokenInfo": {"status": "Accepted"}}]
