@@ -11,7 +11,7 @@ from gateway.core.late_verdict import is_deauthorized, judged
 from gateway.dialects import registry
 from gateway.errors import StoreError
 from gateway.model.events import ENDED, SAYS_NOTHING, STARTED, EventKind, TransactionAnswer
-from gateway.model.records import Change, Delivered, OutboxRow, Put, UnknownOutcome
+from gateway.model.records import Change, Delivered, OutboxRow, Put
 from gateway.model.settings import Key
 from gateway.model.token import AuthorizationStatus, Reason
 from gateway.model.transaction import Transaction
@@ -264,16 +264,11 @@ def _unanswered(site: Site, station: Station, row: OutboxRow, outcome: Unanswere
     if row.id in station.orphans:
         site.drop_lazy(station, row.id)
     elif outcome.was_sent and row.id not in station.lazy:
-        site.note([Put(unknown_outcome(site, row))])
+        site.note([outbox.unknown(row, site.clock.now())])
     if outcome.why is Silence.TIMEOUT or station.failures:
         hold(site, station, f"no answer to {row.action}: {outcome.why}")
     elif outcome.was_sent:
         station.failures = 1
-
-
-def unknown_outcome(site: Site, row: OutboxRow) -> UnknownOutcome:
-    """The entry of the list of deliveries that the CSMS may hold twice."""
-    return UnknownOutcome(row.id, row.station, row.message_id, row.action, row.transaction, site.clock.now())
 
 
 def hold(site: Site, station: Station, why: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.flows import install, numbers
+from gateway.flows import install, numbers, operator
 from gateway.model.ids import StationId
 from gateway.model.records import Put
 from gateway.model.settings import Key, Setting
@@ -20,7 +20,7 @@ from tests.sim.test_balance import Scene, plan, plan_keys
 from tests.sim.test_balance import play as play_scene
 from tests.sim.world import World
 from tests.uplink import site_world
-from tests.uplink.link_world import CP, LinkWorld, play, until
+from tests.uplink.link_world import CP, LinkWorld, booked_offline, play, until
 from tests.uplink.site_world import SeenWorld
 
 
@@ -253,3 +253,35 @@ def test_an_accepted_that_its_station_never_heard_outlives_a_restart(tmp_path: P
 
     play(tmp_path, script, options=SiteOptions())
     assert heard == [{"idTokenInfo": {"status": "Accepted"}}]
+
+
+def test_what_may_have_gone_up_is_listed_though_it_was_set_aside_since(tmp_path: Path) -> None:
+    """Sent, killed, refused for its version, killed, tried again: the CSMS has it twice, and the list says so."""
+
+    async def script(world: LinkWorld) -> None:
+        await booked_offline(world, "2.0.1")
+        world.csms.script = lambda station, action, _: "silent" if action in TRANSACTION_ACTIONS else "answer"
+        world.csms.mend()
+        await until(lambda: len(_of_sessions(world)) == 1, 600)
+        await world.crash()
+        world.refuses = {"ocpp1.6", "ocpp2.0.1"}
+        await world.start()
+        world.add(CP, "2.1")
+        await until(lambda: len(_site(world).station(CP).parked) == 5, 600)
+        await asyncio.sleep(2)
+        await world.crash()
+        world.refuses, world.csms.script = set(), lambda station, action, payload: "answer"
+        await world.start()
+        await until(world.is_up, 600)
+        await operator.retry(_site(world), list(_site(world).station(CP).parked.values()))
+        await until(lambda: len(_of_sessions(world)) == 6, 600)
+        assert [one.action for one in _site(world).unknown_outcomes.values()][:1] == ["TransactionEvent"]
+
+    world = play(tmp_path, script)
+    first, again, *_ = _of_sessions(world)
+    assert first == again
+
+
+def _site(world: World) -> Site:
+    assert world.assembly
+    return world.assembly.site
