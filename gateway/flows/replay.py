@@ -199,7 +199,7 @@ async def _send_beat(site: Site, station: Station, dialect: Dialect) -> None:
 async def _send_latest(site: Site, station: Station, latest: LatestMessage) -> None:
     outcome = await _asked(site, station, latest.action, latest.payload)
     if not isinstance(outcome, Unanswered) and station.latest.get(latest.slot) == latest:
-        site.note([Drop(latest)])
+        await site.commit([Drop(latest)])  # never to be told again after a newer one
 
 
 # -- rows -----------------------------------------------------------------------------------------------------------

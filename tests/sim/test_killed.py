@@ -206,18 +206,23 @@ def test_a_refusal_at_the_repeat_of_a_started_stops_its_session(tmp_path: Path) 
     play(tmp_path, script)
 
 
-def test_a_status_that_was_overtaken_is_not_told_after_the_newer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_overtaken", [True, False])
+def test_an_old_status_is_not_told_after_a_newer(tmp_path: Path, is_overtaken: bool) -> None:
+    """It waited for the CSMS; the newer comes while it goes up, or right after."""
+
     async def script(world: LinkWorld) -> None:
         station = await world.arrive("1.6")
         world.csms.cut()
         await asyncio.sleep(5)
         await station.tell_status("Faulted")
-        world.csms.delay_s = lambda action: 1.0
+        world.csms.delay_s = lambda action: 1.0 if is_overtaken else 0.01
         world.csms.mend()
         await until(lambda: world.csms.calls[-1][2].get("status") == "Faulted", 60)
+        await asyncio.sleep(0 if is_overtaken else 0.15)
         await station.tell_status("Available")
         await world.leave(station)
         await world.crash()
+        assert world.csms.calls.pop()[2]["status"] == "Available"
         world.csms.calls.clear()
         await world.start()
         back = world.add(CP, "1.6")
