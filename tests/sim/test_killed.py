@@ -10,10 +10,11 @@ import pytest
 
 from gateway.flows import install, numbers, operator
 from gateway.model.ids import StationId
-from gateway.model.records import Put
+from gateway.model.records import ProfileRow, Put
 from gateway.model.settings import Key, Setting
 from gateway.site import Site
 from gateway.site_options import SiteOptions
+from gateway.smartcharging.profiles import to_json
 from tests.sim.csms import TRANSACTION_ACTIONS
 from tests.sim.peer import Wire
 from tests.sim.test_balance import Scene, plan, plan_keys
@@ -290,3 +291,31 @@ def test_what_may_have_gone_up_is_listed_though_it_was_set_aside_since(tmp_path:
 def _site(world: World) -> Site:
     assert world.assembly
     return world.assembly.site
+
+
+def test_a_session_s_profile_does_not_outlive_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session's end is on disk, the end of its profile is not yet: nobody sees the session end any more."""
+    seen: dict[str, Any] = {}
+    limit = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 10.0}]}
+    same = {"chargingProfileId": 7, "stackLevel": 1, "chargingProfileKind": "Relative", "chargingSchedule": limit}
+
+    async def act(scene: Scene) -> None:
+        await asyncio.sleep(30)
+        scene.tasks.append(asyncio.create_task(scene.stations[0].session("T-1", 12, 5.0)))
+        await asyncio.sleep(20)
+        site, station = _site(scene.world), StationId("CP-1")
+        payload = {"connectorId": 1, "csChargingProfiles": {**same, "chargingProfilePurpose": "TxProfile"}}
+        seen["said"] = await scene.world.csms.call(station, "SetChargingProfile", payload)
+        [held] = site.charging.profiles(station).held
+        await until(lambda: not site.ledger.running(station), 120)
+        await asyncio.sleep(2)
+        assert site.charging.profiles(station).held == ()
+        await site.commit([Put(ProfileRow(station, held.key, to_json(held)))])  # as if its end had not been written
+        scene.meters.cancel()
+        await scene.world.crash()
+        await scene.world.start()
+        await asyncio.sleep(5)
+        seen["left"] = _site(scene.world).charging.profiles(station).held
+
+    play_scene(tmp_path, monkeypatch, act)
+    assert seen == {"said": {"status": "Accepted"}, "left": ()}
