@@ -319,3 +319,31 @@ def test_a_session_s_profile_does_not_outlive_it(tmp_path: Path, monkeypatch: py
 
     play_scene(tmp_path, monkeypatch, act)
     assert seen == {"said": {"status": "Accepted"}, "left": ()}
+
+
+def test_a_refused_sample_goes_again_as_it_was(tmp_path: Path) -> None:
+    """It was never written before; what was sent is frozen all the same."""
+    refused: list[Any] = []
+
+    def refuse_one(station: str, action: str, payload: Any) -> str:
+        if payload.get("eventType") != "Updated" or refused:
+            return "answer"
+        refused.append(payload)
+        return "refuse"
+
+    async def script(world: LinkWorld) -> None:
+        world.csms.script = refuse_one
+        station = await world.arrive("2.0.1")
+        session = asyncio.create_task(station.session("TAG", values=2, interval_s=5))
+        await until(lambda: bool(refused), 60)
+        await asyncio.sleep(1)
+        world.csms.cut()
+        await session
+        await station.drained()
+        await world.crash()
+        world.csms.mend()
+        await world.start()
+        await until(lambda: not world.waiting(), 600)
+
+    again = [payload for payload in _of_sessions(play(tmp_path, script)) if payload["seqNo"] == 1]
+    assert again == refused * 2
