@@ -347,3 +347,20 @@ def test_a_refused_sample_goes_again_as_it_was(tmp_path: Path) -> None:
 
     again = [payload for payload in _of_sessions(play(tmp_path, script)) if payload["seqNo"] == 1]
     assert again == refused * 2
+
+
+def test_what_may_have_gone_up_is_listed_though_it_was_dropped(tmp_path: Path) -> None:
+    async def script(world: LinkWorld) -> None:
+        await booked_offline(world, "1.6")
+        world.csms.script = lambda station, action, _: "silent" if action in TRANSACTION_ACTIONS else "answer"
+        world.csms.mend()
+        await until(lambda: len(_of_sessions(world)) == 1, 600)
+        await world.crash()
+        world.csms.cut()
+        await world.start()
+        site = _site(world)
+        dropped = await operator.drop(site, [next(iter(site.station(CP).queue))])
+        assert (dropped[0].action, len(dropped)) == ("StartTransaction", 5)
+        assert [one.message_id for one in site.unknown_outcomes.values()] == [dropped[0].message_id]
+
+    play(tmp_path, script)
