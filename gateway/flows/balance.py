@@ -187,6 +187,8 @@ class _Loop:
         for key in balancer.tree.specs:
             transaction = site_facts.running_at(site, key)
             before, after = self._running.get(key), transaction.key if transaction else None
+            if after not in (None, before) and site.stations[key.station].uncommitted:
+                transaction = after = None  # what can't be written never began
             if before == after:
                 continue
             known = site.charging.profiles(key.station)

@@ -364,3 +364,34 @@ def test_what_may_have_gone_up_is_listed_though_it_was_dropped(tmp_path: Path) -
         assert [one.message_id for one in site.unknown_outcomes.values()] == [dropped[0].message_id]
 
     play(tmp_path, script)
+
+
+def test_a_remote_start_s_profile_survives_a_start_that_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What never was on disk never began, and so has not ended either."""
+    seen: dict[str, Any] = {}
+    limit = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 10.0}]}
+    kind = {"chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Relative"}
+    profile = {"chargingProfileId": 7, "stackLevel": 1, **kind, "chargingSchedule": limit}
+
+    async def act(scene: Scene) -> None:
+        await asyncio.sleep(30)
+        site, station = _site(scene.world), StationId("CP-1")
+        payload = {"connectorId": 1, "idTag": "T-1", "chargingProfile": profile}
+        await scene.world.csms.call(station, "RemoteStartTransaction", payload)
+        await asyncio.sleep(2)
+        scene.world.commit_delay_s = scene.world.runner._delay_s = lambda: 0.5
+        scene.tasks.append(asyncio.create_task(scene.stations[0].session("T-1", 60, 5.0)))
+        await until(lambda: bool(site.ledger.running(station)), 10)
+        scene.world.runner.fails = True
+        await asyncio.sleep(10)
+        scene.world.runner.fails = False
+        scene.world.commit_delay_s = lambda: 0.005
+        await until(lambda: not site.ledger.running(station), 60)
+        await asyncio.sleep(60)
+        seen["held"] = [held.transaction for held in site.charging.profiles(station).held]
+        seen["running"] = [one.key for one in site.ledger.running(station)]
+
+    play_scene(tmp_path, monkeypatch, act)
+    assert seen["held"] == seen["running"] != []
