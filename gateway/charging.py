@@ -4,9 +4,10 @@ The durable half only; what is true now is in `balancer`.
 """
 
 import logging
+from collections.abc import Collection
 from typing import TypeVar
 
-from gateway.model.ids import StationId
+from gateway.model.ids import StationId, TransactionKey
 from gateway.model.records import BackgroundRow, CapRow, Change, ConnectorRow, Drop, PriorityRow, ProfileRow, Put
 from gateway.model.site_tree import ConnectorKey
 from gateway.smartcharging import profiles
@@ -53,6 +54,15 @@ class Charging:
                 case SetPriority(transaction, is_on):
                     row = PriorityRow(station, transaction)
                     changes.append(Put(row) if is_on else Drop(row))
+        return changes
+
+    def over(self, station: StationId, running: Collection[TransactionKey]) -> list[Change]:
+        """What ends with transactions that run no more."""
+        known = self.profiles(station)
+        bound = {held.transaction for held in known.held if held.transaction is not None} | known.priority
+        changes: list[Change] = []
+        for transaction in sorted(bound - set(running)):
+            changes += self.changes(station, profiles.ended(known, transaction).changes)
         return changes
 
     def apply(self, record: Kept, is_put: bool) -> None:

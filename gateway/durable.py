@@ -110,11 +110,15 @@ class Durable:
         for station in self.stations.values():
             station.sent.update(row.id for row in station.queue.values() if row.state is RowState.RELEASED)
             station.answered_here.update(row.id for row in station.queue.values() if self._was_answered(row))
+            station.unsure = station.sent - station.answered_here
 
     def _was_answered(self, row: OutboxRow) -> bool:
-        """Whether the station may have had our answer before the restart; of a Start the ledger knows."""
+        """Whether the station may have had our answer before the restart; of a message that asks for the verdict on its
+        transaction the ledger knows."""
         own = self.ledger.transactions.get(row.transaction) if row.transaction is not None else None
-        return row.kind is not EventKind.STARTED or own is None or own.status is not None
+        if own is None or own.status is not None:
+            return True
+        return row.kind is not EventKind.STARTED and row.fingerprint != own.token_fingerprint
 
     def apply(self, change: Change) -> None:
         """Apply one change to memory."""

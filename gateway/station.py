@@ -90,7 +90,7 @@ class Station:
         self.complaints = Throttle()
         """Of what it sends that can't be used, over all its connections."""
         self.connectors: dict[tuple[int, int], StatusReport] = {}
-        self.has_booted = False
+        self.has_booted = self.beat_due = False
         self.conflicts: set[str] = set()
         """Tokens of which the CSMS was told that it contradicts its own list."""
         self.metered: dict[str, int | None] = {}
@@ -100,7 +100,6 @@ class Station:
         """From when on (monotonic) the station may be asked something; infinity while its boot waits for an answer."""
         self.called_for: set[str] = set()
         """Messages the CSMS called for while it holds the station as Pending."""
-        self.beat_due = False
         self.in_flight: RowId | None = None
         self.outcomes: list[tuple[OutboxRow, Outcome]] = []
         """Outcomes nobody waits for any more: the replay settles them."""
@@ -109,6 +108,7 @@ class Station:
         self.waiting: dict[RowId, Waiter] = {}
         self.answered_here: set[RowId] = set()
         """Rows the gateway has answered for the CSMS: what the CSMS says of them later is late."""
+        self.unsure: set[RowId] = set()  # of before a restart: nobody knows whether the station has had an answer
         self.answers: dict[str, bytes] = {}
         """The CSMS's latest answers by fingerprint, for a station that asks again."""
         self.retry_at: dict[RowId, float] = {}

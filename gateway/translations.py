@@ -91,6 +91,11 @@ class Translations:
         new = [one for one in aliases if self.aliases.get(one.alias.casefold()) != one]
         return [Put(TokenAlias(one.alias, one.value, one.type)) for one in new]
 
+    def names_anew(self, changes: list[Change]) -> bool:
+        """Whether the CSMS is to hear a name or a number for the first time: then it is on disk before, for good."""
+        kept = [change.record for change in changes]
+        return any(not isinstance(one, TranslationRow) or one.name.startswith("numbers/") for one in kept)
+
     # -- applying ---------------------------------------------------------------------------------------------------
 
     def apply(self, record: Kept, is_put: bool) -> None:

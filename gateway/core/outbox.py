@@ -6,6 +6,7 @@ that a repeat after a crash is identical. Being offline is no failed attempt; on
 
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice, takewhile
 
 from msgspec.structs import replace as replaced
@@ -13,7 +14,7 @@ from msgspec.structs import replace as replaced
 from gateway.model.events import EventKind
 from gateway.model.ids import RowId, TransactionKey
 from gateway.model.reasons import ParkReason
-from gateway.model.records import Change, OutboxRow, Put, RowState
+from gateway.model.records import Change, OutboxRow, Put, RowState, UnknownOutcome
 from gateway.model.transaction import Transaction
 
 WINDOW = 16
@@ -110,6 +111,16 @@ def _releasable(
             rows,
         )
     )
+
+
+def unknown(row: OutboxRow, now: datetime) -> Change:
+    """The entry of the list of deliveries that the CSMS may hold twice."""
+    return Put(UnknownOutcome(row.id, row.station, row.message_id, row.action, row.transaction, now))
+
+
+def unlisted(rows: Iterable[OutboxRow], sent: Container[RowId], known: Container[RowId], now: datetime) -> list[Change]:
+    """Lists the rows that may have been sent: before they go again, or are set aside."""
+    return [unknown(row, now) for row in rows if row.id in sent and row.id not in known]
 
 
 def is_poison(first_error_at: float, last_success_at: float | None) -> bool:

@@ -64,6 +64,8 @@ async def run(site: Site) -> None:
     _lodge_known(site)
     rows = {key: site.charging.connector(key) for key in balancer.tree.specs}
     balancer.noted = {key: row.ceiling_a for key, row in rows.items() if row.ceiling_a is not None}
+    for name in balancer.stations:  # whose end the last life had no time to write down
+        site.note(site.charging.over(name, {own.key for own in site.ledger.running(name)}))
     _load_history(site)
     meters = asyncio.create_task(_hear_meters(site), name="meters of the balancer")
     writing: set[asyncio.Task[None]] = set()
@@ -185,6 +187,8 @@ class _Loop:
         for key in balancer.tree.specs:
             transaction = site_facts.running_at(site, key)
             before, after = self._running.get(key), transaction.key if transaction else None
+            if after not in (None, before) and site.stations[key.station].uncommitted:
+                transaction = after = None  # what can't be written never began
             if before == after:
                 continue
             known = site.charging.profiles(key.station)

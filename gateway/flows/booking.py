@@ -311,5 +311,5 @@ def _write_lazy(station: Station, row_id: RowId) -> list[Change]:
     row = station.queue.get(row_id)
     if row is None or row_id not in station.lazy:
         return []
-    may_be_sent = row_id in station.sent or row_id == station.in_flight
+    may_be_sent = row_id in station.sent or row_id == station.in_flight or row.errors > 0
     return [Put(row if may_be_sent else replaced(row, state=RowState.QUEUED))]

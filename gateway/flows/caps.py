@@ -13,6 +13,8 @@ from gateway.smartcharging.external import CapSource
 log = logging.getLogger(__name__)
 
 LONGEST_S = 30 * 86_400.0
+HEARTBEAT = timedelta(seconds=60)
+"""An end that moves by no more than this is the next word of a source that speaks again and again: worth no commit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +67,14 @@ async def put(site: Site, name: str, cap: Cap) -> CapRow:
     now = site.clock.now()
     row = CapRow(name, circuit, watts, amps, now, now + timedelta(seconds=seconds))
     before = site.charging.caps.get(name)
-    is_news = before is None or (before.limit_w, before.limit_a, before.circuit) != (watts, amps, circuit)
-    if is_news:
-        await site.commit([Put(row)])
-        log.warning("cap of %s on circuit %s: %s W, %s A a phase, for %g s", name, circuit, watts, cap.limit_a, seconds)
-    else:
+    is_same = before is not None and (before.limit_w, before.limit_a, before.circuit) == (watts, amps, circuit)
+    is_kept = before is not None and is_same and abs(row.until - before.until) <= HEARTBEAT
+    if is_kept:
         site.note([Put(row)])
+    else:
+        await site.commit([Put(row)])
+    if not is_same:
+        log.warning("cap of %s on circuit %s: %s W, %s A a phase, for %g s", name, circuit, watts, cap.limit_a, seconds)
     balancer.poke()
     return row
 

@@ -11,7 +11,7 @@ from gateway.core.late_verdict import is_deauthorized, judged
 from gateway.dialects import registry
 from gateway.errors import StoreError
 from gateway.model.events import ENDED, SAYS_NOTHING, STARTED, EventKind, TransactionAnswer
-from gateway.model.records import Change, Delivered, OutboxRow, Put, UnknownOutcome
+from gateway.model.records import Change, Delivered, OutboxRow, Put
 from gateway.model.settings import Key
 from gateway.model.token import AuthorizationStatus, Reason
 from gateway.model.transaction import Transaction
@@ -89,10 +89,10 @@ async def _delivered(site: Site, station: Station, row: OutboxRow, payload: byte
         else:
             notes.append(Delivered(row))
         try:
-            if changes:
+            if _is_worth_a_commit(before, changes):
                 await site.commit([*changes, *notes])
             else:
-                site.note(notes)
+                site.note([*changes, *notes])
             break
         except StoreError:
             await site.writer.ready.wait()
@@ -107,9 +107,10 @@ def deliver_now(site: Site, station: Station, row: OutboxRow, payload: bytes) ->
     answer = registry.by_name(row.dialect).codec.transaction_answer(row.action, payload)
     if answer is not SAYS_NOTHING:
         before = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
-        if _ledger_changes(site, station, row, before, answer):
+        changes = _ledger_changes(site, station, row, before, answer)
+        if _is_worth_a_commit(before, changes):
             return False
-        site.note(_learned(site, station, row, answer))
+        site.note([*changes, *_learned(site, station, row, answer)])
     if _is_unwritten(station, row):
         site.drop_lazy(station, row.id)
     else:
@@ -124,6 +125,7 @@ def _finish(site: Site, station: Station, row: OutboxRow, payload: bytes) -> Non
         site.last_success_at = site.clock.monotonic()
     station.failures = 0
     station.sent.discard(row.id)
+    station.unsure.discard(row.id)
     if row.errors or row.kind is STARTED:
         station.forget_troubles(row.id)
     if row.id in station.answered_here:
@@ -141,13 +143,31 @@ def _ledger_changes(
     site: Site, station: Station, row: OutboxRow, before: Transaction | None, answer: TransactionAnswer
 ) -> list[Change]:
     """What the answer changes in the ledger; a station can't be given every id a CSMS makes up."""
-    changed = _verdict(site, before, row, answer, is_in_time=row.id not in station.answered_here)
+    changed = _verdict(site, before, row, answer, is_in_time=_is_in_time(station, row, answer))
     if changed is None or changed is before or changed == before:
         return []
     if changed.station_tx_id is not None:
         return [Put(changed)]
     local_id, counter = idmap.next_local_id(site.ledger, changed, site.counter)
     return [Put(counter), Put(replace(changed, station_tx_id=local_id))]
+
+
+def _is_worth_a_commit(before: Transaction | None, changes: list[Change]) -> bool:
+    """An Accepted the station hears changes nothing; it is kept for a station that has not heard it, and asks again."""
+    after = changes[0].record if len(changes) == 1 else None
+    if before is None or not isinstance(after, Transaction) or after.status is not AuthorizationStatus.ACCEPTED:
+        return bool(changes)
+    told = replace(before, status=after.status, status_reason=after.status_reason, status_expiry=after.status_expiry,
+                   group=after.group)  # fmt: skip
+    return after != told
+
+
+def _is_in_time(station: Station, row: OutboxRow, answer: TransactionAnswer) -> bool:
+    """Whether the station will hear it. One that had an Accepted before a restart does not ask for the refusal."""
+    if row.id in station.answered_here:
+        return False
+    is_heard = row.id not in station.unsure or row.id in station.waiting
+    return is_heard or answer.verdict is None or answer.verdict.status is AuthorizationStatus.ACCEPTED
 
 
 def _learned(site: Site, station: Station, row: OutboxRow, answer: TransactionAnswer) -> list[Change]:
@@ -178,17 +198,16 @@ def _verdict(
         return changed
     if row.kind is not EventKind.STARTED and not _is_about_its_token(row, transaction):
         return changed
-    if is_in_time and changed.status is None:
-        is_news = changed != transaction or verdict.status is not AuthorizationStatus.ACCEPTED
-        told = replace(
+    is_accepted = verdict.status is AuthorizationStatus.ACCEPTED
+    if is_in_time and (changed.status is None or (changed.status_reason == Reason.CSMS and not is_accepted)):
+        return replace(
             changed,
             status=verdict.status,
             status_reason=Reason.CSMS,
             status_expiry=verdict.expiry,
             group=verdict.group,
         )
-        return told if is_news else changed
-    if is_in_time or verdict.status is AuthorizationStatus.ACCEPTED:
+    if is_in_time or is_accepted:
         return changed
     return _late_verdict(site, changed, verdict.status, verdict.expiry)
 
@@ -245,16 +264,11 @@ def _unanswered(site: Site, station: Station, row: OutboxRow, outcome: Unanswere
     if row.id in station.orphans:
         site.drop_lazy(station, row.id)
     elif outcome.was_sent and row.id not in station.lazy:
-        site.note([Put(unknown_outcome(site, row))])
+        site.note([outbox.unknown(row, site.clock.now())])
     if outcome.why is Silence.TIMEOUT or station.failures:
         hold(site, station, f"no answer to {row.action}: {outcome.why}")
     elif outcome.was_sent:
         station.failures = 1
-
-
-def unknown_outcome(site: Site, row: OutboxRow) -> UnknownOutcome:
-    """The entry of the list of deliveries that the CSMS may hold twice."""
-    return UnknownOutcome(row.id, row.station, row.message_id, row.action, row.transaction, site.clock.now())
 
 
 def hold(site: Site, station: Station, why: str) -> None:

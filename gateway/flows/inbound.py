@@ -15,6 +15,7 @@ from gateway.core.registration import PENDING_APPROVAL, is_heard, local_boot_ans
 from gateway.core.tokens import PRE_AUTHORIZING, Shown
 from gateway.dialects import quirks
 from gateway.dialects.base import Dialect, Role, Route, UpRule
+from gateway.errors import StoreError
 from gateway.flows import booking, grace, hearing, timing
 from gateway.flows.incoming import Incoming, ask, wait
 from gateway.model.events import TransactionMessage
@@ -132,14 +133,19 @@ async def _boot(incoming: Incoming) -> bytes:
     site.uplink.wake(station.id)
     deadline = site.clock.monotonic() if site.uplink.state(station.id) is LinkState.DOWN else incoming.deadline()
     answer = await wait(station.boot_waiter, deadline)
+    known, is_news = station.record, True
     if answer is None:
-        told = timing.unless_time_is_unsure(site, local_boot_answer(station.record))
-        await site.commit([Put(replace(station.record, told=told.status))])
+        told = timing.unless_time_is_unsure(site, local_boot_answer(known))
+        known = replace(known, told=told.status)
         answer = codec.answer_boot(told, timing.time_for(site, station))
     else:
-        if (station.record.registration, station.record.told) != (record.registration, record.told):
-            await site.commit([Put(station.record)])
+        is_news = (known.registration, known.told) != (record.registration, record.told)
         answer = timing.fitted(site, station, codec, answer)
+    try:  # the boot, and the time it was told, are not forgotten once it has its answer
+        await site.commit([Put(known)])
+    except StoreError:
+        if is_news:
+            raise
     grace.open_after(site, station, station.options.min_answer_delay_s + site.options.after_boot_s)
     return answer
 
@@ -211,7 +217,9 @@ async def _latest(incoming: Incoming) -> bytes:
     """Straight up while the CSMS can be asked; else only the newest of its slot is kept, and goes up on return."""
     site, station, call = incoming.site, incoming.station, incoming.call
     kept = LatestMessage(station.id, _slot(incoming), incoming.dialect.name, call.action, call.payload)
-    older = station.latest.pop(kept.slot, None)
+    older = station.latest.get(kept.slot)
+    if older is not None:  # never to be told after the newer one; which its station still holds
+        await site.commit([Drop(older)])
 
     def settled(outcome: Outcome) -> None:
         if isinstance(outcome, (Answered, Refused)) and station.latest.get(kept.slot) == kept:
@@ -219,8 +227,6 @@ async def _latest(incoming: Incoming) -> bytes:
 
     outcome = await ask(incoming, late=settled)
     if isinstance(outcome, (Answered, Refused)):
-        if older:
-            site.note([Drop(older)])
         return outcome.payload if isinstance(outcome, Answered) else incoming.offline_answer()
     too_many = list(station.latest.values())[: max(0, len(station.latest) + 1 - MAX_CONNECTORS)]
     await site.commit([*(Drop(oldest) for oldest in too_many), Put(kept)])

@@ -106,7 +106,8 @@ async def _make_safe(site: Site, station: Station, port: StationPort, key: Conne
     if row.checked not in (None, identity) and balancer.plan.is_proven(station.id):
         log.warning("%s: another charger or firmware than the one called proven: prove it again", station.id)
     if row.checked is not None and holds is False:
-        await site.commit([Put(replace(row, checked=None))])
+        now = site.charging.connector(key)  # its ceiling may have been raised while it was asked
+        await site.commit([Put(replace(now, checked=None))])
     writing = profile_writes.writing_of(site, station, family)
     profile = merge.fallback(key.evse, fallback_a, _one_phase(site, key, family), writing)
     for attempt in range(2):

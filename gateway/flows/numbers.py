@@ -27,6 +27,7 @@ async def replaced(site: Site, old: StationId, new: StationId) -> list[int]:
     changes = site.numbering.replaced(old, new, {one for one in (old, new) if is_busy(site, one)})
     if isinstance(changes, Refusal):
         raise RefusedError(changes.value)
+    site.writer.mark_now()  # `is_busy` asks memory: after a crash a row delivered just now would be there again
     await site.commit(changes)
     return _told(site, new, f"{new} takes over the numbers of {old}", [old, new])
 
@@ -49,6 +50,7 @@ async def removed(site: Site, station: StationId) -> list[int]:
         raise RefusedError(Refusal.BUSY.value)
     if known is not None:
         changes.append(Put(replace(known.record, approval=Approval.REJECTED, credential=None)))
+    site.writer.mark_now()
     await site.commit(changes)
     return _told(site, station, f"{station} has left the site", [station])
 

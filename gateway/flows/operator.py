@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+from gateway.core import outbox
 from gateway.errors import RefusedError
 from gateway.model.events import EventKind
 from gateway.model.ids import RowId, StationId
@@ -111,6 +112,8 @@ def _changes(site: Site, rows: Collection[OutboxRow]) -> list[Change]:
     """What follows of a transaction whose Start is dropped is set aside too: it must not go up on its own."""
     changes: list[Change] = list(map(Drop, rows))
     for row in rows:
+        sent = site.stations[row.station].sent
+        changes += outbox.unlisted([row], sent, site.unknown_outcomes, site.clock.now())
         own = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
         if own is not None and row.kind is EventKind.STARTED:
             changes.append(Put(replace(own, parked=True)))

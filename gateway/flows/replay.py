@@ -199,7 +199,7 @@ async def _send_beat(site: Site, station: Station, dialect: Dialect) -> None:
 async def _send_latest(site: Site, station: Station, latest: LatestMessage) -> None:
     outcome = await _asked(site, station, latest.action, latest.payload)
     if not isinstance(outcome, Unanswered) and station.latest.get(latest.slot) == latest:
-        site.note([Drop(latest)])
+        await site.commit([Drop(latest)])  # never to be told again after a newer one
 
 
 # -- rows -----------------------------------------------------------------------------------------------------------
@@ -218,8 +218,8 @@ def _frozen(site: Site, station: Station, row: OutboxRow) -> OutboxRow:
 
 async def _send_row(site: Site, station: Station, row: OutboxRow) -> Outcome:
     """Send a released row. One that may have been sent before is listed first: the CSMS may hold it already."""
-    if row.id in station.sent and row.id not in site.unknown_outcomes:
-        await site.commit([Put(delivery.unknown_outcome(site, row))])
+    if changes := outbox.unlisted([row], station.sent, site.unknown_outcomes, site.clock.now()):
+        await site.commit(changes)
     return await _outcome(partial(delivery.send, site, station, row))
 
 

@@ -13,13 +13,14 @@ from functools import partial
 
 from msgspec.structs import replace as replaced
 
+from gateway.core import outbox
 from gateway.dialects import registry, translate
 from gateway.dialects.base import Dialect
 from gateway.errors import ConnectError
 from gateway.flows import command, inbound
 from gateway.model.ids import StationId
 from gateway.model.reasons import ParkReason
-from gateway.model.records import Put, RowState
+from gateway.model.records import Change, Put, RowState
 from gateway.ports import LinkState
 from gateway.rpc.session import RefusedResult, Request, Silence, Unanswered
 from gateway.site import Site
@@ -229,7 +230,7 @@ class _Keeper:
     def _version_refused(self, offers: list[Dialect]) -> bool:
         """Whether another version is worth a try. Messages of a version the CSMS no longer takes, that can't be
         translated either, are set aside if the station itself speaks another one."""
-        station = self._station
+        site, station = self._site, self._station
         if self.versions.refuse(offers):
             return True
         head = next(iter(station.queue.values()), None)
@@ -237,7 +238,8 @@ class _Keeper:
             return False
         rows = [row for row in station.queue.values() if row.dialect == head.dialect]
         reason = ParkReason.VERSION_REFUSED
-        self._site.note([Put(replaced(row, state=RowState.PARKED, parked=reason)) for row in rows])
+        parked: list[Change] = [Put(replaced(row, state=RowState.PARKED, parked=reason)) for row in rows]
+        site.note([*outbox.unlisted(rows, station.sent, site.unknown_outcomes, site.clock.now()), *parked])
         log.error("%s: %d messages of a version the CSMS refuses are set aside", station.id, len(rows))
         return False
 

@@ -210,9 +210,11 @@ class Translation:
     async def _ask_all(self, job: Job, up: Up) -> Outcome:
         """What is not booked: sent as it is, kept nowhere but in the station's memory."""
         site, station, translations = self._site, self._station.id, self._site.translations
-        if aliases := translations.name(up.aliases):
-            await site.commit(aliases)
-        site.note(translations.remember(station, up.remember))
+        changes = [*translations.name(up.aliases), *translations.remember(station, up.remember)]
+        if translations.names_anew(changes):
+            await site.commit(changes)
+        else:
+            site.note(changes)
         said: list[tuple[str, Json]] = []
         for index, part in enumerate(up.parts):
             own_id = part_id(job.request.message_id, index)

@@ -76,6 +76,11 @@ class Bench:
         self.assembly.site.writer.close()
         await self._running
 
+    async def kill(self) -> None:
+        """As kill -9: nothing more is written."""
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+
     @property
     def site(self) -> Site:
         return self.assembly.site
@@ -86,6 +91,17 @@ class Bench:
 
 def watts(limit: float) -> ExternalCap:
     return ExternalCap(circuit="main", limit_w=limit)
+
+
+async def test_a_new_end_is_kept_over_a_kill(tmp_path: Path) -> None:
+    """The same limit for a day instead of a minute."""
+    async with Bench(tmp_path / "db", plan()) as bench:
+        for seconds in (60, 86_400):
+            await caps.put(bench.site, "grid", Cap(limit_w=8000, seconds=seconds))
+        await bench.kill()
+        await bench.start()
+        bench.now += 120
+        assert watts(8000) in bench.caps()
 
 
 async def test_a_cap_holds_until_its_end_and_then_silence_counts(tmp_path: Path) -> None:
