@@ -62,10 +62,14 @@ async def _write(site: Site, made: Write, decided_for: TransactionKey | None) ->
 
 async def _note_ceiling(site: Site, made: Write) -> None:
     """What stays given if the gateway dies is on disk before it is given. Raises StoreError."""
-    if made.ceiling_a is not None:
-        row = site.charging.connector(made.key)
-        await site.commit([Put(replace(row, ceiling_a=made.ceiling_a))])
-        site.balancer.noted[made.key] = made.ceiling_a
+    balancer, ceiling_a = site.balancer, made.ceiling_a
+    assert balancer.plan is not None
+    assert balancer.tree is not None
+    if balancer.plan.is_proven(made.key.station) and made.amps > balancer.tree.fallback_a[made.key]:
+        ceiling_a = balancer.tree.specs[made.key].max_a  # the next life may not call it proven any more
+    if ceiling_a is not None and ceiling_a != balancer.noted.get(made.key):
+        await site.commit([Put(replace(site.charging.connector(made.key), ceiling_a=ceiling_a))])
+        balancer.noted[made.key] = ceiling_a
 
 
 async def send(site: Site, station: Station, evse: int, profile: ChargingProfile, send_by: float) -> Answer:

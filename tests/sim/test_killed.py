@@ -97,6 +97,31 @@ def test_a_ceiling_that_is_raised_while_a_fallback_is_asked_for_stays(
     assert seen["on disk"] == seen["noted"] == raised_a
 
 
+def test_a_station_that_is_called_proven_no_more_may_hold_what_it_was_leased(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its leases do not end, which is why the configuration was changed; and the car may take more at any moment."""
+    seen: list[float] = []
+
+    async def act(scene: Scene) -> None:
+        await asyncio.sleep(30)
+        first = scene.stations[0]
+        scene.tasks.append(asyncio.create_task(first.session("T-1", 600, 5.0)))
+        await until(lambda: first.limit_a() > 6.0, 120)
+        await scene.world.crash()
+        monkeypatch.setattr(first, "current_a", lambda: 0.0)
+        scene.world.options = replace(scene.world.options, plan=plan(proven=False))
+        await scene.world.start()
+        assert scene.world.assembly
+        balancer = scene.world.assembly.site.balancer
+        await until(lambda: balancer.decision is not None, 10)
+        assert balancer.decision
+        seen.extend(max(view.static_a) for view in balancer.decision.views if view.key == plan_keys()[0])
+
+    play_scene(tmp_path, monkeypatch, act, plan())
+    assert seen == [32.0]
+
+
 def test_a_card_shown_in_mid_session_is_still_the_csms_s_to_judge(tmp_path: Path) -> None:
     """Killed before it could answer, the gateway knows no more of the card than before: the station says it again, and
     the CSMS is there."""
