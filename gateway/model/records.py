@@ -242,8 +242,8 @@ class PriorityRow:
 @dataclass(frozen=True, slots=True)
 class ConnectorRow:
     """What a connector holds by itself. `ceiling_a`: the most that one whose leases do not end may hold, None while it
-    was never given more than its fallback. `fallback_a`: the fallback installed in it, `checked`: the hardware and firmware that
-    was seen to hold it; None: not managed yet.
+    was never given more than its fallback. `fallback_a`: the fallback installed in it, `checked`: the hardware and
+    firmware that was seen to hold it; None: not managed yet.
     """
 
     station: StationId
