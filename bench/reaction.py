@@ -66,15 +66,15 @@ class _CoreSelector(selectors.SelectSelector):
 
 
 class CoreLoop(asyncio.SelectorEventLoop):
-    """Time is what this process computed, and all the waiting that was skipped."""
+    """Time is what this process has computed since, and all the waiting that was skipped."""
 
     def __init__(self) -> None:
-        self._core = _CoreSelector()
+        self._core, self._began = _CoreSelector(), process_time()
         super().__init__(self._core)
         self.slow_callback_duration = float("inf")
 
     def time(self) -> float:
-        return process_time() + self._core.skipped
+        return process_time() - self._began + self._core.skipped
 
 
 @dataclass(slots=True)

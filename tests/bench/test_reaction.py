@@ -8,7 +8,8 @@ from bench import reaction
 
 
 def test_every_station_is_commanded_after_the_reading_that_shows_the_load() -> None:
-    outcome = CliRunner().invoke(reaction.main, ["--connectors", "3", "--cycles", "1", "--json"])
+    asked = ["--connectors", "3", "--cycles", "1", "--json"]
+    outcome = CliRunner().invoke(reaction.main, asked, catch_exceptions=False, standalone_mode=False)
     found = json.loads(outcome.stdout)
     assert found["connectors"] == 3
     assert 0.0 < found["p99_s"] <= found["last_s"][0]
