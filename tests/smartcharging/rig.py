@@ -20,10 +20,11 @@ LATENCY_S = 3.0
 
 
 class Flight(NamedTuple):
-    """A write or an answer under way."""
+    """A write or an answer under way. A write is for one transaction, and nothing in another one."""
 
     arrives: float
     write: Write
+    transaction: int | None
     answer: Answer | None = None
 
 
@@ -119,7 +120,7 @@ class Plant:
             return
         arrives = self.now + rng.uniform(weather.least_s, weather.most_s)
         mine = [flight.arrives for flight in self.flights if flight.write.key == write.key and flight.answer is None]
-        self.flights.append(Flight(max([arrives, *(at + 1e-3 for at in mine)]), write))
+        self.flights.append(Flight(max([arrives, *(at + 1e-3 for at in mine)]), write, station.transaction))
 
     def _land(self) -> Iterator[Outcome]:
         for flight in sorted(self.flights, key=lambda flight: flight.arrives):
@@ -130,7 +131,7 @@ class Plant:
                 yield Outcome(flight.write.key, flight.write.sequence, flight.answer, self.now)
                 continue
             station = self.stations[flight.write.key]
-            if not station.reachable or station.transaction is None:
+            if not station.reachable or station.transaction is None or station.transaction != flight.transaction:
                 continue
             refused = self.rng.random() < self.weather.rejected
             if not refused:
@@ -138,7 +139,7 @@ class Plant:
             if self.rng.random() >= self.weather.unanswered:
                 back = flight.arrives + self.rng.uniform(self.weather.least_s, self.weather.most_s)
                 answer = Answer.REJECTED if refused else Answer.ACCEPTED
-                self.flights.append(Flight(back, flight.write, answer))
+                self.flights.append(Flight(back, flight.write, flight.transaction, answer))
 
     def plug(self, key: ConnectorKey, transaction: int) -> None:
         station = self.stations[key]

@@ -1,11 +1,13 @@
 """Random scenes for the plant, and what has to hold in each of them at every instant."""
 
 import random
+from collections.abc import Mapping
 
-from gateway.model.balance import Background
-from gateway.model.site_tree import CircuitNode, ConnectorSpec, Mode
+from gateway.model.balance import Background, Write
+from gateway.model.site_tree import CircuitNode, ConnectorKey, ConnectorSpec, Mode
 from gateway.smartcharging.invariants import Breach, Invariant, breaches, live_sum
 from gateway.smartcharging.shape import CUT_RETRY_S
+from gateway.smartcharging.survey import View
 from tests.smartcharging.rig import Plant, Weather, build, key
 
 ENOUGH_A = 0.01
@@ -103,13 +105,14 @@ def _not_done(plant: Plant, breach: Breach, true: list[Background]) -> list[str]
     assert decision is not None
     node, phase = plant.tree.index[breach.circuit], breach.phase - 1
     below = [view for view in decision.views if view.key in plant.tree.below[node] and phase in view.phases]
-    written = {write.key: write.amps for write in decision.writes}
+    written = {write.key: write for write in decision.writes}
+    flows = {view.key: phase in view.phases[: _phases(view, written)] for view in below}
     wrong = [
-        f"{plant.now:.0f} s: {view.key} is raised to {written[view.key]:g} A in {breach}"
+        f"{plant.now:.0f} s: {view.key} is raised to {written[view.key].amps:g} A in {breach}"
         for view in below
-        if view.key in written and written[view.key] > max(view.hold_a) + ENOUGH_A
+        if view.key in written and flows[view.key] and written[view.key].amps > max(view.hold_a) + ENOUGH_A
     ]
-    told = {view.key: written.get(view.key, view.set_a) for view in below if view.is_claim}
+    told = {view.key: written[view.key].amps if view.key in written else view.set_a for view in below if view.is_claim}
     # One that has just refused to be cut is told again a moment later.
     again = {view.key for view in below if plant.now < view.memory.pace.refused_at + CUT_RETRY_S}
     told |= {
@@ -120,15 +123,21 @@ def _not_done(plant: Plant, breach: Breach, true: list[Background]) -> list[str]
     for view in below:
         hold = view.as_hold()
         if view.is_claim:
-            on_phase = phase in view.phases[: view.set_phases] or view.key in written
-            amps = max(told[view.key] if on_phase else 0.0, fallback[view.key])
+            amps = max(told[view.key] if flows[view.key] else 0.0, fallback[view.key])
             hold = hold._replace(load=(amps, amps, amps))
         holds.append(hold)
     still = true[node].now[phase] + live_sum(holds, phase)
     stations_busy = {write.key.station for write in decision.writes}
     could = [
-        str(one) for one, amps in told.items() if amps > fallback[one] + ENOUGH_A and one.station not in stations_busy
+        str(one)
+        for one, amps in told.items()
+        if flows[one] and amps > fallback[one] + ENOUGH_A and one.station not in stations_busy
     ]
     if still > breach.limit_a + 1e-3 and could:
         wrong.append(f"{plant.now:.0f} s: {breach}; told {still:.1f} A, but {', '.join(could)} could be cut")
     return wrong
+
+
+def _phases(view: View, written: Mapping[ConnectorKey, Write]) -> int:
+    """On how many phases current may flow by what was told last; 3: as the station likes."""
+    return written[view.key].phases or 3 if view.key in written else view.set_phases
