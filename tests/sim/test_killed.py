@@ -286,15 +286,20 @@ def test_an_accepted_that_its_station_never_heard_outlives_a_restart(tmp_path: P
     assert heard == [{"idTokenInfo": {"status": "Accepted"}}]
 
 
+async def _killed_with_one_sent(world: LinkWorld, version: str) -> None:
+    """Of the messages that were booked offline."""
+    await booked_offline(world, version)
+    world.csms.script = lambda station, action, _: "silent" if action in TRANSACTION_ACTIONS else "answer"
+    world.csms.mend()
+    await until(lambda: len(_of_sessions(world)) == 1, 600)
+    await world.crash()
+
+
 def test_what_may_have_gone_up_is_listed_though_it_was_set_aside_since(tmp_path: Path) -> None:
     """Sent, killed, refused for its version, killed, tried again: the CSMS has it twice, and the list says so."""
 
     async def script(world: LinkWorld) -> None:
-        await booked_offline(world, "2.0.1")
-        world.csms.script = lambda station, action, _: "silent" if action in TRANSACTION_ACTIONS else "answer"
-        world.csms.mend()
-        await until(lambda: len(_of_sessions(world)) == 1, 600)
-        await world.crash()
+        await _killed_with_one_sent(world, "2.0.1")
         world.refuses = {"ocpp1.6", "ocpp2.0.1"}
         await world.start()
         world.add(CP, "2.1")
@@ -376,11 +381,7 @@ def test_a_refused_sample_goes_again_as_it_was(tmp_path: Path) -> None:
 
 def test_what_may_have_gone_up_is_listed_though_it_was_dropped(tmp_path: Path) -> None:
     async def script(world: LinkWorld) -> None:
-        await booked_offline(world, "1.6")
-        world.csms.script = lambda station, action, _: "silent" if action in TRANSACTION_ACTIONS else "answer"
-        world.csms.mend()
-        await until(lambda: len(_of_sessions(world)) == 1, 600)
-        await world.crash()
+        await _killed_with_one_sent(world, "1.6")
         world.csms.cut()
         await world.start()
         site = _site(world)
