@@ -80,7 +80,20 @@ def test_the_pattern_that_says_most_decides() -> None:
     }
     said = [("ACME", "One X", "5.1"), ("acme", "one x", "4.9"), ("Acme Inc", "", ""), ("Nobody", "One", "5.")]
     assert [of_boot(*one, known) for one in said] == ["new", "one", "any", None]
-    assert of_boot("Huawei", "FusionCharge", "") == "watts"
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        (("Huawei", "FusionCharge", ""), "huawei"),
+        (("", "ACChargePoint", "V100R023C10SPC220"), "huawei"),
+        (("", "Other", ""), None),
+        (("Wall Box Chargers", "PLP1-0-2-4", "6.7.38"), "relative"),
+        (("Acme", "One", "1"), None),
+    ],
+)
+def test_families_that_boots_are_known_to_speak_for(said: tuple[str, str, str], name: str | None) -> None:
+    assert of_boot(*said) == name
 
 
 def test_what_can_not_be_limited_or_safe_is_not_managed() -> None:

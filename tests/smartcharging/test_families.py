@@ -25,6 +25,7 @@ def test_every_shipped_family_loads_and_the_default_is_the_safest() -> None:
         ("default", 300.0, True, 10.0), ("good", 300.0, True, 5.0), ("one-period", 0.0, True, 10.0),
         ("default-profile-only", 0.0, True, 10.0), ("flash", 0.0, True, 10.0), ("minimum-at-zero", 300.0, False, 10.0),
         ("surges", 300.0, False, 10.0), ("ends-at-zero", 300.0, False, 10.0), ("slow", 300.0, True, 30.0),
+        ("huawei", 300.0, False, 10.0),
     ],
 )  # fmt: skip
 def test_what_the_allocator_is_told(name: str, lease_s: float, pausable: bool, latency_s: float) -> None:
