@@ -5,7 +5,6 @@ A tree of four levels, every car charging and wanting more, background that move
 that what else the machine does counts as little as it can.
 """
 
-import gc
 import json
 import random
 import sys
@@ -14,6 +13,7 @@ from time import process_time
 
 import click
 
+from gateway.app import spare_the_collector
 from gateway.model.balance import Answer, CircuitReading, ConnectorFacts, Need, Outcome, Policy, SiteFacts, Write
 from gateway.model.ids import StationId
 from gateway.model.site_tree import Amps, CircuitNode, ConnectorKey, ConnectorSpec, Mode
@@ -166,8 +166,7 @@ def _facts(
 @click.option("--ticks", default=300, show_default=True, help="Decisions per size.")
 @click.option("--json", "as_json", is_flag=True, help="Machine output.")
 def main(ticks: int, *, as_json: bool) -> None:
-    gc.collect()
-    gc.freeze()  # as the gateway does once it has started: what stays is not searched again
+    spare_the_collector()  # as the gateway does once it has started
     found = [measure(connectors, ticks) for connectors in BUDGET_MS]
     for figures in found:
         parts = {

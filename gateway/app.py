@@ -85,7 +85,7 @@ async def run(config: Config) -> None:
             for server in servers:
                 await server.start()
             group.create_task(api.run(), name="local API")
-            _spare_the_collector()
+            spare_the_collector()
             helpers = [
                 group.create_task(metering.run(), name="meters"),
                 group.create_task(CapListener(assembly.site, assembly.site.random).run(), name="caps"),
@@ -139,7 +139,7 @@ def _days(config: Config) -> days.DayFiles | None:
     )
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """What start-up made is there to stay; looking through it again and again costs more than it could free."""
     gc.collect()
     gc.freeze()
