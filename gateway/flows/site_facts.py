@@ -69,6 +69,16 @@ def running_at(site: Site, key: ConnectorKey) -> Transaction | None:
     return there[-1] if there else None
 
 
+def strangers(site: Site) -> frozenset[ConnectorKey]:
+    """Connectors that charge, of stations in circuits, and that are in no circuit themselves."""
+    plan, balancer = site.balancer.plan, site.balancer
+    known = {spec.key for spec in plan.connectors} if plan else set()
+    there = (
+        ConnectorKey(name, own.evse) for name in balancer.stations for own in site.ledger.running(name) if own.evse
+    )
+    return frozenset(key for key in there if key not in known)
+
+
 def identity_of(station: Station) -> str:
     """What its fallback was checked with: another charger or firmware is checked anew."""
     vendor, model = quirks.model_of(station.record.boot) or ("", "")
@@ -247,11 +257,13 @@ def _caps(site: Site, mono: float) -> tuple[tuple[ExternalCap, ...], float]:
     states = {source.name: CapState(heard_at=balancer.state.started) for source in sources.values() if balancer.state}
     for name, row in site.charging.caps.items():
         sources.setdefault(name, CapSource(name=name, circuit=row.circuit))
+        kept, at = balancer.caps_heard.get(name, (None, 0.0))
+        heard_at = at if kept == row else mono - (now - row.received).total_seconds()
         states[name] = CapState(
-            heard_at=mono - (now - row.received).total_seconds(),
+            heard_at=heard_at,
             limit_w=row.limit_w,
             limit_a=_amps(row.limit_a),
-            until=mono + (row.until - now).total_seconds(),
+            until=heard_at + (row.until - row.received).total_seconds(),
         )
     for name, before in balancer.cap_states.items():
         if name in states:
@@ -285,9 +297,7 @@ def _amps(values: tuple[float, ...] | None) -> Amps | None:
 
 def station_now(site: Site, station: Station) -> float:
     """The station's own clock, in epoch seconds: the time it was given, and how far it is off that."""
-    known = site.time.stations.get(station.id)
-    ahead = (known.skew_s or 0.0) if known else 0.0
-    return site.clock.now().timestamp() + site.time.offset_s(station.id) + ahead
+    return site.clock.now().timestamp() + site.time.offset_s(station.id) + site.time.ahead_s(station.id)
 
 
 def started_at(site: Site, transaction: Transaction) -> float:
