@@ -92,6 +92,8 @@ class Balancer:
         self.noted: dict[ConnectorKey, float] = {}
         """The ceilings that are on disk for certain. A row that is read may wait for its commit, or fail."""
         self.cars: dict[ConnectorKey, Car] = {}
+        self.full: dict[ConnectorKey, TransactionKey] = {}
+        """Whose car wants no more, by its station's words and by what it did."""
         self.wishes: dict[ConnectorKey, CarNeed] = {}
         """What cars said before their transaction began."""
         self.external: dict[StationId, dict[str, Held]] = {}

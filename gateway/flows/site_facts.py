@@ -16,6 +16,7 @@ from gateway.model.profile import Purpose
 from gateway.model.site_tree import Amps, ConnectorKey, ConnectorSpec
 from gateway.model.transaction import Transaction
 from gateway.site import Site
+from gateway.smartcharging.book import set_a
 from gateway.smartcharging.circuits import on_grid
 from gateway.smartcharging.composite import Composite, composite
 from gateway.smartcharging.external import CapSource, CapState, caps_now
@@ -25,6 +26,8 @@ from gateway.station import Station
 HORIZON_S = 6 * 3600
 LOOK_S = 60.0
 """A composite is made anew after this, whatever it says itself."""
+BEGINS_S = 180.0
+"""So long after it was offered current, a car that has not drawn any may begin to; it is woken twice meanwhile."""
 _INF = float("inf")
 _EMPTY = frozenset({"available", "unavailable", "faulted", "reserved"})
 _FULL = frozenset({"suspendedev", "finishing"})
@@ -104,6 +107,9 @@ def _connector(site: Site, spec: ConnectorSpec, mono: float) -> ConnectorFacts:
     may_write = transaction is not None and car is not None and mono >= car.since
     allowed = _allowed(site, key, transaction, mono)
     tells_empty, tells_full = _status(station, key.evse)
+    tells_full = tells_full or (car is not None and car.is_suspended)
+    if not tells_full:
+        balancer.full.pop(key, None)
     return ConnectorFacts(
         key=key,
         reachable=grace.is_open(site, station) and not station.is_held,
@@ -111,7 +117,7 @@ def _connector(site: Site, spec: ConnectorSpec, mono: float) -> ConnectorFacts:
         proven=balancer.plan.is_proven(key.station),
         has_ev=transaction is not None or not tells_empty or key.station in balancer.guests,
         transaction=transaction.key if transaction is not None and may_write else None,
-        wants=not (tells_full or (car is not None and car.is_suspended)),
+        wants=not (tells_full and _is_full(site, key, car, mono)),
         measured_a=car.measured_a if car else None,
         measured_at=car.measured_at if car else -_INF,
         csms=_held_still(site, key, allowed.steps),
@@ -136,6 +142,21 @@ def _status(station: Station, evse: int) -> tuple[bool, bool]:
     """Whether it says that no car is there, and that its car is full. One that has said nothing yet may have a car."""
     said = [report.status.casefold() for (number, _), report in station.connectors.items() if number == evse]
     return bool(said) and all(one in _EMPTY for one in said), any(one in _FULL for one in said)
+
+
+def _is_full(site: Site, key: ConnectorKey, car: Car | None, mono: float) -> bool:
+    """Whether a station that blames the car is believed: every car takes a while to begin, and 0 A is nobody's wish."""
+    balancer = site.balancer
+    memory = balancer.state.connectors.get(key) if balancer.state else None
+    if car is None or memory is None or memory.transaction != car.transaction or balancer.tree is None:
+        return False
+    offered_at = car.since if memory.resumed_at is None else memory.resumed_at
+    drew_at = memory.seen.drew_at
+    if set_a(memory.book, balancer.tree.fallback_a[key]) > 0 and (
+        mono - offered_at >= BEGINS_S or (drew_at is not None and drew_at >= offered_at)
+    ):
+        balancer.full[key] = car.transaction
+    return balancer.full.get(key) == car.transaction
 
 
 def _car(site: Site, station: Station, key: ConnectorKey, mono: float) -> tuple[Transaction | None, Car | None]:
