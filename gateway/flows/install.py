@@ -124,10 +124,7 @@ async def _make_safe(site: Site, station: Station, port: StationPort, key: Conne
             return False
         answer = await profile_writes.send(site, station, key.evse, profile, site.clock.monotonic() + ASKED_S)
         if answer is not Answer.ACCEPTED:
-            if answer is Answer.REJECTED:
-                balancer.troubles[str(key)] = f"{key}: it refuses its fallback, and counts at its rating"
-            elif answer is Answer.UNKNOWN:
-                log.warning("%s: it does not say whether it takes its fallback: it counts at its rating", key)
+            _not_taken(site, key, answer)
             return False
         holds = await _holds(site, station, port, key)
         if holds is not False or attempt:
@@ -142,6 +139,13 @@ async def _make_safe(site: Site, station: Station, port: StationPort, key: Conne
     await site.commit([Put(replace(site.charging.connector(key), fallback_a=fallback_a, checked=identity))])
     log.info("%s: fallback %g A installed%s", key, fallback_a, "" if holds else "; it can't be asked whether it holds")
     return True
+
+
+def _not_taken(site: Site, key: ConnectorKey, answer: Answer) -> None:
+    if answer is Answer.REJECTED:
+        site.balancer.troubles[str(key)] = f"{key}: it refuses its fallback, and counts at its rating"
+    elif answer is Answer.UNKNOWN:
+        log.warning("%s: it does not say whether it takes its fallback: it counts at its rating", key)
 
 
 async def _set_maximum(site: Site, station: Station, port: StationPort) -> None:
