@@ -11,10 +11,10 @@ from gateway.model.draw import CarNeed
 from gateway.model.ids import StationId, TransactionKey
 from gateway.model.profile import LimitSource, ReportedProfile
 from gateway.model.records import CapRow
-from gateway.model.site_tree import Amps, ConnectorKey, ConnectorSpec
+from gateway.model.site_tree import Amps, CircuitNode, ConnectorKey, ConnectorSpec
 from gateway.plan import Lodging, Plan
 from gateway.smartcharging import day as days
-from gateway.smartcharging.circuits import SiteTree, compile_tree
+from gateway.smartcharging.circuits import PHASES, SiteTree, compile_tree
 from gateway.smartcharging.decide import Decision, State
 from gateway.smartcharging.drill import Drill
 from gateway.smartcharging.external import CapState
@@ -30,13 +30,15 @@ from gateway.smartcharging.session_log import Line
 class Car:
     """What is known of the car of one transaction. `since`: from when on (monotonic) its station may be written to.
 
-    `measured_a`: per phase of the grid, at `measured_at`. `adopted_a`: what the station was found to hold.
+    `measured_a`: per phase of the grid, at `measured_at`; `names_all`: the station told of every phase.
+    `adopted_a`: what the station was found to hold.
     """
 
     transaction: TransactionKey
     since: float
     measured_a: Amps | None = None
     measured_at: float = float("-inf")
+    names_all: bool = True
     is_suspended: bool = False
     phases: int | None = None
     max_a: float | None = None
@@ -49,6 +51,7 @@ class CarSaid(TypedDict, total=False):
 
     measured_a: Amps
     measured_at: float
+    names_all: bool
     is_suspended: bool
     phases: int
     max_a: float | None
@@ -219,21 +222,23 @@ class Balancer:
 
     def _grown(self, plan: Plan, guests: Mapping[StationId, Lodging]) -> Choice:
         """The plan's tree with those beside it that count at their rating, whose fallbacks nobody can install."""
-        tree = choose(plan.circuits, plan.connectors).tree
+        tree, nodes = choose(plan.circuits, plan.connectors).tree, {node.id: node for node in plan.circuits}
         specs = [
-            _unlimited(ConnectorKey(station, 1), circuit or "", rating_a)
+            _unlimited(ConnectorKey(station, 1), nodes[circuit or ""], rating_a)
             for station, (circuit, rating_a) in guests.items()
         ]
         for key in sorted(self.strangers):
             own = [spec for spec in plan.connectors if spec.key.station == key.station]
-            specs.append(_unlimited(key, own[0].circuit, max(spec.max_a for spec in own)))
+            specs.append(_unlimited(key, nodes[own[0].circuit], max(spec.max_a for spec in own)))
         fallbacks = {**tree.fallback_a, **{spec.key: spec.max_a for spec in specs}}
         tree = compile_tree(tree.circuits, (*tree.connectors, *specs), fallbacks)
         return Choice(tree, prove(tree))
 
 
-def _unlimited(key: ConnectorKey, circuit: str, rating_a: float) -> ConnectorSpec:
+def _unlimited(key: ConnectorKey, circuit: CircuitNode, rating_a: float) -> ConnectorSpec:
+    """On all phases that there are."""
+    there = tuple(phase for phase in PHASES if circuit.limit_a[phase] > 0)
     return ConnectorSpec(
-        key=key, circuit=circuit, min_a=min(6.0, rating_a), max_a=rating_a,
+        key=key, circuit=circuit.id, phases=there or PHASES, min_a=min(6.0, rating_a), max_a=rating_a,
         fallback_a=rating_a, latency_s=0.0, lease_s=0.0, pausable=False,
     )  # fmt: skip

@@ -71,7 +71,8 @@ def _take(site: Site, station: Station, said: Draw) -> None:
         amps, phases = [said.amps.get(phase, 0.0) for phase in range(3)], balancer.tree.specs[key].phases
         if len(phases) == 1:  # some call it by its name in the grid
             amps = [max(amps)]
-        balancer.hear(key, measured_a=on_grid(amps, phases), measured_at=at)
+        names_all = len(phases) == 1 or all(own in said.amps for own in range(len(phases)))
+        balancer.hear(key, measured_a=on_grid(amps, phases), measured_at=at, names_all=names_all)
     if said.is_suspended is not None:
         balancer.hear(key, is_suspended=said.is_suspended)
     if said.phases is not None:

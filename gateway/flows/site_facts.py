@@ -122,12 +122,19 @@ def _connector(site: Site, spec: ConnectorSpec, mono: float) -> ConnectorFacts:
         measured_at=car.measured_at if car else -_INF,
         csms=_held_still(site, key, allowed.steps),
         car_max_a=car.max_a if car else None,
-        car_phases=car.phases if car else None,
+        car_phases=_phases(spec, car),
         phase_cap=allowed.phases,
         need=balancer.need(key, mono, site.clock.now().timestamp(), balancer.plan.policy.voltage_v),
         ceiling_a=balancer.tree.fallback_a[key] if ceiling_a is None and row.checked is not None else ceiling_a,
         adopted_a=car.adopted_a if car else None,
     )
+
+
+def _phases(spec: ConnectorSpec, car: Car | None) -> int | None:
+    """A phase that its station says nothing of may bear as much as the others: that it is free is not to be learned."""
+    if car is None or car.phases is not None or car.names_all:
+        return car.phases if car else None
+    return len(spec.phases)
 
 
 def _held_still(site: Site, key: ConnectorKey, steps: tuple[CapStep, ...]) -> tuple[CapStep, ...]:

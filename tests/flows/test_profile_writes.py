@@ -143,3 +143,21 @@ async def test_a_cap_outlives_a_step_of_the_clock(tmp_path: Path) -> None:
         assert [cap.limit_w for cap in bench.caps()] == [8000]
         bench.now += 580
         assert [cap.limit_w for cap in bench.caps()] == [4200], "its source has to be heard, and was not"
+
+
+async def test_a_phase_that_is_not_named_is_not_taken_for_free(tmp_path: Path) -> None:
+    """A station that tells of L1 only may have a car on all three."""
+    async with Bench(tmp_path / "db", plan()) as bench:
+        site, station = bench.site, bench.site.station(KEY.station)
+        begun = running(bench, station)
+
+        def counted() -> int | None:
+            return site_facts.gather(site).facts.connectors[0].car_phases
+
+        site.balancer.cars[KEY] = Car(transaction=begun.key, since=0.0)
+        hearing._take(site, station, Draw(evse=1, amps={0: 15.0}))
+        assert counted() == 3
+        hearing._take(site, station, Draw(evse=1, amps={0: 15.0, 1: 0.0, 2: 0.0}))
+        assert counted() is None, "it has said so: what is drawn tells"
+        hearing._take(site, station, Draw(evse=1, amps={0: 15.0}, phases=1))
+        assert counted() == 1, "it has said how many"
