@@ -80,11 +80,14 @@ async def _look_after(site: Site, station: Station) -> None:
     boots, port = station.record.boots, station.port
     if port is None or site.balancer.plan is None:
         return
+    has_booted = station.id in site.balancer.verified
     try:
         keys = site.balancer.plan.keys_of(station.id)
         await _report_foreign(site, station, port)
         done = [await _make_safe(site, station, port, key) for key in keys]
         await _set_maximum(site, station, port)
+        for key in keys if has_booted else ():  # some forget in a boot what a session was told
+            await profile_writes.resend(site, station, key, as_default=False)
         tree = site.balancer.tree
         is_current = tree is not None and all(
             site.charging.connector(key).fallback_a == tree.fallback_a[key] for key in keys

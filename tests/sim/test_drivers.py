@@ -33,6 +33,30 @@ async def as_a_car_does(station: ObedientStation, wakes_s: float) -> None:
             await station.tell_status(status)
 
 
+def test_a_charger_that_forgot_its_limit_is_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It boots in a session, has its fallback of 0 A, and does not say what flows."""
+    seen: dict[str, Any] = {}
+
+    async def act(scene: Scene) -> None:
+        first = scene.stations[0]
+        monkeypatch.setattr(first, "_update", lambda *_: None)
+        await asyncio.sleep(30)
+        scene.tasks.append(asyncio.create_task(first.session("T-1", 100, 5.0)))
+        await asyncio.sleep(60)
+        seen["before"] = first.current_a()
+        first.lease = None
+        first._obeyed.append((first._time(), first.default, None))
+        first.reboot()
+        await asyncio.sleep(60)
+        seen["after"] = first.current_a()
+
+    shared = plan(proven=False)
+    idle = tuple(replace(spec, fallback_a=0.0) for spec in shared.connectors)
+    play(tmp_path, monkeypatch, act, replace(shared, connectors=idle))
+    assert seen["before"] > 0
+    assert seen["after"] == seen["before"]
+
+
 def test_a_car_that_takes_a_moment_to_begin_keeps_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is room for one of three: each has its turn, though its station says at first that the car is at fault.
     One that never begins does not keep it for long."""
