@@ -10,10 +10,11 @@ from gateway.model.balance import CapStep, Need, Outcome, Rung, SiteFacts
 from gateway.model.draw import CarNeed
 from gateway.model.ids import StationId, TransactionKey
 from gateway.model.profile import LimitSource, ReportedProfile
-from gateway.model.site_tree import Amps, ConnectorKey, ConnectorSpec
+from gateway.model.records import CapRow
+from gateway.model.site_tree import Amps, CircuitNode, ConnectorKey, ConnectorSpec
 from gateway.plan import Lodging, Plan
 from gateway.smartcharging import day as days
-from gateway.smartcharging.circuits import SiteTree, compile_tree
+from gateway.smartcharging.circuits import PHASES, SiteTree, compile_tree
 from gateway.smartcharging.decide import Decision, State
 from gateway.smartcharging.drill import Drill
 from gateway.smartcharging.external import CapState
@@ -29,13 +30,15 @@ from gateway.smartcharging.session_log import Line
 class Car:
     """What is known of the car of one transaction. `since`: from when on (monotonic) its station may be written to.
 
-    `measured_a`: per phase of the grid, at `measured_at`. `adopted_a`: what the station was found to hold.
+    `measured_a`: per phase of the grid, at `measured_at`; `names_all`: the station told of every phase.
+    `adopted_a`: what the station was found to hold.
     """
 
     transaction: TransactionKey
     since: float
     measured_a: Amps | None = None
     measured_at: float = float("-inf")
+    names_all: bool = True
     is_suspended: bool = False
     phases: int | None = None
     max_a: float | None = None
@@ -48,6 +51,7 @@ class CarSaid(TypedDict, total=False):
 
     measured_a: Amps
     measured_at: float
+    names_all: bool
     is_suspended: bool
     phases: int
     max_a: float | None
@@ -79,7 +83,9 @@ class Balancer:
         self.plan = plan
         self.guests: dict[StationId, Lodging] = {}
         """Stations in no circuit that are served all the same, each where it counts."""
-        self.tree: SiteTree | None = None if plan is None else _grown(plan, {}).tree
+        self.strangers: frozenset[ConnectorKey] = frozenset()
+        """Connectors of stations in circuits that charge, and that nobody has written down."""
+        self.tree: SiteTree | None = None if plan is None else self._grown(plan, {}).tree
         self.stations = frozenset(key.station for key in self.tree.specs) if self.tree else frozenset[StationId]()
         self.state: State | None = None
         self.decision: Decision | None = None
@@ -89,6 +95,8 @@ class Balancer:
         self.noted: dict[ConnectorKey, float] = {}
         """The ceilings that are on disk for certain. A row that is read may wait for its commit, or fail."""
         self.cars: dict[ConnectorKey, Car] = {}
+        self.full: dict[ConnectorKey, TransactionKey] = {}
+        """Whose car wants no more, by its station's words and by what it did."""
         self.wishes: dict[ConnectorKey, CarNeed] = {}
         """What cars said before their transaction began."""
         self.external: dict[StationId, dict[str, Held]] = {}
@@ -101,6 +109,8 @@ class Balancer:
         self.rises: dict[str, Rises] = {}
         self.steps: dict[str, Steps] = {}
         self.cap_states: dict[str, CapState] = {}
+        self.caps_heard: dict[str, tuple[CapRow, float]] = {}
+        """Caps of this life, and when they came (monotonic): a step of the clock makes them no older."""
         self.sessions: dict[ConnectorKey, deque[Line]] = {}
         """What each session was told lately."""
         self.unrecorded: deque[days.Told] = deque(maxlen=10_000)
@@ -131,7 +141,7 @@ class Balancer:
         if plan.family(station) == family:
             return
         other = plan.with_family(station, family)
-        grown, before = _grown(other, self.guests), self.tree
+        grown, before = self._grown(other, self.guests), self.tree
         if family.purpose is Purposes.TX_DEFAULT:
             self.unfit[station] = f"{station}: {NOT_LIMITED.format(family.name)}, and counts at its rating"
         elif grown.failures:
@@ -159,7 +169,7 @@ class Balancer:
         if self.guests.get(station) == lodging:
             return None
         guests = {**self.guests, station: lodging}
-        grown = _grown(plan, guests)
+        grown = self._grown(plan, guests)
         if grown.failures:
             return f"it is in no circuit, and there is no room for its {lodging.rating_a:g} A: {grown.failures[0].text}"
         self.guests, self.tree = guests, grown.tree
@@ -169,8 +179,17 @@ class Balancer:
     def dismiss(self, station: StationId) -> None:
         """A station is not served any more, or nowhere."""
         if self.plan is not None and self.guests.pop(station, None) is not None:
-            self.tree = _grown(self.plan, self.guests).tree
+            self.tree = self._grown(self.plan, self.guests).tree
             self.poke()
+
+    def count(self, strangers: frozenset[ConnectorKey]) -> None:
+        """These charge, and nobody has written them down: each counts at what its station has elsewhere at most."""
+        if self.plan is None or strangers == self.strangers:
+            return
+        for key in strangers - self.strangers:
+            self.troubles[str(key)] = f"{key}: it charges and nothing limits it: write it into connectors"
+        self.strangers = strangers
+        self.tree = self._grown(self.plan, self.guests).tree
 
     def problems(self) -> list[str]:
         """What keeps stations from being managed, in words."""
@@ -201,17 +220,25 @@ class Balancer:
         leaves = None if wish.departure is None else mono + wish.departure.timestamp() - now_s
         return Need(remaining_ah=amount, requested_ah=amount, departure=leaves)
 
+    def _grown(self, plan: Plan, guests: Mapping[StationId, Lodging]) -> Choice:
+        """The plan's tree with those beside it that count at their rating, whose fallbacks nobody can install."""
+        tree, nodes = choose(plan.circuits, plan.connectors).tree, {node.id: node for node in plan.circuits}
+        specs = [
+            _unlimited(ConnectorKey(station, 1), nodes[circuit or ""], rating_a)
+            for station, (circuit, rating_a) in guests.items()
+        ]
+        for key in sorted(self.strangers):
+            own = [spec for spec in plan.connectors if spec.key.station == key.station]
+            specs.append(_unlimited(key, nodes[own[0].circuit], max(spec.max_a for spec in own)))
+        fallbacks = {**tree.fallback_a, **{spec.key: spec.max_a for spec in specs}}
+        tree = compile_tree(tree.circuits, (*tree.connectors, *specs), fallbacks)
+        return Choice(tree, prove(tree))
 
-def _grown(plan: Plan, guests: Mapping[StationId, Lodging]) -> Choice:
-    """The plan's tree with those beside it that count at their rating, whose fallbacks nobody can install."""
-    tree = choose(plan.circuits, plan.connectors).tree
-    specs = [
-        ConnectorSpec(
-            key=ConnectorKey(station, 1), circuit=circuit or "", min_a=min(6.0, rating_a), max_a=rating_a,
-            fallback_a=rating_a, latency_s=0.0, lease_s=0.0, pausable=False,
-        )
-        for station, (circuit, rating_a) in guests.items()
-    ]  # fmt: skip
-    fallbacks = {**tree.fallback_a, **{spec.key: spec.max_a for spec in specs}}
-    tree = compile_tree(tree.circuits, (*tree.connectors, *specs), fallbacks)
-    return Choice(tree, prove(tree))
+
+def _unlimited(key: ConnectorKey, circuit: CircuitNode, rating_a: float) -> ConnectorSpec:
+    """On all phases that there are."""
+    there = tuple(phase for phase in PHASES if circuit.limit_a[phase] > 0)
+    return ConnectorSpec(
+        key=key, circuit=circuit.id, phases=there or PHASES, min_a=min(6.0, rating_a), max_a=rating_a,
+        fallback_a=rating_a, latency_s=0.0, lease_s=0.0, pausable=False,
+    )  # fmt: skip

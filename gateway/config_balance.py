@@ -109,6 +109,7 @@ def make(
     )
     for text in mistakes_of(plan.circuits, plan.connectors):
         made.refuse("circuit", text, "Correct the circuit or the connector.")
+    _check_phases(made, plan)
     if made.mistakes:
         return made
     for failure in choose(plan.circuits, plan.connectors).failures:
@@ -182,6 +183,21 @@ def _check_stations(made: Made, circuits: set[str], members: Iterable[InTree], d
         numbers = [connector.evse or place for place, connector in enumerate(station.connectors, 1)]
         if len(set(numbers)) != len(numbers):
             made.refuse(f"{where}.connectors", "two have the same number", "Give each an evse of its own.")
+
+
+def _check_phases(made: Made, plan: Plan) -> None:
+    """On a phase that its circuit has not, a connector would never be given anything."""
+    nodes = {node.id: node for node in plan.circuits}
+    for spec in plan.connectors:
+        there = [phase for phase, limit_a in enumerate(nodes[spec.circuit].limit_a) if limit_a > 0]
+        if not set(spec.phases) <= set(there):
+            own, names = (("".join(f"L{phase + 1}" for phase in each)) for each in (spec.phases, there))
+            is_own = spec.circuit == plan.own_circuit.get(spec.key.station)
+            circuit = nodes[spec.circuit].parent if is_own else spec.circuit
+            where = f"station {quoted(spec.key.station)}.connectors"
+            made.refuse(
+                where, f"one is on {own}, and {quoted(circuit or '')} has only {names}", f'Write phases = "{names}".'
+            )
 
 
 def _known_shipped() -> str:

@@ -164,6 +164,11 @@ class Timekeeper:
             return []
         return [Put(replace(known, skew_s=round(skew, 1)))]
 
+    def ahead_s(self, station: StationId) -> float:
+        """How far a station's clock is ahead of the time it was given, by its latest messages; 0 if not known."""
+        latest, known = timebase.skew_s(self._samples.get(station, ())), self.stations.get(station)
+        return latest if latest is not None else ((known.skew_s or 0.0) if known else 0.0)
+
     def offset_s(self, station: StationId) -> float:
         """How far the time a station was given is ahead of what we hold for true now."""
         known = self.stations.get(station)

@@ -185,3 +185,20 @@ def test_one_mistake_is_one(bench: Bench, case: tuple[str, str, str]) -> None:
 def test_every_family_is_in_the_reference() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
     assert [name for name in shipped() if f"`{name}`" not in text] == []
+
+
+def test_a_connector_on_phases_that_its_circuit_has_not_is_refused(bench: Bench) -> None:
+    """Three phases are what is meant if nothing is said: it would never get anything."""
+    bench.more = """[circuit.main]
+limit_a = 40
+phases = "L1"
+background_a = 10
+[[station]]
+id = "CP-1"
+circuit = "main"
+connectors = [{ max_a = 32 }]
+"""
+    [mistake] = bench.mistakes()
+    assert (mistake.path, mistake.problem) == ('station "CP-1".connectors', 'one is on L1L2L3, and "main" has only L1')
+    bench.more = bench.more.replace("max_a = 32", 'phases = "L1"')
+    assert bench.load().plan is not None

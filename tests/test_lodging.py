@@ -11,7 +11,7 @@ import pytest
 
 from gateway.balancer import Balancer
 from gateway.model.ids import StationId
-from gateway.model.site_tree import ConnectorKey
+from gateway.model.site_tree import CircuitNode, ConnectorKey, ConnectorSpec
 from gateway.plan import Lodging, Plan
 from gateway.smartcharging.fallback import prove
 from gateway.station import Pending
@@ -146,3 +146,16 @@ def test_its_listener_names_a_circuit_that_is_there(tmp_path: Path) -> None:
     assert [(one.path, one.problem) for one in bench.mistakes()] == [
         ("downlink[0].circuit", 'there is no circuit "cellar"')
     ]
+
+
+def test_a_guest_counts_on_the_phases_that_its_circuit_has() -> None:
+    """Where there is one phase only, it can't be told that there is no room on the others."""
+    main = CircuitNode(id="main", limit_a=(63.0, 0.0, 0.0))
+    spec = ConnectorSpec(key=ConnectorKey(StationId("CP-1"), 1), circuit="main", phases=(0,))
+    balancer = Balancer(Plan(circuits=(main,), connectors=(spec,)))
+    assert balancer.lodge(StationId("CP-9"), Lodging("main", 32.0)) is None
+    assert balancer.tree is not None
+    assert balancer.tree.specs[ConnectorKey(StationId("CP-9"), 1)].phases == (0,)
+    refused = balancer.lodge(StationId("CP-8"), Lodging("main", 32.0))
+    assert refused is not None
+    assert "no room" in refused

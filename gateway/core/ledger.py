@@ -143,8 +143,12 @@ class Ledger:
         changed = self._ended(known, message) if message.kind is ENDED else known
         if message.token and changed.token is None:
             changed = replace(changed, token=message.token.value, token_fingerprint=_asking(message))
+        older: list[Transaction] = []
+        if changed.evse is None and message.evse:  # in 2.x it may begin before anybody knows where
+            changed = replace(changed, evse=message.evse)
+            older = [one for one in self.running(station) if one.evse == message.evse and one.key < known.key]
         is_new = known.key not in self.transactions
-        return changed, [Put(changed)] if is_new or changed is not known else []
+        return changed, [*self._unclosed(older), Put(changed)] if is_new or changed is not known else []
 
     def _begin(
         self, station: StationId, boot: int, message: TransactionMessage, received: datetime

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from gateway.dialects.base import Json
-from gateway.dialects.payloads import integer, member, text, tx_id
+from gateway.dialects.payloads import integer, member, read_answer, text, tx_id
 from gateway.model.profile import (
     ChargingProfile,
     CompositeSchedule,
@@ -156,6 +156,11 @@ def limit(found: Json, name: str, where: str) -> float | None:
     if (read := number(value)) is None:
         raise wrong(f"{where}{name}", value)
     return read
+
+
+def is_refused(payload: bytes | None) -> bool:
+    """Whether a station's answer clearly says that it did not take a profile; one that can't be read says neither."""
+    return (text(read_answer(payload).get("status")) or "").casefold() in {"rejected", "notsupported"}
 
 
 def read_told(found: Json, evse: int | None, written: Json) -> CompositeSchedule | None:

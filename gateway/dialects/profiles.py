@@ -69,6 +69,9 @@ class ProfileCodec(Protocol):
     def is_accepted(self, payload: bytes | None) -> bool:
         """Whether a station's answer says Accepted."""
 
+    def is_refused(self, payload: bytes | None) -> bool:
+        """Whether it clearly says no. One that can't be read says neither."""
+
     def read_composite_answer(self, payload: bytes | None) -> CompositeSchedule | None: ...
 
 

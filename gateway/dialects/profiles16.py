@@ -7,6 +7,7 @@ from gateway.dialects import schema
 from gateway.dialects.base import Json
 from gateway.dialects.payloads import encode, integer, member, read, read_answer, text, wire_time
 from gateway.dialects.profile_payloads import (
+    is_refused,
     needed,
     plain,
     present,
@@ -131,6 +132,9 @@ class Profiles16:
 
     def is_accepted(self, payload: bytes | None) -> bool:
         return (text(read_answer(payload).get("status")) or "").casefold() == "accepted"
+
+    def is_refused(self, payload: bytes | None) -> bool:
+        return is_refused(payload)
 
     def read_composite_answer(self, payload: bytes | None) -> CompositeSchedule | None:
         found = read_answer(payload)

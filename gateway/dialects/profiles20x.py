@@ -12,6 +12,7 @@ from gateway.dialects.payloads import encode, integer, member, objects, read, re
 from gateway.dialects.profile_payloads import (
     asks_more,
     flag,
+    is_refused,
     limit,
     missing,
     needed,
@@ -222,6 +223,9 @@ class Profiles20x:
 
     def is_accepted(self, payload: bytes | None) -> bool:
         return (text(read_answer(payload).get("status")) or "").casefold() == "accepted"
+
+    def is_refused(self, payload: bytes | None) -> bool:
+        return is_refused(payload)
 
     def read_composite_answer(self, payload: bytes | None) -> CompositeSchedule | None:
         found = read_answer(payload)

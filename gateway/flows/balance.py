@@ -132,6 +132,7 @@ class _Loop:
         assert balancer.state is not None
         self._follow_boots()
         self._follow_links()
+        balancer.count(site_facts.strangers(site))
         self._follow_transactions()
         now = site.clock.monotonic()
         told = site_facts.gather(site)
@@ -184,7 +185,7 @@ class _Loop:
         """A transaction that begins takes over its remote start's profile; one that ends takes its own along."""
         site, balancer = self._site, self._site.balancer
         assert balancer.tree is not None
-        for key in balancer.tree.specs:
+        for key in {**balancer.tree.specs, **self._running}:
             transaction = site_facts.running_at(site, key)
             before, after = self._running.get(key), transaction.key if transaction else None
             if after not in (None, before) and site.stations[key.station].uncommitted:

@@ -69,6 +69,7 @@ async def put(site: Site, name: str, cap: Cap) -> CapRow:
     before = site.charging.caps.get(name)
     is_same = before is not None and (before.limit_w, before.limit_a, before.circuit) == (watts, amps, circuit)
     is_kept = before is not None and is_same and abs(row.until - before.until) <= HEARTBEAT
+    balancer.caps_heard[name] = (row, site.clock.monotonic())
     if is_kept:
         site.note([Put(row)])
     else:

@@ -68,8 +68,11 @@ def _take(site: Site, station: Station, said: Draw) -> None:
         return
     at = _measured_at(site, station, said.said)
     if said.amps is not None and at is not None and at >= car.measured_at:
-        amps = [said.amps.get(phase, 0.0) for phase in range(3)]
-        balancer.hear(key, measured_a=on_grid(amps, balancer.tree.specs[key].phases), measured_at=at)
+        amps, phases = [said.amps.get(phase, 0.0) for phase in range(3)], balancer.tree.specs[key].phases
+        if len(phases) == 1:  # some call it by its name in the grid
+            amps = [max(amps)]
+        names_all = len(phases) == 1 or all(own in said.amps for own in range(len(phases)))
+        balancer.hear(key, measured_a=on_grid(amps, phases), measured_at=at, names_all=names_all)
     if said.is_suspended is not None:
         balancer.hear(key, is_suspended=said.is_suspended)
     if said.phases is not None:

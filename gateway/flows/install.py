@@ -71,16 +71,28 @@ def _is_due(site: Site, station: Station) -> bool:
     return is_there and site.balancer.verified.get(station.id) != station.record.boots
 
 
+def _is_released(site: Site, station: Station) -> bool:
+    """While it is looked after: its profiles are being taken out again."""
+    return site.balancer.verified.get(station.id) == station.record.boots
+
+
 async def _look_after(site: Site, station: Station) -> None:
     boots, port = station.record.boots, station.port
     if port is None or site.balancer.plan is None:
         return
+    has_booted = station.id in site.balancer.verified
     try:
         keys = site.balancer.plan.keys_of(station.id)
         await _report_foreign(site, station, port)
         done = [await _make_safe(site, station, port, key) for key in keys]
         await _set_maximum(site, station, port)
-        if all(done) and station.port is port:
+        for key in keys if has_booted else ():  # some forget in a boot what a session was told
+            await profile_writes.resend(site, station, key, as_default=False)
+        tree = site.balancer.tree
+        is_current = tree is not None and all(
+            site.charging.connector(key).fallback_a == tree.fallback_a[key] for key in keys
+        )  # the boot of another station may have changed them meanwhile
+        if all(done) and station.port is port and is_current:
             site.balancer.verified[station.id] = boots
     except StoreError:
         log.warning("%s: its fallback is not noted: the disk can't be written", station.id)
@@ -111,10 +123,11 @@ async def _make_safe(site: Site, station: Station, port: StationPort, key: Conne
     writing = profile_writes.writing_of(site, station, family)
     profile = merge.fallback(key.evse, fallback_a, _one_phase(site, key, family), writing)
     for attempt in range(2):
+        if _is_released(site, station):
+            return False
         answer = await profile_writes.send(site, station, key.evse, profile, site.clock.monotonic() + ASKED_S)
         if answer is not Answer.ACCEPTED:
-            if answer is Answer.REJECTED:
-                balancer.troubles[str(key)] = f"{key}: it refuses its fallback, and counts at its rating"
+            _not_taken(site, key, answer)
             return False
         holds = await _holds(site, station, port, key)
         if holds is not False or attempt:
@@ -124,9 +137,18 @@ async def _make_safe(site: Site, station: Station, port: StationPort, key: Conne
         balancer.troubles[str(key)] = f"{key}: it took a fallback of {fallback_a:g} A and does not hold it"
         return False
     balancer.troubles.pop(str(key), None)
+    if _is_released(site, station):
+        return False
     await site.commit([Put(replace(site.charging.connector(key), fallback_a=fallback_a, checked=identity))])
     log.info("%s: fallback %g A installed%s", key, fallback_a, "" if holds else "; it can't be asked whether it holds")
     return True
+
+
+def _not_taken(site: Site, key: ConnectorKey, answer: Answer) -> None:
+    if answer is Answer.REJECTED:
+        site.balancer.troubles[str(key)] = f"{key}: it refuses its fallback, and counts at its rating"
+    elif answer is Answer.UNKNOWN:
+        log.warning("%s: it does not say whether it takes its fallback: it counts at its rating", key)
 
 
 async def _set_maximum(site: Site, station: Station, port: StationPort) -> None:

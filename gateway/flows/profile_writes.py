@@ -17,9 +17,11 @@ from gateway.model.transaction import Transaction
 from gateway.rpc.session import Answered, Refused
 from gateway.site import Site
 from gateway.smartcharging import merge
+from gateway.smartcharging.book import is_pending, set_a, set_phases
 from gateway.smartcharging.families import Family
 from gateway.smartcharging.held import Supply
 from gateway.smartcharging.merge import Writing
+from gateway.smartcharging.survey import View
 from gateway.station import Station
 
 log = logging.getLogger(__name__)
@@ -69,7 +71,8 @@ async def _note_ceiling(site: Site, made: Write) -> None:
         ceiling_a = balancer.tree.specs[made.key].max_a  # the next life may not call it proven any more
     if ceiling_a is not None and ceiling_a != balancer.noted.get(made.key):
         await site.commit([Put(replace(site.charging.connector(made.key), ceiling_a=ceiling_a))])
-        balancer.noted[made.key] = ceiling_a
+        lowered_a = site.charging.connector(made.key).ceiling_a  # meanwhile, if its transaction has ended
+        balancer.noted[made.key] = ceiling_a if lowered_a is None else min(ceiling_a, lowered_a)
 
 
 async def send(site: Site, station: Station, evse: int, profile: ChargingProfile, send_by: float) -> Answer:
@@ -85,9 +88,11 @@ async def send(site: Site, station: Station, evse: int, profile: ChargingProfile
         return Answer.NOT_SENT
     outcome = await port.call(action, payload, send_by=send_by)
     if isinstance(outcome, Answered):
-        return Answer.ACCEPTED if codec.is_accepted(outcome.payload) else Answer.REJECTED
+        if codec.is_accepted(outcome.payload):
+            return Answer.ACCEPTED
+        return Answer.REJECTED if codec.is_refused(outcome.payload) else Answer.UNKNOWN
     if isinstance(outcome, Refused):
-        return Answer.REJECTED
+        return Answer.UNKNOWN if outcome.is_garbled else Answer.REJECTED
     return Answer.UNKNOWN if outcome.was_sent else Answer.NOT_SENT
 
 
@@ -129,11 +134,28 @@ def writing_of(
     site: Site, station: Station, family: Family, *, has_lease: bool = False, transaction: Transaction | None = None
 ) -> Writing:
     """How this station takes its profiles now. An Absolute one needs a clock that is right."""
-    known, writing = site.time.stations.get(station.id), family.writing()
-    is_right = known is None or abs(known.skew_s or 0.0) <= SKEWED_S
+    writing, is_right = family.writing(), abs(site.time.ahead_s(station.id)) <= SKEWED_S
     if not is_right and transaction is not None and read_time(transaction.started) is not None:
         writing = replace(writing, kind=Kind.RELATIVE)
     return writing if has_lease else replace(writing, max_periods=1)
+
+
+def view_of(site: Site, key: ConnectorKey) -> View | None:
+    """The connector as it was seen last, with what was written to it then."""
+    decision = site.balancer.decision
+    view = next((one for one in decision.views if one.key == key), None) if decision else None
+    if decision is None or view is None:
+        return None
+    memory = decision.state.connectors.get(key, view.memory)
+    if memory is view.memory:
+        return view
+    told_a, told_phases = set_a(memory.book, view.fallback_a), set_phases(memory.book, len(view.phases))
+    return view._replace(memory=memory, set_a=told_a, set_phases=told_phases)
+
+
+def _named(view: View) -> int:
+    """Phases, as a Write says them."""
+    return 1 if view.set_phases < len(view.phases) else 0
 
 
 async def lease_once(
@@ -143,7 +165,9 @@ async def lease_once(
     transaction, now = site_facts.running_at(site, key), site.clock.monotonic()
     if transaction is None or transaction.station_tx_id is None:
         return Answer.NOT_SENT
-    made = Write(key, 0, amps, 0, lasts_s, down_a, Urgency.RENEW, Why(Binding.PENDING), at=now)
+    view = view_of(site, key)
+    made = Write(key, 0, amps, 0 if view is None else _named(view), lasts_s, down_a, Urgency.RENEW,
+                 Why(Binding.PENDING), at=now)  # fmt: skip
     return await send(site, station, key.evse, _profile(site, station, transaction, made), now + SEND_WITHIN_S)
 
 
@@ -151,8 +175,7 @@ async def resend(site: Site, station: Station, key: ConnectorKey, *, as_default:
     """The limit it holds once more. `as_default`: its fallback, for one that obeys no profile of a transaction; nothing
     else, for it stays there when the gateway is gone."""
     balancer, transaction = site.balancer, site_facts.running_at(site, key)
-    views = balancer.decision.views if balancer.decision else ()
-    view = next((one for one in views if one.key == key), None)
+    view = view_of(site, key)
     if balancer.plan is None or view is None or transaction is None or transaction.station_tx_id is None:
         return
     family, send_by = balancer.plan.family(station.id), site.clock.monotonic() + SEND_WITHIN_S
@@ -162,9 +185,12 @@ async def resend(site: Site, station: Station, key: ConnectorKey, *, as_default:
             supply = replace(supply, phases=1)
         profile = merge.fallback(key.evse, amps, supply, writing_of(site, station, family))
     else:
-        amps = view.set_a
-        again = Write(key, 0, amps, 0, view.spec.lease_s if view.proven else 0.0, view.fallback_a,
-                      Urgency.CUT, Why(Binding.PENDING), at=site.clock.monotonic())  # fmt: skip
+        amps, book = view.set_a, view.memory.book
+        if is_pending(book):
+            return  # a newer one is on its way
+        began = book[-1].at if book else site.clock.monotonic()  # it ends when the balancer believes that it does
+        again = Write(key, 0, amps, _named(view), view.spec.lease_s if view.proven else 0.0, view.fallback_a,
+                      Urgency.CUT, Why(Binding.PENDING), at=began)  # fmt: skip
         profile = _profile(site, station, transaction, again)
     answer = await send(site, station, key.evse, profile, send_by)
     log.warning("%s: told again to hold %g A%s: %s", key, amps, " by default" if as_default else "", answer.value)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from gateway.errors import RefusedError
 from gateway.flows import grace, profile_writes, site_facts
 from gateway.model.balance import Answer
-from gateway.model.site_tree import ConnectorKey
 from gateway.site import Site
 from gateway.smartcharging.drill import CLEAR_A, Drill, Sample, Verdict, judge
 from gateway.smartcharging.shape import RENEW_PART
@@ -34,12 +33,14 @@ def start(site: Site, station: Station, evse: int | None, seconds: float) -> Dri
     running = [key for key in keys if evse in (None, key.evse) and site_facts.running_at(site, key) is not None]
     if not running:
         raise RefusedError(f"no car charges at {station.id}: the drill needs one")
-    key, view = running[0], _view(site, running[0])
+    key, view = running[0], profile_writes.view_of(site, running[0])
     if any(one.station == station.id and drill.verdict is None for one, drill in balancer.drills.items()):
         raise RefusedError(f"a drill of {station.id} is under way")
     if view is None or not view.facts.managed or not grace.is_open(site, station):
         raise RefusedError(f"{key} is not managed, or not there")
     down_a = view.fallback_a or view.spec.min_a
+    if view.proven and down_a > view.fallback_a:  # what it fell to would flow for good, were the gateway gone by then
+        raise RefusedError(f"{key} falls to 0 A, and is called proven: take that out of the configuration first")
     drawn = max(view.facts.measured_a) if view.facts.measured_a else None
     if drawn is None:
         raise RefusedError(f"{key} does not tell its current")
@@ -71,7 +72,11 @@ async def run(site: Site) -> None:
 
 async def _step(site: Site, drill: Drill) -> Drill:
     """One look: is it still the same, is its lease written, what does it draw, what does that prove."""
-    now, view, station = site.clock.monotonic(), _view(site, drill.key), site.stations.get(drill.key.station)
+    now, view, station = (
+        site.clock.monotonic(),
+        profile_writes.view_of(site, drill.key),
+        site.stations.get(drill.key.station),
+    )
     transaction = site_facts.running_at(site, drill.key)
     if view is None or station is None or station.port is None or transaction is None:
         return await _end(site, drill, Verdict.ENDED)
@@ -116,11 +121,6 @@ async def _end(site: Site, drill: Drill, verdict: Verdict) -> Drill:
         await profile_writes.resend(site, station, drill.key, as_default=False)
     site.balancer.poke()
     return replace(drill, verdict=verdict)
-
-
-def _view(site: Site, key: ConnectorKey) -> View | None:
-    views = site.balancer.decision.views if site.balancer.decision else ()
-    return next((view for view in views if view.key == key), None)
 
 
 def _sequence(view: View) -> int:

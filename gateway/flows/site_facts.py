@@ -16,6 +16,7 @@ from gateway.model.profile import Purpose
 from gateway.model.site_tree import Amps, ConnectorKey, ConnectorSpec
 from gateway.model.transaction import Transaction
 from gateway.site import Site
+from gateway.smartcharging.book import set_a
 from gateway.smartcharging.circuits import on_grid
 from gateway.smartcharging.composite import Composite, composite
 from gateway.smartcharging.external import CapSource, CapState, caps_now
@@ -25,6 +26,8 @@ from gateway.station import Station
 HORIZON_S = 6 * 3600
 LOOK_S = 60.0
 """A composite is made anew after this, whatever it says itself."""
+BEGINS_S = 180.0
+"""So long after it was offered current, a car that has not drawn any may begin to; it is woken twice meanwhile."""
 _INF = float("inf")
 _EMPTY = frozenset({"available", "unavailable", "faulted", "reserved"})
 _FULL = frozenset({"suspendedev", "finishing"})
@@ -69,6 +72,16 @@ def running_at(site: Site, key: ConnectorKey) -> Transaction | None:
     return there[-1] if there else None
 
 
+def strangers(site: Site) -> frozenset[ConnectorKey]:
+    """Connectors that charge, of stations in circuits, and that are in no circuit themselves."""
+    plan, balancer = site.balancer.plan, site.balancer
+    known = {spec.key for spec in plan.connectors} if plan else set()
+    there = (
+        ConnectorKey(name, own.evse) for name in balancer.stations for own in site.ledger.running(name) if own.evse
+    )
+    return frozenset(key for key in there if key not in known)
+
+
 def identity_of(station: Station) -> str:
     """What its fallback was checked with: another charger or firmware is checked anew."""
     vendor, model = quirks.model_of(station.record.boot) or ("", "")
@@ -94,6 +107,9 @@ def _connector(site: Site, spec: ConnectorSpec, mono: float) -> ConnectorFacts:
     may_write = transaction is not None and car is not None and mono >= car.since
     allowed = _allowed(site, key, transaction, mono)
     tells_empty, tells_full = _status(station, key.evse)
+    tells_full = tells_full or (car is not None and car.is_suspended)
+    if not tells_full:
+        balancer.full.pop(key, None)
     return ConnectorFacts(
         key=key,
         reachable=grace.is_open(site, station) and not station.is_held,
@@ -101,17 +117,24 @@ def _connector(site: Site, spec: ConnectorSpec, mono: float) -> ConnectorFacts:
         proven=balancer.plan.is_proven(key.station),
         has_ev=transaction is not None or not tells_empty or key.station in balancer.guests,
         transaction=transaction.key if transaction is not None and may_write else None,
-        wants=not (tells_full or (car is not None and car.is_suspended)),
+        wants=not (tells_full and _is_full(site, key, car, mono)),
         measured_a=car.measured_a if car else None,
         measured_at=car.measured_at if car else -_INF,
         csms=_held_still(site, key, allowed.steps),
         car_max_a=car.max_a if car else None,
-        car_phases=car.phases if car else None,
+        car_phases=_phases(spec, car),
         phase_cap=allowed.phases,
         need=balancer.need(key, mono, site.clock.now().timestamp(), balancer.plan.policy.voltage_v),
         ceiling_a=balancer.tree.fallback_a[key] if ceiling_a is None and row.checked is not None else ceiling_a,
         adopted_a=car.adopted_a if car else None,
     )
+
+
+def _phases(spec: ConnectorSpec, car: Car | None) -> int | None:
+    """A phase that its station says nothing of may bear as much as the others: that it is free is not to be learned."""
+    if car is None or car.phases is not None or car.names_all:
+        return car.phases if car else None
+    return len(spec.phases)
 
 
 def _held_still(site: Site, key: ConnectorKey, steps: tuple[CapStep, ...]) -> tuple[CapStep, ...]:
@@ -126,6 +149,21 @@ def _status(station: Station, evse: int) -> tuple[bool, bool]:
     """Whether it says that no car is there, and that its car is full. One that has said nothing yet may have a car."""
     said = [report.status.casefold() for (number, _), report in station.connectors.items() if number == evse]
     return bool(said) and all(one in _EMPTY for one in said), any(one in _FULL for one in said)
+
+
+def _is_full(site: Site, key: ConnectorKey, car: Car | None, mono: float) -> bool:
+    """Whether a station that blames the car is believed: every car takes a while to begin, and 0 A is nobody's wish."""
+    balancer = site.balancer
+    memory = balancer.state.connectors.get(key) if balancer.state else None
+    if car is None or memory is None or memory.transaction != car.transaction or balancer.tree is None:
+        return False
+    offered_at = car.since if memory.resumed_at is None else memory.resumed_at
+    drew_at = memory.seen.drew_at
+    if set_a(memory.book, balancer.tree.fallback_a[key]) > 0 and (
+        mono - offered_at >= BEGINS_S or (drew_at is not None and drew_at >= offered_at)
+    ):
+        balancer.full[key] = car.transaction
+    return balancer.full.get(key) == car.transaction
 
 
 def _car(site: Site, station: Station, key: ConnectorKey, mono: float) -> tuple[Transaction | None, Car | None]:
@@ -247,11 +285,13 @@ def _caps(site: Site, mono: float) -> tuple[tuple[ExternalCap, ...], float]:
     states = {source.name: CapState(heard_at=balancer.state.started) for source in sources.values() if balancer.state}
     for name, row in site.charging.caps.items():
         sources.setdefault(name, CapSource(name=name, circuit=row.circuit))
+        kept, at = balancer.caps_heard.get(name, (None, 0.0))
+        heard_at = at if kept == row else mono - (now - row.received).total_seconds()
         states[name] = CapState(
-            heard_at=mono - (now - row.received).total_seconds(),
+            heard_at=heard_at,
             limit_w=row.limit_w,
             limit_a=_amps(row.limit_a),
-            until=mono + (row.until - now).total_seconds(),
+            until=heard_at + (row.until - row.received).total_seconds(),
         )
     for name, before in balancer.cap_states.items():
         if name in states:
@@ -285,9 +325,7 @@ def _amps(values: tuple[float, ...] | None) -> Amps | None:
 
 def station_now(site: Site, station: Station) -> float:
     """The station's own clock, in epoch seconds: the time it was given, and how far it is off that."""
-    known = site.time.stations.get(station.id)
-    ahead = (known.skew_s or 0.0) if known else 0.0
-    return site.clock.now().timestamp() + site.time.offset_s(station.id) + ahead
+    return site.clock.now().timestamp() + site.time.offset_s(station.id) + site.time.ahead_s(station.id)
 
 
 def started_at(site: Site, transaction: Transaction) -> float:

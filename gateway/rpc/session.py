@@ -49,11 +49,12 @@ class Answered(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The peer's CALLERROR."""
+    """The peer's CALLERROR. `is_garbled`: an answer that can't be read; it may have done what it was asked."""
 
     code: str
     description: str
     details: bytes = b"{}"
+    is_garbled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +249,7 @@ class Session:
         if came.answer_to is not None:
             if came.is_result and self._framing.has_send and self._is_awaited(came.answer_to):
                 self.outgoing.append(frame.result_error(came.answer_to, self._framing.spell(came.code), came.problem))
-            self._settle(came.answer_to, Refused(came.code, came.problem), now)
+            self._settle(came.answer_to, Refused(came.code, came.problem, is_garbled=came.is_result), now)
         elif came.reply_to is not None and not self._closed:
             self.outgoing.append(frame.error(came.reply_to, self._framing.spell(came.code), came.problem))
         return came

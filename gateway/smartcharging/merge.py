@@ -33,8 +33,8 @@ OWN_IDS = range(1_960_000_000, 1_960_100_000)
 _SLOTS = 16
 _TENTH = Decimal("0.1")
 _SECOND = timedelta(seconds=1)
-_LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-"""Start of schedules that always hold: in the past, so that no clock is behind it."""
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""Start of schedules that always hold: no clock is behind it, not even one that was lost in a power cut."""
 
 
 class Slot(IntEnum):

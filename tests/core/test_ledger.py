@@ -474,3 +474,14 @@ def test_times_of_old_records_do_not_matter(book: _Book) -> None:
     book.put(future)
     newer = book.put(replace(book.begin(fingerprint="2", tx="B", evse=2), upstream_tx_id=7))
     assert book.ledger.by_upstream_id(CP, 7) == newer
+
+
+def test_where_a_transaction_charges_is_learned_from_a_later_message(book: _Book) -> None:
+    """In 2.x it may begin with a card, before anybody knows at which EVSE."""
+    old, first = book.begin(fingerprint="1", tx="A", evse=1), book.begin(fingerprint="2", tx="B", evse=None)
+    booked, _ = book.book(update("u", "B"))
+    assert booked
+    assert (booked.key, booked.evse) == (first.key, 1)
+    assert book.state(old) is UNCLOSED
+    again, changes = book.ledger.book(CP, 1, update("v", "B"), NOW)
+    assert (again, changes) == (booked, []), "once"

@@ -1,4 +1,5 @@
 import random
+from datetime import UTC, datetime
 
 import pytest
 
@@ -186,3 +187,9 @@ def test_the_gateways_own_profiles_are_sound() -> None:
         ]
         for evse, one in own:
             assert refuse(Candidate(evse, one, RUNNING), [], LIMITS_21) is None
+
+
+def test_a_fallback_holds_for_a_station_that_has_lost_the_time() -> None:
+    """It wakes up after a power cut in 1970, maybe long before anybody tells it the time."""
+    schedules = (*merge.fallback(1, 6.0, SUPPLY, Writing()).schedules, *merge.rating(32.0, SUPPLY, Writing()).schedules)
+    assert {one.start for one in schedules} == {datetime(1970, 1, 1, tzinfo=UTC)}
