@@ -30,7 +30,8 @@ from gateway.smartcharging.session_log import Line
 class Car:
     """What is known of the car of one transaction. `since`: from when on (monotonic) its station may be written to.
 
-    `measured_a`: per phase of the grid, at `measured_at`; `names_all`: the station told of every phase.
+    `measured_a`: per phase of the grid, at `measured_at`; `names_all`: the station told of every phase;
+    `names_phases`: of which phase its currents are.
     `adopted_a`: what the station was found to hold.
     """
 
@@ -39,6 +40,7 @@ class Car:
     measured_a: Amps | None = None
     measured_at: float = float("-inf")
     names_all: bool = True
+    names_phases: bool = True
     is_suspended: bool = False
     phases: int | None = None
     max_a: float | None = None
@@ -52,6 +54,7 @@ class CarSaid(TypedDict, total=False):
     measured_a: Amps
     measured_at: float
     names_all: bool
+    names_phases: bool
     is_suspended: bool
     phases: int
     max_a: float | None

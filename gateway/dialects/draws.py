@@ -32,8 +32,9 @@ class Draws16:
         evse = integer(found.get("connectorId"))
         if not evse:
             return None
-        amps, said = _currents(objects(found, "meterValue"))
-        return Draw(evse=evse, station_tx_id=text(found.get("transactionId")), amps=amps, said=payloads.moment(said))
+        amps, names, said = _currents(objects(found, "meterValue"))
+        own = text(found.get("transactionId"))
+        return Draw(evse=evse, station_tx_id=own, amps=amps, names_phases=names, said=payloads.moment(said))
 
 
 class Draws2x:
@@ -48,13 +49,14 @@ class Draws2x:
             return Draw(evse=evse, need=_need(member(found, "chargingNeeds"))) if evse else None
         info = member(found, "transactionInfo")
         evse = integer(member(found, "evse").get("id")) or integer(found.get("evseId")) or 0
-        amps, said = _currents(objects(found, "meterValue"))
+        amps, names, said = _currents(objects(found, "meterValue"))
         state = text(info.get("chargingState"))
         phases = integer(found.get("numberOfPhasesUsed"))
         return Draw(
             evse=evse,
             station_tx_id=text(info.get("transactionId")),
             amps=amps,
+            names_phases=names,
             said=payloads.moment(said),
             is_suspended=None if state is None else state.casefold() == "suspendedev",
             phases=phases if phases in (1, 2, 3) else None,
@@ -62,13 +64,17 @@ class Draws2x:
         )
 
 
-def _currents(values: Iterable[Json]) -> tuple[dict[int, float] | None, Any]:
-    """The newest currents by phase, and when they were measured; active power of a phase where there is no current."""
+def _currents(values: Iterable[Json]) -> tuple[dict[int, float] | None, bool, Any]:
+    """The newest currents by phase, whether their phases are named, and when they were measured.
+
+    Where there is no current, from the active power of a phase.
+    """
     newest: dict[int, float] | None = None
-    said = None
+    names, said = True, None
     for value in values:
         amps: dict[int, float] = {}
         watts: dict[int, float] = {}
+        named = True
         for sample in objects(value, "sampledValue"):
             measurand, location = text(sample.get("measurand")), text(sample.get("location"))
             number = _scaled(sample)
@@ -76,6 +82,7 @@ def _currents(values: Iterable[Json]) -> tuple[dict[int, float] | None, Any]:
                 continue
             phase = text(sample.get("phase"))
             if measurand == "Current.Import":
+                named = named and phase is not None
                 for own in range(3) if phase is None else (_PHASES.get(phase),):
                     if own is not None:
                         amps[own] = max(0.0, number)
@@ -84,8 +91,8 @@ def _currents(values: Iterable[Json]) -> tuple[dict[int, float] | None, Any]:
         if not amps and watts:
             amps = {own: power / NOMINAL_V for own, power in watts.items()}
         if amps:
-            newest, said = amps, value.get("timestamp")
-    return newest, said
+            newest, names, said = amps, named, value.get("timestamp")
+    return newest, names, said
 
 
 def _scaled(sample: Json) -> float | None:

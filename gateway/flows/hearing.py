@@ -72,7 +72,9 @@ def _take(site: Site, station: Station, said: Draw) -> None:
         if len(phases) == 1:  # some call it by its name in the grid
             amps = [max(amps)]
         names_all = len(phases) == 1 or all(own in said.amps for own in range(len(phases)))
-        balancer.hear(key, measured_a=on_grid(amps, phases), measured_at=at, names_all=names_all)
+        names_phases = len(phases) == 1 or said.names_phases
+        measured_a = on_grid(amps, phases)
+        balancer.hear(key, measured_a=measured_a, measured_at=at, names_all=names_all, names_phases=names_phases)
     if said.is_suspended is not None:
         balancer.hear(key, is_suspended=said.is_suspended)
     if said.phases is not None:
@@ -86,9 +88,9 @@ def _measured_at(site: Site, station: Station, said: datetime | None) -> float |
     mono = site.clock.monotonic()
     if said is None:
         return mono
-    known = site.time.stations.get(station.id)
-    ahead_s = (known.skew_s or 0.0) if known else 0.0
-    age = site.clock.now().timestamp() + site.time.offset_s(station.id) + ahead_s - said.timestamp()
+    age = (
+        site.clock.now().timestamp() + site.time.offset_s(station.id) + site.time.ahead_s(station.id) - said.timestamp()
+    )
     return None if age > OLD_S else mono - max(0.0, age)
 
 

@@ -120,6 +120,7 @@ def _connector(site: Site, spec: ConnectorSpec, mono: float) -> ConnectorFacts:
         wants=not (tells_full and _is_full(site, key, car, mono)),
         measured_a=car.measured_a if car else None,
         measured_at=car.measured_at if car else -_INF,
+        names_phases=car is None or car.names_phases,
         csms=_held_still(site, key, allowed.steps),
         car_max_a=car.max_a if car else None,
         car_phases=_phases(spec, car),

@@ -65,8 +65,9 @@ class ConnectorFacts:
 
     `managed`: fallback installed and checked since its boot. `proven`: this model and firmware was seen to step down
     at the end of a lease. `transaction`: anything that differs between transactions, None without one.
-    `measured_a`: per phase of the grid, as the station reported. `csms`: the composite of the CSMS's profiles, as its
-    value from now on and the break points that are known. `car_max_a`, `car_phases`: what the car said.
+    `measured_a`: per phase of the grid, as the station reported; without `names_phases` it may flow on one only.
+    `csms`: the composite of the CSMS's profiles, as its value from now on and the break points that are known.
+    `car_max_a`, `car_phases`: what the car said.
     `phase_cap`: most phases the CSMS allows, obeyed by one that can switch.
     `ceiling_a`: the stored ceiling of an unproven one. `adopted_a`: what it was found to hold after a start.
     """
@@ -80,6 +81,7 @@ class ConnectorFacts:
     wants: bool = True
     measured_a: Amps | None = None
     measured_at: float = -inf
+    names_phases: bool = True
     csms: tuple[CapStep, ...] = ()
     car_max_a: float | None = None
     car_phases: int | None = None

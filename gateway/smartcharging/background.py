@@ -29,12 +29,14 @@ READING_LIVES_S = 120.0
 
 class Draw(NamedTuple):
     """What the chargers below a circuit say they draw, the age of the oldest of these readings, how much more they may
-    have begun to draw since, and what of the drawn was said before the meter's readings last began."""
+    have begun to draw since, what of the drawn was said before the meter's readings last began, and what of it may flow
+    on one phase instead of all."""
 
     drawn: Amps = NO_AMPS
     oldest_s: float = 0.0
     ramping: Amps = NO_AMPS
     unseen: Amps = NO_AMPS
+    unsure: Amps = NO_AMPS
 
 
 class Doubt(NamedTuple):
@@ -46,10 +48,7 @@ class Doubt(NamedTuple):
     until: float = -inf
 
     def observe(self, reading: CircuitReading, draw: Draw) -> "Doubt":
-        short = any(
-            flow < drawn - max(SHORT_A, SHORT_PART * drawn)
-            for flow, drawn in zip(reading.current_a, draw.drawn, strict=True)
-        )
+        short = _is_short(reading.current_a, draw)
         at, since, fine = reading.at, self.short_since, self.fine_since
         if short:
             since = at if since is None else since
@@ -64,6 +63,15 @@ class Doubt(NamedTuple):
         if now < self.until:
             return Rung.BLIND
         return Rung.NORMAL if self.short_since is None else Rung.LATE
+
+
+def _is_short(flows: Amps, draw: Draw) -> bool:
+    """Less flows in than the chargers draw for certain: on a phase, or on all of them together."""
+    sure = [drawn - unsure for drawn, unsure in zip(draw.drawn, draw.unsure, strict=True)]
+    if any(flow < least - max(SHORT_A, SHORT_PART * least) for flow, least in zip(flows, sure, strict=True)):
+        return True
+    least = sum(sure) + max(draw.unsure)
+    return max(draw.unsure) > 0 and sum(flows) < least - 3 * SHORT_A - SHORT_PART * least
 
 
 NO_DOUBT = Doubt()

@@ -57,6 +57,7 @@ class Stay(Struct, array_like=True, frozen=True):
     managed: bool = True
     csms_a: float | None = None
     car_a: float | None = None
+    names_phases: bool = True
 
     @property
     def key(self) -> ConnectorKey:
@@ -164,6 +165,7 @@ def _stay(one: ConnectorFacts, share: Share, now: float) -> Stay:
         managed=one.managed,
         csms_a=csms[-1] if csms and csms[-1] < inf else None,
         car_a=one.car_max_a,
+        names_phases=one.names_phases,
     )
 
 
@@ -250,6 +252,7 @@ def _connector(spec: ConnectorSpec, stay: Stay | None, at: float, *, is_proven: 
         measured_at=at,
         csms=() if stay.csms_a is None else (CapStep(-inf, stay.csms_a),),
         car_max_a=stay.car_a,
+        names_phases=stay.names_phases,
     )
 
 

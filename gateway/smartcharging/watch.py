@@ -56,6 +56,7 @@ def _draws(tree: SiteTree, views: Sequence[View], begun: Mapping[str, float], no
                     max(sum_of.oldest_s, own.oldest_s),
                     added(sum_of.ramping, own.ramping),
                     added(sum_of.unseen, own.drawn) if is_unseen else sum_of.unseen,
+                    added(sum_of.unsure, own.unsure),
                 )
     return draws
 
@@ -73,7 +74,7 @@ def _draw(view: View, now: float) -> Draw | None:
     ramping = NO_AMPS
     if now < begun + RAMP_KNOWN_S and facts.measured_at < begun + RAMP_S:
         ramping = (hold[0] - drawn[0], hold[1] - drawn[1], hold[2] - drawn[2])
-    return Draw(drawn, age, ramping)
+    return Draw(drawn, age, ramping, unsure=NO_AMPS if facts.names_phases else drawn)
 
 
 def _lower(a: Amps, b: Amps) -> Amps:

@@ -13,7 +13,7 @@ from gateway.dialects.base import Dialect
 from gateway.dialects.draws import DRAW_READERS
 from gateway.flows import hearing, profile_writes, site_facts
 from gateway.flows.caps import Cap, put
-from gateway.model.balance import Answer, CircuitReading, Rung, Urgency, Write
+from gateway.model.balance import Answer, Urgency, Write
 from gateway.model.draw import Draw
 from gateway.model.ids import TransactionKey
 from gateway.model.profile import Kind
@@ -21,9 +21,7 @@ from gateway.model.records import Put
 from gateway.model.site_tree import Binding, Why
 from gateway.model.transaction import Transaction
 from gateway.rpc.session import Answered, Outcome, Refused, RefusedResult, Silence, Unanswered
-from gateway.smartcharging import background, merge
-from gateway.smartcharging.background import Doubt
-from gateway.smartcharging.circuits import on_grid
+from gateway.smartcharging import merge
 from gateway.smartcharging.families import shipped
 from gateway.smartcharging.held import Supply
 from gateway.smartcharging.merge import Writing
@@ -166,14 +164,14 @@ async def test_a_phase_that_is_not_named_is_not_taken_for_free(tmp_path: Path) -
         assert counted() == 1, "it has said how many"
 
 
-@pytest.mark.xfail(strict=True, reason="a current without a phase counts on all three, and the meter is doubted")
-def test_a_one_phase_car_at_a_station_that_names_no_phase_leaves_the_meter_believed() -> None:
-    sampled = b'{"sampledValue":[{"value":"16","measurand":"Current.Import","unit":"A"}]}'
-    said = DRAW_READERS["1.6"].read("MeterValues", b'{"connectorId":1,"meterValue":[' + sampled + b"]}")
-    assert said is not None
-    assert said.amps is not None
-    drawn, doubt = on_grid([said.amps[own] for own in range(3)], (0, 1, 2)), Doubt()
-    for at in range(60):
-        reading = CircuitReading(current_a=(20.0, 4.0, 4.0), at=float(at))
-        doubt = doubt.observe(reading, background.Draw(drawn, 1.0))
-    assert doubt.rung(60.0) is Rung.NORMAL
+async def test_a_current_without_a_phase_is_heard_as_one(tmp_path: Path) -> None:
+    """A one-phase car at such a station leaves the meter believed."""
+    sampled = b'{"sampledValue":[{"value":"16","measurand":"Current.Import","unit":"A"%s}]}'
+    async with Bench(tmp_path / "db", plan()) as bench:
+        site, station = bench.site, bench.site.station(KEY.station)
+        site.balancer.cars[KEY] = Car(transaction=running(bench, station).key, since=0.0)
+        for phase, is_named in ((b"", False), (b',"phase":"L1"', True)):
+            said = DRAW_READERS["1.6"].read("MeterValues", b'{"connectorId":1,"meterValue":[' + sampled % phase + b"]}")
+            assert said is not None
+            hearing._take(site, station, said)
+            assert site_facts.gather(site).facts.connectors[0].names_phases is is_named

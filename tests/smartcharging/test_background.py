@@ -1,8 +1,10 @@
 """The background: up at once, down slowly, and not fooled by cars."""
 
+import pytest
+
 from gateway.model.balance import CircuitReading, Rung, SiteFacts
 from gateway.model.site_tree import NO_AMPS, Amps, CircuitNode
-from gateway.smartcharging.background import Draw, Metered, backgrounds_of, rungs_of
+from gateway.smartcharging.background import Doubt, Draw, Metered, backgrounds_of, rungs_of
 from gateway.smartcharging.circuits import compile_tree
 
 LIMIT = (63.0, 63.0, 63.0)
@@ -147,6 +149,18 @@ def test_a_meter_that_sees_less_than_the_chargers_say_is_believed_no_more_until_
     assert (found[99], found[100], found[119], found[120]) == (Rung.NORMAL, Rung.LATE, Rung.LATE, Rung.BLIND)
     assert metered.doubt.rung(728.0) is Rung.BLIND
     assert metered.doubt.rung(730.0) is Rung.NORMAL
+
+
+@pytest.mark.parametrize(
+    ("flow", "is_doubted"),
+    [((20.0, 4.0, 4.0), False), ((4.0, 4.0, 20.0), False), ((-12.0, 4.0, 4.0), True), ((2.0, 1.0, 1.0), True)],
+)
+def test_what_may_flow_on_one_phase_is_looked_for_on_all_of_them(flow: Amps, is_doubted: bool) -> None:
+    """16 A at a station that does not say of which phase; a reversed meter, or a dead one, is noticed all the same."""
+    doubt, draw = Doubt(), Draw(even(16.0), 1.0, unsure=even(16.0))
+    for second in range(60):
+        doubt = doubt.observe(CircuitReading(current_a=flow, at=float(second)), draw)
+    assert (doubt.rung(60.0) is Rung.BLIND) is is_doubted
 
 
 def test_where_something_feeds_in_the_chargers_may_draw_more_than_flows_in() -> None:
