@@ -117,13 +117,14 @@ class Ledger:
         """The first booking of this very message.
 
         A Start without an id of its own (1.6) repeats an earlier one only within the same boot of the station or while
-        that transaction runs: a station whose clock restarts may say the same of another session.
+        that transaction has no end: a station whose clock restarts may say the same of another session. Unclosed is no
+        end: after a boot the connector is Available first, and then comes the Start that got no answer.
         """
         seen = self.find_seen(station, message.fingerprint)
         if seen is None or message.kind is not EventKind.STARTED or message.station_tx_id is not None:
             return seen
         first = self.transactions.get(seen.transaction) if seen.transaction is not None else None
-        if first and (first.boot == boot or first.state is TransactionState.RUNNING):
+        if first and (first.boot == boot or first.state is not TransactionState.ENDED):
             return seen
         return None
 
