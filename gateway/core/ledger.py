@@ -105,6 +105,12 @@ class Ledger:
                 return self.transactions[key]
         return self.transactions[keys[-1]] if keys else None
 
+    def is_elsewhere(self, station: StationId, upstream_tx_id: int) -> bool:
+        """Whether the CSMS gave this id to a transaction of another station, and to none of this one."""
+        if (station, upstream_tx_id) in self._by_upstream_id:
+            return False
+        return any((other, upstream_tx_id) in self._by_upstream_id for other in self._running)
+
     def is_used(self, station: StationId, station_tx_id: str) -> bool:
         """Whether this station was ever given the id, or could still use it."""
         return (station, station_tx_id) in self._used
