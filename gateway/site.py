@@ -94,7 +94,8 @@ class Site(Durable):
             old.close(1000, "replaced by a newer connection")
         station.attached.set()
         self.settle(station, self.options.after_reconnect_s)
-        self.came.append(station.id)
+        if station.id not in self.came:
+            self.came.append(station.id)
         self.came_wake.set()
         self.balancer.poke()
         self.uplink.wake(station.id)
