@@ -6,7 +6,7 @@ answer sends it again, after its own reboot, ours, or neither, and must get the 
 """
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -150,8 +150,10 @@ class Ledger:
         changed = self._ended(known, message) if message.kind is ENDED else known
         if message.token and changed.token is None:
             changed = replace(changed, token=message.token.value, token_fingerprint=_asking(message))
-        is_new = known.key not in self.transactions
-        return changed, [Put(changed)] if is_new or changed is not known else []
+        if known.key not in self.transactions:
+            older = [one for one in self.running(station) if not one.start_fingerprint and one.evse == known.evse]
+            return changed, [*self._unclosed(older if known.evse is not None else ()), Put(changed)]
+        return changed, [Put(changed)] if changed is not known else []
 
     def _begin(
         self, station: StationId, boot: int, message: TransactionMessage, received: datetime
@@ -176,6 +178,7 @@ class Ledger:
         self, station: StationId, boot: int, message: TransactionMessage, received: datetime
     ) -> Transaction | None:
         """A transaction begun before this gateway knew the station: booked from here on, under the station's own id.
+        It is the one of its EVSE that runs.
 
         An id that says nothing (1.6's 0 and -1) is booked nowhere: guessing has ended the wrong session elsewhere.
         """
@@ -208,7 +211,7 @@ class Ledger:
         there = [other for other in self.running(station) if other.evse == evse]
         return self._unclosed([other for other in there if before_boot is None or other.boot < before_boot])
 
-    def _unclosed(self, transactions: list[Transaction]) -> list[Change]:
+    def _unclosed(self, transactions: Iterable[Transaction]) -> list[Change]:
         return [Put(replace(transaction, state=TransactionState.UNCLOSED)) for transaction in transactions]
 
     def _take_key(self) -> TransactionKey:

@@ -224,6 +224,18 @@ def test_a_transaction_older_than_the_gateway_is_booked_from_here_on(book: _Book
     assert len(book.ledger.transactions) == 1
 
 
+def test_of_transactions_without_a_begin_one_runs_at_an_evse(book: _Book) -> None:
+    """A station that makes up an id for each of its samples would have sessions without end, kept for ever."""
+    begun = book.begin(tx="A", evse=1)
+    for number in range(3):
+        book.book(update(f"u{number}", f"99{number}"))
+    assert [one.station_tx_id for one in book.ledger.running(CP)] == ["A", "992"]
+    assert book.state(begun) is RUNNING
+    late, _ = book.book(stop("e", "990"))
+    assert late is not None
+    assert late.state is ENDED
+
+
 def test_a_lone_stop_is_booked_as_ended(book: _Book) -> None:
     booked, _ = book.book(stop("e", "999"))
     assert booked is not None
