@@ -94,7 +94,8 @@ class Site(Durable):
             old.close(1000, "replaced by a newer connection")
         station.attached.set()
         self.settle(station, self.options.after_reconnect_s)
-        self.came.append(station.id)
+        if station.id not in self.came:
+            self.came.append(station.id)
         self.came_wake.set()
         self.balancer.poke()
         self.uplink.wake(station.id)
@@ -144,6 +145,7 @@ class Site(Durable):
     def link_up(self, station: Station, dialect: str) -> None:
         """The station's link to the CSMS is there: what was queued before is offline, what was parked may go again."""
         station.first_row_of_link = RowId(self._next_row)
+        station.unwanted.clear()
         if not station.is_held:
             station.boot_retry_at = 0.0
         self.unpark(station, outbox.to_try_again(station.parked.values(), dialect))

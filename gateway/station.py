@@ -114,10 +114,11 @@ class Station:
         self.retry_at: dict[RowId, float] = {}
         self.first_error_at: dict[RowId, float] = {}
         self.token_wait: dict[RowId, float] = {}
-        self.accused: set[RowId] = set()
-        """Rows refused too often, to be judged: is it the row, or the CSMS?"""
-        self.second_chance: set[RowId] = set()
-        """Rows set aside before, sent again since: one more refusal is enough."""
+        self.accused, self.second_chance = set[RowId](), set[RowId]()
+        """Rows refused too often, to be judged: is it the row, or the CSMS? And those of which one more refusal is
+        enough: set aside before and sent again since, or like others that were."""
+        self.unwanted: set[str] = set()
+        """Actions of which a message that stands alone was set aside on this link."""
         self.hold_until, self.failures = 0.0, 0
         self.turn_at: float | None = None
         """When it may send the next message of its backlog; the site gives the turns."""

@@ -118,7 +118,7 @@ class Pushing(Connection):
         if self._kept:
             self.loop.call_soon(self._go_on)
         else:
-            self.transport.resume_reading()
+            self._read_on()
 
     def push(self, data: bytes) -> None:
         """Send without waiting, as the library's own `broadcast` does; lost if the connection is not open."""
@@ -158,7 +158,8 @@ class Pushing(Connection):
         elif event.fin and not self._parts:
             self._push(bytes(event.data))
         elif not event.fin:
-            self._parts.append(bytes(event.data))
+            if event.data or not self._parts:  # of empty ones a message may have any number
+                self._parts.append(bytes(event.data))
         else:
             data, self._parts = b"".join([*self._parts, event.data]), []
             self._push(data)
@@ -186,13 +187,23 @@ class Pushing(Connection):
             self.loop.call_soon(self._go_on)
         elif is_closed:
             self._tell_closed()
-        elif not self._is_paused:
+        else:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if not (self._is_paused or self._kept or self.paused):
             self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        """The peer does not read: a flood of pings, each of which has its pong, must not pile up here."""
+        super().pause_writing()
+        self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._listener is not None:
             self._listener.on_writable()
+        self._read_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket as socketlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -162,6 +163,41 @@ async def test_a_listener_that_pauses_gets_the_rest_when_it_resumes() -> None:
         socket.resume()
         await heard.until(len(expected))
         assert heard.messages == expected
+
+
+async def test_who_pings_and_does_not_read_is_not_read_from() -> None:
+    """Every pong is written, so a flood of pings would pile up here."""
+    ping, most = frame(b"x" * 125, PING), 1024 * 1024
+    async with connected() as (reader, writer, socket):
+        heard, theirs = Heard(), socket._connection.transport
+        socket.listen(heard)
+        for end, buffer in ((theirs, socketlib.SO_SNDBUF), (writer.transport, socketlib.SO_RCVBUF)):
+            end.get_extra_info("socket").setsockopt(socketlib.SOL_SOCKET, buffer, 65_536)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # of a socket it can
+        writer.write(ping * (3 * most // len(ping)) + frame(b"behind"))
+        for _ in range(2000):
+            await a_turn()
+        assert theirs.get_write_buffer_size() < most
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        reading = asyncio.create_task(reader.read(-1))
+        await heard.until(1)
+        assert heard.messages == [b"behind"]
+        reading.cancel()
+
+
+async def test_empty_pieces_of_a_message_take_no_room() -> None:
+    async with connected() as (_, writer, socket):
+        heard = Heard()
+        socket.listen(heard)
+        writer.write(frame(b"", TEXT, fin=False) + frame(b"", CONT, fin=False) * 5000 + frame(b"a", CONT, fin=False))
+        writer.write(frame(b"", PING))
+        async with asyncio.timeout(LIMIT_S):
+            while b"a" not in socket._connection._parts:
+                await a_turn()
+        assert len(socket._connection._parts) <= 2
+        writer.write(frame(b"b", CONT) + frame(b"c"))
+        await heard.until(2)
+        assert heard.messages == [b"ab", b"c"]
 
 
 async def test_what_came_before_anybody_listened_is_heard_also_after_the_end() -> None:

@@ -6,7 +6,7 @@ answer sends it again, after its own reboot, ours, or neither, and must get the 
 """
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -105,6 +105,12 @@ class Ledger:
                 return self.transactions[key]
         return self.transactions[keys[-1]] if keys else None
 
+    def is_elsewhere(self, station: StationId, upstream_tx_id: int) -> bool:
+        """Whether the CSMS gave this id to a transaction of another station, and to none of this one."""
+        if (station, upstream_tx_id) in self._by_upstream_id:
+            return False
+        return any((other, upstream_tx_id) in self._by_upstream_id for other in self._running)
+
     def is_used(self, station: StationId, station_tx_id: str) -> bool:
         """Whether this station was ever given the id, or could still use it."""
         return (station, station_tx_id) in self._used
@@ -117,13 +123,14 @@ class Ledger:
         """The first booking of this very message.
 
         A Start without an id of its own (1.6) repeats an earlier one only within the same boot of the station or while
-        that transaction runs: a station whose clock restarts may say the same of another session.
+        that transaction has no end: a station whose clock restarts may say the same of another session. Unclosed is no
+        end: after a boot the connector is Available first, and then comes the Start that got no answer.
         """
         seen = self.find_seen(station, message.fingerprint)
         if seen is None or message.kind is not EventKind.STARTED or message.station_tx_id is not None:
             return seen
         first = self.transactions.get(seen.transaction) if seen.transaction is not None else None
-        if first and (first.boot == boot or first.state is TransactionState.RUNNING):
+        if first and (first.boot == boot or first.state is not TransactionState.ENDED):
             return seen
         return None
 
@@ -144,10 +151,12 @@ class Ledger:
         if message.token and changed.token is None:
             changed = replace(changed, token=message.token.value, token_fingerprint=_asking(message))
         older: list[Transaction] = []
-        if changed.evse is None and message.evse:  # in 2.x it may begin before anybody knows where
+        is_new = known.key not in self.transactions
+        if is_new and known.evse is not None:
+            older = [one for one in self.running(station) if one.evse == known.evse and not one.start_fingerprint]
+        elif changed.evse is None and message.evse:  # in 2.x it may begin before anybody knows where
             changed = replace(changed, evse=message.evse)
             older = [one for one in self.running(station) if one.evse == message.evse and one.key < known.key]
-        is_new = known.key not in self.transactions
         return changed, [*self._unclosed(older), Put(changed)] if is_new or changed is not known else []
 
     def _begin(
@@ -173,6 +182,7 @@ class Ledger:
         self, station: StationId, boot: int, message: TransactionMessage, received: datetime
     ) -> Transaction | None:
         """A transaction begun before this gateway knew the station: booked from here on, under the station's own id.
+        It is the one of its EVSE that runs.
 
         An id that says nothing (1.6's 0 and -1) is booked nowhere: guessing has ended the wrong session elsewhere.
         """
@@ -205,7 +215,7 @@ class Ledger:
         there = [other for other in self.running(station) if other.evse == evse]
         return self._unclosed([other for other in there if before_boot is None or other.boot < before_boot])
 
-    def _unclosed(self, transactions: list[Transaction]) -> list[Change]:
+    def _unclosed(self, transactions: Iterable[Transaction]) -> list[Change]:
         return [Put(replace(transaction, state=TransactionState.UNCLOSED)) for transaction in transactions]
 
     def _take_key(self) -> TransactionKey:

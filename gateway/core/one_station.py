@@ -39,6 +39,10 @@ class OneStation:
     def upstream_tx(self, own: str) -> bytes | None:
         return None if self._gives_tx_ids else json.dumps(transaction_uuid(self._station, own)).encode()
 
+    def is_foreign_tx(self, own: str) -> bool:
+        number = int(own) if self._gives_tx_ids and own.lstrip("-").isdecimal() else None
+        return number is not None and self._ledger.is_elsewhere(self._station, number)
+
     def own_tx(self, upstream: str) -> bytes | None:
         if self._gives_tx_ids:
             return None

@@ -141,9 +141,34 @@ def parked_behind(transaction: TransactionKey, parked: Iterable[OutboxRow]) -> P
     return ParkReason.START_REFUSED if has_start else ParkReason.START_DROPPED
 
 
-def to_try_again(parked: Iterable[OutboxRow], dialect: str) -> list[OutboxRow]:
-    """Of the rows set aside, those that may go again by themselves on a link of this version."""
-    return [row for row in parked if row.dialect == dialect and row.parked is not ParkReason.START_DROPPED]
+def stands_alone(row: OutboxRow) -> bool:
+    """Whether nothing else needs it to be understood: samples, and messages of no transaction."""
+    return row.samples or row.kind is None
+
+
+def refused_alone(parked: Iterable[OutboxRow], dialect: str) -> list[OutboxRow]:
+    """Of the rows set aside, those that were refused and stand alone. There may be thousands of them."""
+    return [row for row in parked if row.dialect == dialect and row.parked is ParkReason.REFUSED and stands_alone(row)]
+
+
+def to_try_again(parked: Collection[OutboxRow], dialect: str) -> list[OutboxRow]:
+    """Of the rows set aside, those that may go again by themselves on a link of this version.
+
+    They go before all that is new. So of those that stand alone only one of each action does, the least refused: if
+    the CSMS takes it, the others follow.
+    """
+    alone = refused_alone(parked, dialect)
+    others = {row.id for row in alone} - {row.id for row in _least_refused(alone)}
+    may = (row for row in parked if row.dialect == dialect and row.parked is not ParkReason.START_DROPPED)
+    return [row for row in may if row.id not in others]
+
+
+def _least_refused(rows: Iterable[OutboxRow]) -> Collection[OutboxRow]:
+    found: dict[str, OutboxRow] = {}
+    for row in rows:
+        if row.errors < found.setdefault(row.action, row).errors:
+            found[row.action] = row
+    return found.values()
 
 
 def unpark(
@@ -154,9 +179,11 @@ def unpark(
 ) -> list[Change]:
     """Rows set aside go again, each with the rest of its transaction: a Stop without its Start would hold the queue.
 
-    A row that has been sent, or may have been (`unknown`), stays as it was frozen.
+    What was refused and stands alone goes alone. A row that has been sent, or may have been (`unknown`), stays as it
+    was frozen.
     """
-    keys = {row.transaction for row in chosen if row.transaction is not None}
+    alone = {row.id for row in chosen if row.parked is ParkReason.REFUSED and stands_alone(row)}
+    keys = {row.transaction for row in chosen if row.transaction is not None and row.id not in alone}
     ids = {row.id for row in chosen}
     changes: list[Change] = []
     for row in parked:

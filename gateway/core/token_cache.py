@@ -1,5 +1,6 @@
 """The Authorization Cache of the site: what the CSMS last said of each token, at any station."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -68,6 +69,12 @@ class TokenCache:
         ):
             return self.use(token, now)
         return [Put(said)]
+
+    def taken_off(self, keys: Iterable[str]) -> list[Change]:
+        """Tokens have left a local list. What they were accepted by goes, or it would still let them in; a refusal
+        stays."""
+        found = (known for key in keys if (known := self._records.get(key)))
+        return [Drop(known) for known in found if known.status == AuthorizationStatus.ACCEPTED]
 
     def use(self, token: IdToken, now: datetime) -> list[Change]:
         """The token was of use just now: it is the last to be forgotten."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gateway.core.authorize import AuthorizationOptions, Facts
+from gateway.core.late_verdict import REFUSING
 from gateway.core.ledger import Ledger
 from gateway.core.local_list import Lists
 from gateway.core.reservations import Reservations
@@ -102,9 +103,12 @@ class Tokens:
         return (listed.verdict.group if listed and listed.verdict else None) or (cached.group if cached else None)
 
     def learn(self, station: StationId, token: IdToken, verdict: Verdict, *, size: int, now: datetime) -> list[Change]:
-        """What the CSMS said of a token in an answer, in time or late; the cache keeps its size."""
+        """What the CSMS said of a token in an answer, in time or late; the cache keeps its size. A refusal is newer
+        than the remote start it may have asked for before."""
         learned = self.cache.learn(station, token, verdict, now, self.lists.of(station).cache_cleared)
-        return [*learned, *self.cache.overflow(size, now)]
+        asked = self.remote_starts.get((station, token.folded))
+        broken = [Drop(asked)] if asked and verdict.status in REFUSING else []
+        return [*learned, *self.cache.overflow(size, now), *broken]
 
     def used_up(self, station: StationId, message: TransactionMessage) -> list[Change]:
         """A remote start and a reservation count for one start."""

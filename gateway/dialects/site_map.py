@@ -27,6 +27,9 @@ class StationIds(Protocol):
     def upstream_tx(self, own: str) -> bytes | None:
         """The station's transaction id as the CSMS is told it."""
 
+    def is_foreign_tx(self, own: str) -> bool:
+        """Whether the CSMS would take the station's transaction id for another station's session."""
+
     def own_tx(self, upstream: str) -> bytes | None:
         """The same the other way."""
 
@@ -57,7 +60,7 @@ def values(found: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 def map_up(row: SiteUp, payload: bytes, ids: StationIds) -> bytes | None:
     """A station's message as it goes up; None: it stays here. Raises CallError if it is no JSON object, UnknownIdError
-    if the station has no number at all."""
+    if the station has no number at all, or the id is of another station's transaction."""
     found = read(payload)
     if row.zero is Zero.HERE and _is_of_the_whole(row, found, ids):
         return None
@@ -112,6 +115,8 @@ def _map_one_up(one: IdAt, found: Json, payload: bytes, ids: StationIds) -> byte
             payload = _component_up(one, path, value, payload, ids)
         elif one.kind is IdKind.TRANSACTION:
             own = tx_id(value)
+            if own is not None and ids.is_foreign_tx(own):
+                raise UnknownIdError(one)
             upstream = None if own is None else ids.upstream_tx(own)
             payload = payload if upstream is None else splice(payload, path, upstream)
         elif one.kind is IdKind.MADE and (own_id := integer(value)) is not None:

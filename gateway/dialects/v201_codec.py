@@ -57,7 +57,7 @@ class Codec201:
         timestamp = text(found.get("timestamp")) or ""
         return TransactionMessage(
             kind,
-            _hash(f"{station_tx_id}|{text(found.get('seqNo')) or ''}|{kind.value}|{timestamp}"),
+            _fingerprint(found, station_tx_id, kind, timestamp),
             station_tx_id=station_tx_id,
             evse=integer(member(found, "evse").get("id")),
             token=_driver(found),
@@ -194,8 +194,11 @@ def id_token_info(decision: Decision, longest_token: int) -> dict[str, Any]:
     return info
 
 
-def _hash(said: str) -> str:
-    """Half the size of what it stands for: the outbox keeps one for each message."""
+def _fingerprint(found: Json, station_tx_id: str, kind: EventKind, timestamp: str) -> str:
+    """A hash: half the size of what it stands for, and the outbox keeps one for each message. The trigger tells apart
+    what stations that don't count their events say within a second."""
+    trigger = f"|{text(found.get('triggerReason')) or ''}" if kind is EventKind.UPDATED else ""
+    said = f"{station_tx_id}|{text(found.get('seqNo')) or ''}|{kind.value}|{timestamp}{trigger}"
     return hashlib.sha256(said.encode(errors="replace")).hexdigest()[:32]
 
 

@@ -23,6 +23,11 @@ from gateway.wake import Wake
 log = logging.getLogger(__name__)
 
 MAX_OPEN_CALLS = 64
+MAX_OPEN_BYTES = 512 * 1024
+"""More are taken while all that wait are smaller than this: some stations say at once what they kept while they were
+alone, and a CALLERROR may cost them the message."""
+_CALL_BYTES = 512
+"""What a CALL takes beside its payload."""
 TIMEOUTS_TO_CLOSE = 3
 """A station that answers nothing, this often in a row, gets a new connection (it may still send heartbeats)."""
 
@@ -52,6 +57,7 @@ class StationConnection:
         self._dialect = dialect
         self._answer = answer
         self._calls: list[tuple[Call, Rest]] = []
+        self._open_bytes = 0
         self._is_working = False
         self.lane: Lane | None = None
         """A shorter way for messages that nothing speaks against; None for a station whose CALLs must be mended."""
@@ -116,7 +122,7 @@ class StationConnection:
         return True
 
     def _take(self, call: Call) -> None:
-        if len(self._calls) >= MAX_OPEN_CALLS:
+        if len(self._calls) >= MAX_OPEN_CALLS and self._open_bytes >= MAX_OPEN_BYTES:
             self._pump.session.refuse(call, ErrorCode.GENERIC_ERROR, "too many open calls")
             return
         received = self._site.clock.monotonic()
@@ -124,6 +130,7 @@ class StationConnection:
         if lane is not None and not (self._is_working or self._calls or lane.is_taken) and lane.take(call, received):
             return
         self._calls.append((call, partial(self._answer, call, received)))
+        self._open_bytes += _size(call)
         self._came.set()
 
     def answer(self, call: Call, payload: bytes) -> None:
@@ -135,6 +142,7 @@ class StationConnection:
     def walk(self, call: Call, rest: Rest) -> None:
         """The lane's message needs more: before all that came behind it."""
         self._calls.insert(0, (call, rest))
+        self._open_bytes += _size(call)
         self._came.set()
 
     async def _work(self) -> None:
@@ -143,6 +151,7 @@ class StationConnection:
                 self._came.clear()
                 await self._came.wait()
             call, rest = self._calls.pop(0)
+            self._open_bytes -= _size(call)
             self._is_working = True
             await self._handle(call, rest)
             self._is_working = False
@@ -167,6 +176,10 @@ class StationConnection:
     def _count_timeout(self) -> None:
         if self._pump.session.timeouts_in_a_row >= TIMEOUTS_TO_CLOSE:
             self.close(1011, "no answer to several calls")
+
+
+def _size(call: Call) -> int:
+    return _CALL_BYTES + len(call.payload)
 
 
 async def serve(site: Site, station: Station, socket: Socket, dialect: Dialect) -> None:

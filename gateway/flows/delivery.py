@@ -15,6 +15,7 @@ from gateway.model.records import Change, Delivered, OutboxRow, Put
 from gateway.model.settings import Key
 from gateway.model.token import AuthorizationStatus, Reason
 from gateway.model.transaction import Transaction
+from gateway.rpc.codes import ErrorCode
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, Request, Silence, Unanswered
 from gateway.site import Site
 from gateway.station import Station
@@ -25,6 +26,7 @@ _MOST_ATTEMPTS = 100
 _LONGEST_INTERVAL_S = 3600.0
 _SICK_FIRST_S = 5.0
 _SICK_MOST_S = 300.0
+_NOT_KNOWN = frozenset(code.casefold() for code in (ErrorCode.NOT_IMPLEMENTED, ErrorCode.NOT_SUPPORTED))
 
 
 def send(site: Site, station: Station, row: OutboxRow, on_done: Callable[[Outcome], None]) -> None:
@@ -126,6 +128,10 @@ def _finish(site: Site, station: Station, row: OutboxRow, payload: bytes) -> Non
     station.failures = 0
     station.sent.discard(row.id)
     station.unsure.discard(row.id)
+    if row.id in station.second_chance and outbox.stands_alone(row):
+        station.unwanted.discard(row.action)
+        refused = outbox.refused_alone(station.parked.values(), row.dialect)
+        site.unpark(station, [one for one in refused if one.action == row.action])
     if row.errors or row.kind is STARTED:
         station.forget_troubles(row.id)
     if row.id in station.answered_here:
@@ -235,6 +241,9 @@ def _refused(site: Site, station: Station, row: OutboxRow, outcome: Refused) -> 
     station.first_error_at.setdefault(row.id, now)
     rule = _retry_rule(site, row)
     station.retry_at[row.id] = now + rule.delay_s(errors)
+    is_like_others = outbox.stands_alone(row) and row.action in station.unwanted
+    if is_like_others or _is_not_known(row, outcome):
+        station.second_chance.add(row.id)
     if errors >= rule.attempts or row.id in station.second_chance:
         station.accused.add(row.id)
     station.sent.discard(row.id)
@@ -245,7 +254,13 @@ def _refused(site: Site, station: Station, row: OutboxRow, outcome: Refused) -> 
         station.queue[row.id] = refused
     else:
         site.note([Put(refused)])
-    log.warning("%s: the CSMS refused %s (%d): %s", station.id, row.action, errors, refused.last_error)
+    how = logging.DEBUG if is_like_others else logging.WARNING
+    log.log(how, "%s: the CSMS refused %s (%d): %s", station.id, row.action, errors, refused.last_error)
+
+
+def _is_not_known(row: OutboxRow, outcome: Refused) -> bool:
+    """The CSMS has no such message, and won't in a minute. One of a transaction it has to have."""
+    return row.kind is None and outcome.code.casefold() in _NOT_KNOWN
 
 
 def _retry_rule(site: Site, row: OutboxRow) -> outbox.RetryRule:

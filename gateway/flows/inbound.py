@@ -249,7 +249,8 @@ def _slot(incoming: Incoming) -> str:
 
 
 async def _status(incoming: Incoming) -> bytes:
-    """A connector that became free has no transaction any more, even if its Stop never came."""
+    """A connector that became free has no transaction any more, even if its Stop never came. Of an EVSE with several
+    cables, one that is free says nothing while another is in use."""
     site, station = incoming.site, incoming.station
     report = incoming.dialect.codec.status(incoming.call.payload)
     timing.hear_status(site, station, incoming.call.payload)
@@ -261,7 +262,8 @@ async def _status(incoming: Incoming) -> bytes:
         before = station.connectors.get(place)
         if before is not None or len(station.connectors) < MAX_CONNECTORS:
             station.connectors[place] = report
-        if report.status == "Available":
+        is_in_use = any(one.evse == report.evse and one.status == "Occupied" for one in station.connectors.values())
+        if report.status == "Available" and not is_in_use:
             has_become_free = before is not None and before.status != "Available"
             before_boot = None if has_become_free else station.record.boots
             unclosed = site.ledger.connector_is_free(station.id, report.evse, before_boot)

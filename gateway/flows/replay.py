@@ -269,10 +269,14 @@ async def _park(site: Site, station: Station, row: OutboxRow) -> None:
     if is_start and own is not None:
         changes.append(Put(replace(own, parked=True)))
     await site.commit(changes)
+    how = logging.ERROR
+    if outbox.stands_alone(row):
+        how = logging.DEBUG if row.action in station.unwanted else logging.WARNING
+        station.unwanted.add(row.action)
     for parked in rows:
         station.forget_troubles(parked.id)
-    log.error("%s: %s was refused %d times (%s): set aside with %d more", station.id, row.action, row.errors,
-              row.last_error, len(rows) - 1)  # fmt: skip
+    log.log(how, "%s: %s was refused %d times (%s): set aside with %d more", station.id, row.action, row.errors,
+            row.last_error, len(rows) - 1)  # fmt: skip
 
 
 def _why(parked: OutboxRow, poison: OutboxRow) -> ParkReason:

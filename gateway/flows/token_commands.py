@@ -59,8 +59,7 @@ async def _take_list(command: TokenCommand) -> UpdateStatus:
         return UpdateStatus.VERSION_MISMATCH
     status, changes, gone = site.tokens.lists.give(station.id, update, site.clock.now())
     if changes:
-        forgotten = [known for key in gone if (known := site.tokens.cache.of_key(key))]
-        await site.commit([*changes, *(Drop(known) for known in forgotten)])
+        await site.commit([*changes, *site.tokens.cache.taken_off(gone)])
         station.list_wake.set()
     log.info("%s: local list %d of the CSMS, %d entries %s: %s", station.id, update.version, len(update.entries),
              "in all" if update.is_full else "changed", status)  # fmt: skip

@@ -24,7 +24,8 @@ class TransactionMessage(Struct, frozen=True, gc=False):
     """One transaction message of a station; 1.6's Start-, StopTransaction and MeterValues take the same shape.
 
     `station_tx_id` is the id the station uses (None in 1.6's Start, which has none yet).
-    `fingerprint` recognises a retry: 2.x transactionId + seqNo + eventType + timestamp, in 1.6 the payload's hash
+    `fingerprint` recognises a retry: 2.x transactionId + seqNo + eventType + timestamp (of an Updated
+    its trigger, too), in 1.6 the payload's hash
     (for a Start: connector + idTag + meterStart + timestamp).
     `samples_only` marks what may wait for the CSMS's answer uncommitted. `reservation`: the one that is used up.
     """

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 class ParkReason(StrEnum):
     """Why a row is set aside. But for the last, it is tried again after each reconnect, daily, and at a word of the
-    operator's."""
+    operator's; of refused meter values, and messages of no transaction, one at first."""
 
     REFUSED = "refused"
     """The CSMS refused it again and again, while it took other messages."""

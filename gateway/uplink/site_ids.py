@@ -22,6 +22,9 @@ class _TranslatedIds(OneStation):
     def upstream_tx(self, own: str) -> bytes | None:
         return None
 
+    def is_foreign_tx(self, own: str) -> bool:
+        return False
+
     def own_tx(self, upstream: str) -> bytes | None:
         return None
 

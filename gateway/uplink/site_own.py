@@ -15,7 +15,7 @@ from gateway.model.ids import StationId
 from gateway.model.local_list import ListEntry, ListUpdate, UpdateStatus
 from gateway.model.profile import Refusal, Refused
 from gateway.model.reasons import AuditKind
-from gateway.model.records import Drop, Put, StationRecord
+from gateway.model.records import Put, StationRecord
 from gateway.model.settings import Column, Learned
 from gateway.model.token import AuthorizationStatus, IdToken
 from gateway.rpc.codes import CallError
@@ -153,8 +153,7 @@ class SiteOwn:
         lists = site.tokens.lists
         status, changes, gone = lists.give(self.id, update, now)
         if changes:
-            forgotten = [known for key in gone if (known := site.tokens.cache.of_key(key))]
-            await site.commit([*changes, *(Drop(known) for known in forgotten)])
+            await site.commit([*changes, *site.tokens.cache.taken_off(gone)])
             for station in site.stations.values():
                 self.give_list(station)
         log.info("local list %d of the CSMS, %d entries %s: %s", update.version, len(update.entries),

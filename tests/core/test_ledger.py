@@ -224,6 +224,18 @@ def test_a_transaction_older_than_the_gateway_is_booked_from_here_on(book: _Book
     assert len(book.ledger.transactions) == 1
 
 
+def test_of_transactions_without_a_begin_one_runs_at_an_evse(book: _Book) -> None:
+    """A station that makes up an id for each of its samples would have sessions without end, kept for ever."""
+    begun = book.begin(tx="A", evse=1)
+    for number in range(3):
+        book.book(update(f"u{number}", f"99{number}"))
+    assert [one.station_tx_id for one in book.ledger.running(CP)] == ["A", "992"]
+    assert book.state(begun) is RUNNING
+    late, _ = book.book(stop("e", "990"))
+    assert late is not None
+    assert late.state is ENDED
+
+
 def test_a_lone_stop_is_booked_as_ended(book: _Book) -> None:
     booked, _ = book.book(stop("e", "999"))
     assert booked is not None
@@ -242,13 +254,13 @@ def test_a_start_said_twice_in_one_boot_is_one_also_after_its_end(book: _Book) -
     assert book.ledger.find_retry(CP, 1, start("s1")) == seen
 
 
-def test_a_start_said_again_after_a_boot_is_one_only_while_it_runs(book: _Book) -> None:
+def test_a_start_said_again_after_a_boot_is_one_only_until_its_end(book: _Book) -> None:
     begun, row = book.book(start("s1"))
     assert begun is not None
-    assert book.ledger.find_retry(CP, 2, start("s1")) == Seen(row.id, begun.key)
+    for state in (RUNNING, UNCLOSED):
+        book.put(replace(begun, state=state))
+        assert book.ledger.find_retry(CP, 2, start("s1")) == Seen(row.id, begun.key)
     book.put(replace(begun, state=ENDED))
-    assert book.ledger.find_retry(CP, 2, start("s1")) is None
-    book.put(replace(begun, state=UNCLOSED))
     assert book.ledger.find_retry(CP, 2, start("s1")) is None
 
 

@@ -107,6 +107,21 @@ def test_a_start_uses_up_what_was_meant_for_it() -> None:
     assert book.tokens.used_up(CP, TransactionMessage(EventKind.STARTED, "f", evse=1)) == []
 
 
+def test_a_refusal_ends_what_a_remote_start_promised_there() -> None:
+    tokens = Tokens()
+    here, there = RemoteStart(CP, "tag", NOW), RemoteStart(OTHER, "tag", NOW)
+    for known in (here, there):
+        tokens.apply(known, True)
+
+    def learned(status: AuthorizationStatus) -> list[object]:
+        return list(tokens.learn(CP, TAG, Verdict(status), size=100, now=NOW))
+
+    assert Drop(here) in learned(AuthorizationStatus.BLOCKED)
+    assert Drop(there) not in learned(AuthorizationStatus.BLOCKED)
+    assert learned(AuthorizationStatus.CONCURRENT_TX) == []
+    assert Drop(here) not in learned(AuthorizationStatus.ACCEPTED)
+
+
 def test_the_cache_keeps_its_size() -> None:
     tokens = Tokens()
     for number in range(100):

@@ -141,6 +141,7 @@ def test_fingerprints_tell_events_apart() -> None:
         {"seqNo": 2},
         {"timestamp": "2026-01-02T03:05:06Z"},
         {"eventType": "Ended"},
+        {"triggerReason": "CablePluggedIn"},
         {"transactionInfo": {"transactionId": "tx-2"}},
     ]
     assert read(UPDATED).fingerprint not in {read({**UPDATED, **other}).fingerprint for other in others}

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.dialects import registry, schema, site_says
 from gateway.dialects.site_says import SiteIdentity
+from gateway.model.ids import StationId
 from gateway.uplink import aggregate
 from tests.sim.csms import TRANSACTION_ACTIONS
 from tests.uplink.site_world import COUNT, VERSIONS, SeenWorld, play, until
@@ -90,6 +91,30 @@ def test_commands_of_16_find_their_station(tmp_path: Path) -> None:
             "configurationKey": [{"key": "NumberOfConnectors", "readonly": True, "value": "3"}],
             "unknownKey": ["Other"],
         }
+
+    play(tmp_path, "1.6", script)
+
+
+def test_a_stop_under_the_id_of_another_charger_s_session_does_not_reach_the_csms(tmp_path: Path) -> None:
+    """To the CSMS it is one station: it could not tell whose session it is."""
+
+    async def script(world: SeenWorld) -> None:
+        await world.arrive(2)
+        running = asyncio.create_task(world.stations["CP-0"].session("TAG", 10, 60))
+        await until(lambda: world.told("StartTransaction"))
+        await asyncio.sleep(5)
+        wire = world.stations["CP-1"].wire
+        assert wire
+        strange = {"transactionId": 101, "meterStop": 5, "timestamp": "2026-03-01T08:01:00Z"}
+        assert await wire.call("x", "StopTransaction", strange) == {}
+        unheard_of = {**strange, "transactionId": 5}
+        assert await wire.call("y", "StopTransaction", unheard_of) == {}
+        await running
+        await until(lambda: len(world.told("StopTransaction")) == 2, 1200)
+        assert strange not in world.told("StopTransaction")
+        assert unheard_of in world.told("StopTransaction")
+        [aside] = world.site.station(StationId("CP-1")).parked.values()
+        assert json.loads(aside.payload) == strange
 
     play(tmp_path, "1.6", script)
 
