@@ -239,7 +239,7 @@ def _cap(one: Shown) -> str:
     ]
     limit = " and ".join(filter(None, limits)) or "no limit"
     if one["fail_safe"]:
-        return f"{limit}, the fail-safe of {one['source']}, which is not heard; until {one['until']} at least"
+        return f"{limit}, the fail-safe of {one['source']}, which was not heard; until {one['until']} at least"
     return f"{limit} by {one['source']} until {one['until']}"
 
 
