@@ -72,9 +72,9 @@ def show(path: Path | None, message: int, *, as_json: bool) -> None:
     own = found.pop("transaction")
     payload = found.pop("payload")
     found["reason"] = _said(found["reason"], found["waits_s"])
-    _show_pairs({name: value for name, value in found.items() if value not in (None, False)}, f"message {message}")
+    _show_pairs(found, f"message {message}")
     if own:
-        _show_pairs({name: value for name, value in own.items() if value not in (None, False, [])}, "its transaction")
+        _show_pairs(own, "its transaction")
     click.echo(payload)
 
 
@@ -267,8 +267,11 @@ def _show_unknown(found: list[dict[str, Any]]) -> None:
 
 
 def _show_pairs(pairs: dict[str, Any], title: str) -> None:
+    """What is so, and not what is none; 0 is a value."""
     table = Table(title=title, title_justify="left", show_header=False)
     for name, value in pairs.items():
+        if value is None or value is False or value == []:
+            continue
         table.add_row(name.replace("_", " "), str(value))
     console().print(table)
 

@@ -51,6 +51,13 @@ def test_what_the_csms_wrote_into_an_error_is_shown_as_it_is(capsys: pytest.Capt
     assert "[/idTag] is missing" in capsys.readouterr().out
 
 
+def test_a_meter_that_began_at_0_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    cli_queue._show_pairs({"meter_start_wh": 0, "offline": False, "group": None, "notes": []}, "its transaction")
+    out = capsys.readouterr().out
+    assert "meter start wh │ 0" in out
+    assert not {"offline", "group", "notes"} & set(out.split())
+
+
 def test_a_name_is_one_part_of_a_route() -> None:
     url = httpx.URL(f"http://gateway/v1/stations/{segment('CP 7?a#b%41')}/why")
     assert url.path == "/v1/stations/CP 7?a#b%41/why"
