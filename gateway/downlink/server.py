@@ -153,7 +153,7 @@ class DownlinkServer:
                 backlog=BACKLOG,
             )
         except OSError as error:
-            reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or error
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
             remedy = "Remedy: stop what uses this port, or write another listen into its [[downlink]]"
             raise ListenError(f"can't listen on {options.host}:{options.port}: {reason}. {remedy}") from error
         log.info("listening for stations on %s port %d, path %s", options.host, self.port, options.prefix)
