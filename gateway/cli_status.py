@@ -182,6 +182,13 @@ def _numbered(one: dict[str, Any], name: str) -> str:
     return name if number is None else f"{name}={number}"
 
 
+def _presence(one: dict[str, Any]) -> str:
+    """A station that is refused looks like one that is switched off, unless it is said."""
+    if one["connected"]:
+        return "yes"
+    return f"no, {one['approval']}" if one["approval"] in ("rejected", "unknown") else "no"
+
+
 def _show_status(found: dict[str, Any]) -> None:
     screen = console()
     table = Table(title=found["site"], title_justify="left")
@@ -191,7 +198,7 @@ def _show_status(found: dict[str, Any]) -> None:
         connectors = " ".join(f"{_numbered(one, name)}:{state}" for name, state in one["connectors"].items())
         table.add_row(
             one["id"],
-            "yes" if one["connected"] else "no",
+            _presence(one),
             one["dialect"] or "-",
             "held by the CSMS" if one["held"] else one["uplink"],
             connectors or "-",

@@ -17,7 +17,7 @@ ODD = "CP[a] [/b]?"
 def status(station: str) -> dict[str, Any]:
     clock = {"is_skewed": True, "skew_s": 99.0, "given_offset_s": 0.0}
     one = {
-        "id": station, "connected": True, "dialect": "1.6", "uplink": "up", "held": False, "queue": 0, "parked": 0,
+        "id": station, "approval": "accepted", "connected": True, "dialect": "1.6", "uplink": "up", "held": False, "queue": 0, "parked": 0,
         "connectors": {"0": "Available", "1": "SuspendedEVSE"}, "numbers": {"0": None, "1": None}, "running": 1,
         "clock": clock,
     }  # fmt: skip
@@ -38,6 +38,16 @@ def test_status_in_a_pipe_is_whole_and_takes_brackets_as_they_are(capsys: pytest
     assert out.count(ODD) == 4
     assert f"approve '{ODD}'" in out, "as a shell takes it"
     assert "lost [/z]" in out
+
+
+@pytest.mark.parametrize(("approval", "words"), [("rejected", "no, rejected"), ("approved", "no ")])
+def test_a_station_that_is_refused_is_told_from_one_that_is_off(
+    capsys: pytest.CaptureFixture[str], approval: str, words: str
+) -> None:
+    found = status("CP-1")
+    found["stations"][0] |= {"connected": False, "approval": approval}
+    cli_status._show_status(found)
+    assert f"│ {words}" in capsys.readouterr().out
 
 
 def test_what_the_csms_wrote_into_an_error_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
