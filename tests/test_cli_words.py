@@ -17,7 +17,8 @@ ODD = "CP[a] [/b]?"
 def status(station: str) -> dict[str, Any]:
     clock = {"is_skewed": True, "skew_s": 99.0, "given_offset_s": 0.0}
     one = {
-        "id": station, "approval": "accepted", "connected": True, "dialect": "1.6", "uplink": "up", "held": False, "queue": 0, "parked": 0,
+        "id": station, "approval": "accepted",
+        "connected": True, "dialect": "1.6", "uplink": "up", "held": False, "queue": 0, "parked": 0,
         "connectors": {"0": "Available", "1": "SuspendedEVSE"}, "numbers": {"0": None, "1": None}, "running": 1,
         "clock": clock,
     }  # fmt: skip
