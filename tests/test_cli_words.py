@@ -1,5 +1,7 @@
 """What commands print and ask, without a gateway: names with brackets, long names, amounts that are none."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from click.testing import CliRunner
 
 from gateway import cli, cli_queue, cli_status
 from gateway.cli_base import segment
+from tests.gateway_process import CONFIGURATION, REPOSITORY
 
 ODD = "CP[a] [/b]?"
 """Rich would take the first bracket for a style, and the second for an error."""
@@ -78,6 +81,16 @@ def test_a_name_is_one_part_of_a_route() -> None:
 def test_an_amount_that_is_none_is_a_mistake_of_usage(amount: str) -> None:
     words = ["cap", "set", "main", "--limit-a", amount, "--seconds", "60"]
     assert CliRunner().invoke(cli.main, words).exit_code == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_to_a_full_disk_ends_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIGURATION.format(port=8887, uplink_url="ws://127.0.0.1:9000/ocpp"))
+    words = [sys.executable, "-m", "gateway", "check-config", "--config", str(path)]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(words, cwd=REPOSITORY, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (1, b"Error: the output can't be written: No space left on device\n")
 
 
 @pytest.mark.parametrize("command", ["check-config", "run", "status"])
