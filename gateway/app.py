@@ -37,7 +37,7 @@ from gateway.plan import Lodging
 from gateway.site import Site
 from gateway.site_options import SiteOptions
 from gateway.station import ModelOptions, StationOptions
-from gateway.store import database, days, salvage
+from gateway.store import database, days, lock, salvage
 from gateway.timekeeper import TimeOptions
 from gateway.uplink.aggregate import Aggregate
 from gateway.uplink.backoff import Backoff
@@ -60,8 +60,13 @@ async def run(config: Config) -> None:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise GatewayError(f"{state}: {error.strerror}") from error
-    path = state / DATABASE
+        remedy = "Remedy: give site.state_dir a folder that this user may write to"
+        raise GatewayError(f"{state}: {error.strerror}. {remedy}") from error
+    with lock.alone(state):
+        await _run(config, state / DATABASE)
+
+
+async def _run(config: Config, path: Path) -> None:
     assembly = await _assembled(config, path)
     servers = [_server(assembly, config, index) for index in range(len(config.downlinks))]
     site = assembly.site

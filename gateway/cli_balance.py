@@ -3,15 +3,15 @@
 import json
 import sys
 import threading
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.cli_base import TROUBLE, ask, config_option, json_option
+from gateway.cli_base import TROUBLE, ask, config_option, console, json_option, segment
 from gateway.cli_record import replay_command
 
 Shown = dict[str, Any]
@@ -45,13 +45,13 @@ circuits.add_command(replay_command)
 
 
 def _show_circuits(found: Shown) -> None:
-    console = Console()
+    screen = console(markup=True)
     if not found["shared"]:
-        console.print("no current is shared: no station is in a circuit")
+        screen.print("no current is shared: no station is in a circuit")
         return
     table = Table(caption="amperes of L1 / L2 / L3", caption_justify="left")
     for heading in ("circuit", "limit", "other loads", "cars", "reserve", "free", "meter"):
-        table.add_column(heading, justify="left" if heading in ("circuit", "meter") else "right")
+        table.add_column(heading, overflow="fold", justify="left" if heading in ("circuit", "meter") else "right")
     depths: dict[str | None, int] = {None: -1}
     for one in found["circuits"]:
         depth = depths[one["id"]] = depths.get(one["parent"], 0) + 1
@@ -64,19 +64,19 @@ def _show_circuits(found: Shown) -> None:
             _amps(one["free_a"]),
             _meter(one),
         )
-    console.print(table)
+    screen.print(table)
     for one in found["circuits"]:
         for cap in one["caps"]:
-            console.print(f"circuit {escape(one['id'])}: {_cap(cap)}")
-    console.print(connector_table(found["connectors"]))
+            screen.print(f"circuit {escape(one['id'])}: {escape(_cap(cap))}")
+    screen.print(connector_table(found["connectors"]))
     for trouble in found["troubles"]:
-        console.print(escape(trouble), style="bold red")
+        screen.print(escape(trouble), style="bold red")
 
 
 def connector_table(shown: list[Shown]) -> Table:
     table = Table()
     for heading in ("connector", "limit", "draws", "fallback", "why"):
-        table.add_column(heading, justify="left" if heading in ("connector", "why") else "right")
+        table.add_column(heading, overflow="fold", justify="left" if heading in ("connector", "why") else "right")
     for one in shown:
         table.add_row(
             f"{escape(one['station'])}/{one['evse']}",
@@ -97,21 +97,21 @@ def why_words(why: Shown) -> str:
 
 def show_why(shown: list[Shown]) -> None:
     """A station's connectors, each with what binds it and who has the rest."""
-    console = Console()
+    screen = console(markup=True)
     for one in shown:
-        console.print(f"{escape(one['station'])}/{one['evse']} in circuit {escape(one['circuit'])}")
+        screen.print(f"{escape(one['station'])}/{one['evse']} in circuit {escape(one['circuit'])}")
         state = "managed" if one["managed"] else "not managed"
         planned = f"planned {one['target_a']:g} A on {one['phases']} phases"
-        console.print(f"  limit {one['set_a']:g} A of {one['most_a']:g} A, {planned}")
+        screen.print(f"  limit {one['set_a']:g} A of {one['most_a']:g} A, {planned}")
         proof = "proven" if one["proven"] else "not proven"
-        console.print(f"  fallback {one['fallback_a']:g} A, {state}, {proof}, family {one['family']}")
+        screen.print(f"  fallback {one['fallback_a']:g} A, {state}, {proof}, family {one['family']}")
         if one["measured_a"]:
-            console.print(f"  draws {_amps(one['measured_a'])} A of L1 / L2 / L3")
-        console.print(f"  {why_words(one['why'])}")
+            screen.print(f"  draws {_amps(one['measured_a'])} A of L1 / L2 / L3")
+        screen.print(f"  {why_words(one['why'])}")
         for other in one["others"]:
-            console.print(f"    {escape(other['connector'])} may hold {other['may_hold_a']:g} A")
+            screen.print(f"    {escape(other['connector'])} may hold {other['may_hold_a']:g} A")
         for line in one["lately"][-LATELY:]:
-            console.print(f"  {line['ago_s']:.0f} s ago: {line['set_a']:g} A ({escape(line['why'])})")
+            screen.print(f"  {line['ago_s']:.0f} s ago: {line['set_a']:g} A ({escape(line['why'])})")
 
 
 @click.command()
@@ -122,7 +122,7 @@ def release(station: str, path: Path | None) -> None:
 
     Exit status 1 if something of them is left in it.
     """
-    left = ask(path, "POST", f"/v1/stations/{station}/release")["left"]
+    left = ask(path, "POST", f"/v1/stations/{segment(station)}/release")["left"]
     if left:
         click.echo(f"still in {station}: {', '.join(left)}. Remedy: clear it by hand", err=True)
         sys.exit(TROUBLE)
@@ -142,7 +142,7 @@ def prove(station: str, evse: int | None, seconds: int, path: Path | None, *, as
 
     Exit status 1 if it did not, or if that could not be seen.
     """
-    began = ask(path, "POST", f"/v1/stations/{station}/prove", body={"evse": evse, "seconds": seconds})
+    began = ask(path, "POST", f"/v1/stations/{segment(station)}/prove", body={"evse": evse, "seconds": seconds})
     found, said = began, ""
     while found["verdict"] is None:
         line = _drill_line(found)
@@ -150,7 +150,9 @@ def prove(station: str, evse: int | None, seconds: int, path: Path | None, *, as
             click.echo(line)
         said = line
         threading.Event().wait(DRILL_LOOK_S)
-        found = next(one for one in ask(path, "GET", f"/v1/stations/{station}/prove") if one["evse"] == began["evse"])
+        found = next(
+            one for one in ask(path, "GET", f"/v1/stations/{segment(station)}/prove") if one["evse"] == began["evse"]
+        )
     if as_json:
         click.echo(json.dumps(found))
     else:
@@ -176,11 +178,21 @@ def cap() -> None:
     """Cap a circuit for some time, as the grid operator or an energy manager would."""
 
 
+class _Amount(click.FloatRange):
+    """A range that takes neither nan nor inf."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found: float = super().convert(value, param, ctx)
+        if not isfinite(found):
+            self.fail(f"{value} is no amount", param, ctx)
+        return found
+
+
 @cap.command("set")
 @click.argument("circuit")
-@click.option("--limit-w", type=click.FloatRange(min=0), help="Watts of all chargers in and below it, over all phases.")
-@click.option("--limit-a", type=click.FloatRange(min=0), help="Amperes a phase of all chargers in and below it.")
-@click.option("--seconds", type=click.FloatRange(min=1), required=True, help="How long it holds.")
+@click.option("--limit-w", type=_Amount(min=0), help="Watts of all chargers in and below it, over all phases.")
+@click.option("--limit-a", type=_Amount(min=0), help="Amperes a phase of all chargers in and below it.")
+@click.option("--seconds", type=_Amount(min=1), required=True, help="How long it holds.")
 @click.option(
     "--source", default="operator", show_default=True, help="Who says so: a newer cap of the same replaces it."
 )
@@ -192,7 +204,7 @@ def set_cap(
     if limit_w is None and limit_a is None:
         raise click.UsageError("give --limit-w or --limit-a")
     body = {"circuit": circuit, "limit_w": limit_w, "limit_a": limit_a, "seconds": seconds}
-    found = ask(path, "PUT", f"/v1/caps/{source}", body=body)
+    found = ask(path, "PUT", f"/v1/caps/{segment(source)}", body=body)
     click.echo(f"circuit {found['circuit']} is capped until {found['until']}")
 
 
@@ -201,7 +213,7 @@ def set_cap(
 @config_option
 def clear_cap(source: str, path: Path | None) -> None:
     """Take a cap away before its end."""
-    ask(path, "DELETE", f"/v1/caps/{source}")
+    ask(path, "DELETE", f"/v1/caps/{segment(source)}")
     click.echo(f"the cap of {source} is taken away")
 
 
@@ -225,7 +237,10 @@ def _cap(one: Shown) -> str:
         f"{one['limit_w']:g} W" if one["limit_w"] is not None else "",
         f"{one['limit_a'][0]:g} A" if one["limit_a"] else "",
     ]
-    return f"{' and '.join(filter(None, limits)) or 'no limit'} by {one['source']} until {one['until']}"
+    limit = " and ".join(filter(None, limits)) or "no limit"
+    if one["fail_safe"]:
+        return f"{limit}, the fail-safe of {one['source']}, which was not heard; until {one['until']} at least"
+    return f"{limit} by {one['source']} until {one['until']}"
 
 
 def _meter(one: Shown) -> str:

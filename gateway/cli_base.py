@@ -3,12 +3,15 @@
 Exit status: 0 ok, 1 found trouble, 2 usage, 3 gateway unreachable, 4 refused, 5 time-out, 78 configuration.
 """
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
 
 import click
 
@@ -16,19 +19,35 @@ from gateway.config_place import api_socket
 
 if TYPE_CHECKING:
     import httpx
+    from rich.console import Console
 
     from gateway.config import Config
 
+WIDE = 200
+OTHER_USER = "Remedy: run this as the gateway's user, or as root."
 TROUBLE, UNREACHABLE, REFUSED, TIMEOUT, CONFIG = 1, 3, 4, 5, 78
 PLACES = (Path("config.toml"), Path("/etc/ocpp-gateway/config.toml"))
 
 config_option = click.option(
     "--config",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, readable=False),
     help="The configuration file. Default: ./config.toml, else /etc/ocpp-gateway/config.toml.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def segment(name: str) -> str:
+    """A name as one part of a route: a station's may hold spaces, "?" and "#"."""
+    return quote(name, safe="")
+
+
+def console(*, markup: bool = False) -> "Console":
+    """A file gets lines that are not cut to a terminal's width. Without markup, brackets in names are just that."""
+    from rich.console import Console
+
+    found = Console(highlight=False, markup=markup)
+    return found if found.is_terminal else Console(width=WIDE, highlight=False, markup=markup)
 
 
 class Unreachable(Exception):
@@ -112,6 +131,10 @@ def _client(socket: Path) -> "Iterator[httpx.Client]":
     remedy = "Remedy: is it running, with this configuration?"
     try:
         socket.stat()
+        if not os.access(socket, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except PermissionError as error:
+        fail(UNREACHABLE, f"{socket} is not yours ({error.strerror}). {OTHER_USER}")
     except OSError as error:
         raise Unreachable(f"no gateway answers on {socket} ({error.strerror}). {remedy}") from error
     try:

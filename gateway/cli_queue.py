@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from gateway.cli_base import TROUBLE, ask, config_option, json_option, lines, load_config
+from gateway.cli_base import TROUBLE, ask, config_option, console, json_option, lines, load_config
 
 _WORDS = {
     "in-flight": "with the CSMS now",
@@ -73,9 +72,9 @@ def show(path: Path | None, message: int, *, as_json: bool) -> None:
     own = found.pop("transaction")
     payload = found.pop("payload")
     found["reason"] = _said(found["reason"], found["waits_s"])
-    _show_pairs({name: value for name, value in found.items() if value not in (None, False)}, f"message {message}")
+    _show_pairs(found, f"message {message}")
     if own:
-        _show_pairs({name: value for name, value in own.items() if value not in (None, False, [])}, "its transaction")
+        _show_pairs(own, "its transaction")
     click.echo(payload)
 
 
@@ -185,7 +184,7 @@ def transactions(
 
 
 def _show_queue(found: dict[str, Any], *, parked: bool) -> None:
-    console = _console()
+    screen = console()
     if found["stations"] and not parked:
         table = _table("station", "waiting", "set aside", "oldest (UTC)", "waits for", "last error")
         for one in found["stations"]:
@@ -197,7 +196,7 @@ def _show_queue(found: dict[str, Any], *, parked: bool) -> None:
                 _said(one["waits_for"], one["waits_s"]),
                 one["last_error"] or "-",
             )
-        console.print(table)
+        screen.print(table)
     if found["messages"]:
         table = _table(
             "message", "station", "what", "transaction", "since (UTC)", "state", "why", "refusals", "last error"
@@ -214,15 +213,15 @@ def _show_queue(found: dict[str, Any], *, parked: bool) -> None:
                 str(one["refusals"] or "-"),
                 one["last_error"] or "-",
             )
-        console.print(table)
+        screen.print(table)
     total = found["parked"] if parked else found["rows"] + found["parked"]
     more = total - len(found["messages"])
-    console.print(
+    screen.print(
         f"{found['rows']} messages on their way to the CSMS, {found['parked']} set aside, "
         f"{found['unknown_outcomes']} deliveries of unknown outcome" + (f"; {more} more: --limit 0" if more > 0 else "")
     )
     if found["parked"]:
-        console.print("Remedies: queue show MESSAGE, queue retry MESSAGE, queue export --parked, queue drop MESSAGE")
+        screen.print("Remedies: queue show MESSAGE, queue retry MESSAGE, queue export --parked, queue drop MESSAGE")
 
 
 def _show_transactions(found: list[dict[str, Any]]) -> None:
@@ -242,11 +241,11 @@ def _show_transactions(found: list[dict[str, Any]]) -> None:
             energy,
             str(one["queued"] or "-"),
         )
-    _console().print(table)
+    console().print(table)
 
 
 def _show_unknown(found: list[dict[str, Any]]) -> None:
-    console = _console()
+    screen = console()
     if found:
         table = _table(
             "message", "station", "action", "transaction", "id at the CSMS", "message id", "noticed (UTC)", "now"
@@ -263,15 +262,18 @@ def _show_unknown(found: list[dict[str, Any]]) -> None:
                 _time(one["noticed"]),
                 "goes again" if one["is_queued"] else "answered since",
             )
-        console.print(table)
-    console.print(f"{len(found)} deliveries were sent and not answered: the CSMS may hold these messages twice")
+        screen.print(table)
+    screen.print(f"{len(found)} deliveries were sent and not answered: the CSMS may hold these messages twice")
 
 
 def _show_pairs(pairs: dict[str, Any], title: str) -> None:
+    """What is so, and not what is none; 0 is a value."""
     table = Table(title=title, title_justify="left", show_header=False)
     for name, value in pairs.items():
+        if value is None or value is False or value == []:
+            continue
         table.add_row(name.replace("_", " "), str(value))
-    _console().print(table)
+    console().print(table)
 
 
 def _table(*headings: str) -> Table:
@@ -279,12 +281,6 @@ def _table(*headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
-
-
-def _console() -> Console:
-    """A file gets lines that are not cut to a terminal's width."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(width=200, highlight=False)
 
 
 def _what(one: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.cli_base import CONFIG, TROUBLE, config_option, fail, json_option, load_config
+from gateway.cli_base import CONFIG, OTHER_USER, TROUBLE, config_option, console, fail, json_option, load_config
 from gateway.config import Config
 from gateway.config_balance import Made, make
 from gateway.model.site_tree import ConnectorKey, Mode
@@ -84,12 +84,19 @@ def replay_command(
 
 def _recorded(config: Config, day: str | None) -> tuple[str, list[days.Line]]:
     folder = config.site.state_dir / files.FOLDER
-    known = files.days(folder)
+    known = _known(folder)
     wanted = day or next(iter(known[-2:]), None)
     if wanted not in known:
         there = f"there is {known[0]} to {known[-1]}" if known else f"none is in {folder}"
         fail(CONFIG, f"no day {day or ''} is recorded; {there}")
     return wanted, _lines(folder, wanted)
+
+
+def _known(folder: Path) -> list[str]:
+    try:
+        return files.days(folder)
+    except OSError as error:
+        fail(TROUBLE, f"{folder} can't be read ({error.strerror}). {OTHER_USER}")
 
 
 def _lines(folder: Path, day: str) -> list[days.Line]:
@@ -186,7 +193,7 @@ def _connector(
 
 
 def _show(found: Shown) -> None:
-    console = Console(highlight=False)
+    screen = console(markup=True)
     table = Table(title=f"{found['day']} (UTC), {found['hours']:g} h on record", title_justify="left")
     for heading in ("circuit", "fuse", "at its limit", "peak", "other fuse", "at its limit", "peak"):
         table.add_column(heading, justify="left" if heading == "circuit" else "right")
@@ -195,7 +202,7 @@ def _show(found: Shown) -> None:
             f"{way['limit_a']:g} A|{way['bound_h']:.1f} h|{_amps(way['peak_a'])}" for way in (one["real"], one["other"])
         )
         table.add_row(escape(one["id"]), *"|".join(shown).split("|"))
-    console.print(table)
+    screen.print(table)
     table = Table()
     for heading in (
         "connector",
@@ -216,13 +223,13 @@ def _show(found: Shown) -> None:
             f"{one['other_kwh']:.1f} kWh", f"[{colour}]{change:+.1f} kWh[/]", f"{one['real_waits_h']:.1f} h",
             f"{one['other_waits_h']:.1f} h",
         )  # fmt: skip
-    console.print(table)
+    screen.print(table)
     less = [escape(one) for one in found["less"]]
-    console.print(f"less with the other: {', '.join(less)}" if less else "nobody gets less with the other")
+    screen.print(f"less with the other: {', '.join(less)}" if less else "nobody gets less with the other")
     if found["other_fuses_then"]:
-        console.print(f"other fuses than now on that day: {', '.join(map(escape, found['other_fuses_then']))}")
+        screen.print(f"other fuses than now on that day: {', '.join(map(escape, found['other_fuses_then']))}")
     if found["left_out"]:
-        console.print(f"left out, in no circuit now: {', '.join(map(escape, found['left_out']))}")
+        screen.print(f"left out, in no circuit now: {', '.join(map(escape, found['left_out']))}")
 
 
 def _sum(shown: Sequence[Shown]) -> Shown:
@@ -240,7 +247,7 @@ def _amps(value: float | None) -> str:
 def show_limits(config: Config, transaction: int, *, as_json: bool) -> None:
     """Every limit that a transaction was told, from the records of days."""
     folder = config.site.state_dir / files.FOLDER
-    told = [one for day in files.days(folder) for one in days.told(_raw(folder, day)) if one.transaction == transaction]
+    told = [one for day in _known(folder) for one in days.told(_raw(folder, day)) if one.transaction == transaction]
     shown: list[Shown] = [
         {
             "from": _moment(one.at),
@@ -250,7 +257,7 @@ def show_limits(config: Config, transaction: int, *, as_json: bool) -> None:
             "target_a": one.target_a,
             "why": one.why,
         }
-        for one, later in zip(told, [*told[1:], None], strict=True)
+        for one, later in zip(told, [*told[1:], None][: len(told)], strict=True)
     ]
     if as_json:
         click.echo(json.dumps(shown))
@@ -258,14 +265,14 @@ def show_limits(config: Config, transaction: int, *, as_json: bool) -> None:
     if not shown:
         click.echo(f"no limit of transaction {transaction} is on record (the last minute is not yet)", err=True)
         sys.exit(TROUBLE)
-    console = Console(highlight=False)
+    screen = console(markup=True)
     table = Table(title=f"transaction {transaction} at {escape(shown[0]['connector'])}", title_justify="left")
     for heading in ("from (UTC)", "to", "limit", "planned", "why"):
         table.add_column(heading, justify="right" if heading in ("limit", "planned") else "left")
     for one in shown:
         to = one["to"][11:] if one["to"] else "-"
         table.add_row(one["from"], to, f"{one['set_a']:g} A", f"{one['target_a']:g} A", escape(one["why"]))
-    console.print(table)
+    screen.print(table)
 
 
 def _moment(at: int) -> str:

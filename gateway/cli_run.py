@@ -39,5 +39,11 @@ def check_config(path: Path | None, as_json: bool) -> None:
         return
     for warning in config.warnings:
         click.echo(f"warning: {warning}")
-    counts = f"{len(config.downlinks)} listeners, {len(config.stations)} stations, {len(config.meters)} meters"
+    parts = {
+        "listener": config.downlinks,
+        "station": config.stations,
+        "meter": config.meters,
+        "circuit": config.circuits,
+    }
+    counts = ", ".join(f"{len(found)} {what}{'' if len(found) == 1 else 's'}" for what, found in parts.items())
     click.echo(f"{config.source}: good ({counts}, {config.uplink.url})")

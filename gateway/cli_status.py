@@ -1,16 +1,16 @@
 """Commands about the stations of a running gateway."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from gateway.cli_base import REFUSED, TROUBLE, ask, config_option, fail, json_option
+from gateway.cli_base import REFUSED, TROUBLE, ask, config_option, console, fail, json_option, segment
 from gateway.cli_meter_lines import circuit_lines, meter_lines
 
 
@@ -68,7 +68,7 @@ def show(said: Path | None, station: str, path: Path | None, *, why: bool, as_js
     if not why:
         click.echo(json.dumps(_one_station(path, station), indent=None if as_json else 2))
         return
-    found = ask(path, "GET", f"/v1/stations/{station}/why")
+    found = ask(path, "GET", f"/v1/stations/{segment(station)}/why")
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -87,41 +87,45 @@ def _one_station(path: Path | None, station: str) -> dict[str, Any]:
 
 @stations.command()
 @click.argument("station")
+@config_option
 @click.pass_obj
-def approve(path: Path | None, station: str) -> None:
+def approve(said: Path | None, station: str, path: Path | None) -> None:
     """Take a waiting station into service. What it showed as password is what it must show from now on."""
-    ask(path, "POST", f"/v1/stations/{station}/approve")
+    ask(path or said, "POST", f"/v1/stations/{segment(station)}/approve")
     click.echo(f"{station} is approved; it connects again within its retry time")
 
 
 @stations.command()
 @click.argument("station")
+@config_option
 @click.pass_obj
-def reject(path: Path | None, station: str) -> None:
+def reject(said: Path | None, station: str, path: Path | None) -> None:
     """Refuse a station from now on."""
-    ask(path, "POST", f"/v1/stations/{station}/reject")
+    ask(path or said, "POST", f"/v1/stations/{segment(station)}/reject")
     click.echo(f"{station} is rejected")
 
 
 @stations.command()
 @click.argument("old")
 @click.argument("new")
+@config_option
 @click.pass_obj
-def replace(path: Path | None, old: str, new: str) -> None:
+def replace(said: Path | None, old: str, new: str, path: Path | None) -> None:
     """Give the connector numbers of the station OLD to NEW. For a site that is one station to the CSMS."""
-    found = ask(path, "POST", f"/v1/stations/{old}/replace/{new}")
+    found = ask(path or said, "POST", f"/v1/stations/{segment(old)}/replace/{segment(new)}")
     click.echo(f"{new} has the numbers of {old} from now on: {_numbers(found)}")
 
 
 @stations.command()
 @click.argument("station")
+@config_option
 @click.pass_obj
-def remove(path: Path | None, station: str) -> None:
+def remove(said: Path | None, station: str, path: Path | None) -> None:
     """Take a station out for good. Its connector numbers stay at the CSMS, as Unavailable, and are never given again.
 
     For a site that is one station to the CSMS.
     """
-    found = ask(path, "POST", f"/v1/stations/{station}/remove")
+    found = ask(path or said, "POST", f"/v1/stations/{segment(station)}/remove")
     click.echo(f"{station} is removed; Unavailable from now on: {_numbers(found)}")
 
 
@@ -178,16 +182,23 @@ def _numbered(one: dict[str, Any], name: str) -> str:
     return name if number is None else f"{name}={number}"
 
 
+def _presence(one: dict[str, Any]) -> str:
+    """A station that is refused looks like one that is switched off, unless it is said."""
+    if one["connected"]:
+        return "yes"
+    return f"no, {one['approval']}" if one["approval"] in ("rejected", "unknown") else "no"
+
+
 def _show_status(found: dict[str, Any]) -> None:
-    console = Console()
+    screen = console()
     table = Table(title=found["site"], title_justify="left")
     for heading in ("station", "connected", "version", "uplink", "connectors", "running", "queue", "parked"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for one in found["stations"]:
         connectors = " ".join(f"{_numbered(one, name)}:{state}" for name, state in one["connectors"].items())
         table.add_row(
             one["id"],
-            "yes" if one["connected"] else "no",
+            _presence(one),
             one["dialect"] or "-",
             "held by the CSMS" if one["held"] else one["uplink"],
             connectors or "-",
@@ -195,38 +206,38 @@ def _show_status(found: dict[str, Any]) -> None:
             str(one["queue"]),
             str(one["parked"]),
         )
-    console.print(table)
+    screen.print(table)
     if link := found["one_link"]:
-        console.print(
+        screen.print(
             f"one station to the CSMS: {link['identity']}, link {link['state']}, {link['numbers']} connectors; "
             f"{link['waiting']} messages wait, all gone in {link['drain_s']:g} s"
         )
     for line in meter_lines(found["meters"]) + circuit_lines(found["circuits"]):
-        console.print(line)
+        screen.print(line, markup=True)
     queue = found["queue"]
-    console.print(
+    screen.print(
         f"{queue['rows']} messages on their way to the CSMS, {queue['parked']} set aside, "
         f"{queue['unknown_outcomes']} deliveries of unknown outcome; store {found['store']}"
     )
     clock = found["clock"]
     waiting = "; stations that boot have to wait for it" if clock["stations_wait"] else ""
-    console.print(f"time {clock['time']}, {clock['trust']}: {clock['reason']}{waiting}")
+    screen.print(f"time {clock['time']}, {clock['trust']}: {clock['reason']}{waiting}")
     for one in found["stations"]:
         if one["clock"]["is_skewed"]:
-            console.print(f"{one['id']}: its clock is {one['clock']['skew_s']:+.0f} s off. Remedy: set its time source")
+            screen.print(f"{one['id']}: its clock is {one['clock']['skew_s']:+.0f} s off. Remedy: set its time source")
         if abs(one["clock"]["given_offset_s"]) > 60:
             offset = f"{one['clock']['given_offset_s']:+.0f} s"
-            console.print(f"{one['id']}: keeps a time {offset} off until its transaction has ended")
+            screen.print(f"{one['id']}: keeps a time {offset} off until its transaction has ended")
     for alarm in found["alarms"]:
-        console.print(f"ALARM {alarm['kind']} since {alarm['since']}: {alarm['text']}", style="bold red")
+        screen.print(f"ALARM {alarm['kind']} since {alarm['since']}: {alarm['text']}", style="bold red")
     if queue["parked"]:
-        console.print("Messages are set aside. Remedy: ocpp-gateway queue list --parked says which and why")
+        screen.print("Messages are set aside. Remedy: ocpp-gateway queue list --parked says which and why")
     for one in found["pending"]:
         if one["problem"]:
             remedy = "name its circuit in [[station]], or the listener's in [[downlink]]"
-            console.print(f"not served: {one['id']} from {one['address']}: {one['problem']}. Remedy: {remedy}")
+            screen.print(f"not served: {one['id']} from {one['address']}: {one['problem']}. Remedy: {remedy}")
             continue
-        console.print(
+        screen.print(
             f"waiting for approval: {one['id']} from {one['address']}, {one['waiting_s']} s. "
-            f"Remedy: ocpp-gateway stations approve {one['id']}"
+            f"Remedy: ocpp-gateway stations approve {shlex.quote(one['id'])}"
         )

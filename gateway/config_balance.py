@@ -183,6 +183,11 @@ def _check_stations(made: Made, circuits: set[str], members: Iterable[InTree], d
         numbers = [connector.evse or place for place, connector in enumerate(station.connectors, 1)]
         if len(set(numbers)) != len(numbers):
             made.refuse(f"{where}.connectors", "two have the same number", "Give each an evse of its own.")
+        for place, one in enumerate(station.connectors):
+            for name, value in (("min_a", one.min_a), ("fallback_a", one.fallback_a)):
+                if value is not None and value > one.max_a:
+                    problem = f"is above max_a, {one.max_a:g} A"
+                    made.refuse(f"{where}.connectors[{place}].{name}", problem, "Correct one of the two.")
 
 
 def _check_phases(made: Made, plan: Plan) -> None:

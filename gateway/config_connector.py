@@ -33,9 +33,18 @@ class Connector(Section):
         default="L1L2L3",
         description='Write the grid\'s phases at its own L1, L2 and L3, such as "L1L2L3", "L2L3L1" or "L3".',
     )
-    min_a: float = Field(default=6.0, gt=0, le=1000, description="Write amperes: the least a car charges with.")
-    max_a: float = Field(default=32.0, gt=0, le=1000, description="Write amperes: its rating.")
-    step_a: float | None = Field(default=None, gt=0, le=16, description="Write amperes; left out: its family's.")
+    min_a: float = Field(
+        default=6.0,
+        gt=0,
+        le=1000,
+        description="Write amperes, more than 0 and at most 1000: the least a car charges with.",
+    )
+    max_a: float = Field(
+        default=32.0, gt=0, le=1000, description="Write amperes, more than 0 and at most 1000: its rating."
+    )
+    step_a: float | None = Field(
+        default=None, gt=0, le=16, description="Write amperes, more than 0 and at most 16; left out: its family's."
+    )
     fallback_a: float | None = Field(
         default=None, ge=0, le=1000, description="Write amperes, 0 or at least min_a; left out: the gateway chooses."
     )

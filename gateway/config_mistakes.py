@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from pydantic_core import ErrorDetails
 
@@ -38,10 +39,11 @@ class ConfigError(GatewayError):
 def translated(detail: ErrorDetails, model: type[Section], where: str) -> Mistake:
     """One error of pydantic, found in the section at `where`."""
     parts = [part for part in detail["loc"] if part != "[key]"]  # pydantic's way to say that a key itself is wrong
-    place, key, kind = f"{where}.{dotted(*parts)}", str(parts[0]), detail["type"]
+    place, kind = f"{where}.{dotted(*parts)}", detail["type"]
+    owner, key = _innermost(model, parts)
     if kind == "extra_forbidden":
-        return Mistake(place, *unknown(key, list(model.model_fields), model.not_yet, "key"))
-    remedy = model.model_fields[key].description or ""
+        return Mistake(place, *unknown(key, list(owner.model_fields), owner.not_yet, "key"))
+    remedy = owner.model_fields[key].description or ""
     context = detail.get("ctx", {})
     if kind == "gateway":
         return Mistake(place, context["problem"], context["remedy"] or remedy)
@@ -50,13 +52,40 @@ def translated(detail: ErrorDetails, model: type[Section], where: str) -> Mistak
     if kind == "literal_error":
         choices = context["expected"].replace("'", '"')
         remedy = f"Write {choices}{'' if isinstance(detail['input'], str) else ', with the quotes'}."
+    elif kind in ("float_type", "int_type", "bool_type") and _is_bare(detail["input"]):
+        remedy = f"Take the quotes away. {remedy}"
     return Mistake(place, f"cannot be {_shown(detail['input'])}", remedy)
+
+
+def _innermost(model: type[Section], parts: list[int | str]) -> tuple[type[Section], str]:
+    """The section that a place is in, where tables stand in a list, and its key there."""
+    owner, key = model, str(parts[0])
+    for part in parts[1:]:
+        field = owner.model_fields.get(key)
+        inner = (
+            [one for one in get_args(field.annotation) if isinstance(one, type) and issubclass(one, Section)]
+            if field
+            else []
+        )
+        if isinstance(part, str) and inner:
+            owner, key = inner[0], part
+    return owner, key
+
+
+def _is_bare(value: object) -> bool:
+    """Text that is a number, or true or false, but for its quotes."""
+    return isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?|true|false", value) is not None
 
 
 def unknown(key: str, known: list[str], not_yet: Mapping[str, str], kind: str) -> tuple[str, str]:
     """Problem and remedy. The value is not repeated: it may be a secret in the wrong place."""
     if key in not_yet:
         return f"is a {kind} of a later version", f"This version does not {not_yet[key]} yet: take it out."
+    if key == "password" and "password_file" in known:
+        return (
+            f"is not a known {kind}",
+            "No password stands in this file: write password_file, the path of a file that holds it.",
+        )
     near = difflib.get_close_matches(key.lower()[:60], known, n=1)
     remedy = f"Write {near[0]}, if that is meant." if near else f"Take it out; the known ones are {', '.join(known)}."
     return f"is not a known {kind}", remedy

@@ -112,7 +112,19 @@ async def test_an_approved_station_stays_approved_over_a_restart(tmp_path: Path)
             gateway.write_config(gateway.config_file.read_text().replace('"accept"', '"refuse"'))
             await gateway.start()
             await station.changes.until(lambda: station.is_connected, 20)
+            await _refuses_a_second(gateway)
             assert await gateway.stop() == 0
+
+
+async def _refuses_a_second(gateway: GatewayProcess) -> None:
+    """`run` typed by hand while the service runs: it must not touch the first one's database, queue and socket."""
+    second = gateway.directory / "second.toml"
+    second.write_text(gateway.config_file.read_text().replace(str(gateway.port), str(free_port())))
+    status, _, error = await _cli("run", "--config", str(second))
+    assert status == 1
+    assert "another gateway runs with this state_dir. Remedy:" in error
+    status, _, error = await _cli("status", "--config", str(gateway.config_file))
+    assert status == 0, error
 
 
 async def test_a_port_in_use_is_said_in_words(tmp_path: Path) -> None:
@@ -125,7 +137,7 @@ async def test_a_port_in_use_is_said_in_words(tmp_path: Path) -> None:
         server.close()
         await server.wait_closed()
     assert status == 1
-    assert f"127.0.0.1:{port}" in error
+    assert f"127.0.0.1:{port}: Address already in use. Remedy: stop what uses this port" in error
     assert "Traceback" not in error
 
 

@@ -96,4 +96,4 @@ async def test_who_has_what_and_why_from_the_terminal(tmp_path: Path) -> None:
                 while "is released" not in await operator.types("release", "CP-1", status=None):
                     continue
             assert not len(station.profiles), "nothing of the gateway's is left in it"
-            assert "it is in no circuit" in await operator.types("stations", "CP-9", "--why", status=4)
+            assert "no station CP-9 is known" in await operator.types("stations", "CP-9", "--why", status=4)

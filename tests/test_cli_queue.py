@@ -54,6 +54,8 @@ async def test_an_outage_seen_and_handled_from_the_terminal(tmp_path: Path) -> N
             operator = _Operator(gateway)
             await station.changes.until(lambda: station.is_accepted, 20)
             assert "0 messages on their way" in await operator.types("queue", "list")
+            for command in (["queue", "list"], ["queue", "export"], ["transactions"], ["transactions", "--unknown"]):
+                assert "no station cp-7 is known" in await operator.types(*command, "--station", "cp-7", status=4)
             csms.cut()
             for _ in range(2):
                 assert station.begin(1, "TAG-1")

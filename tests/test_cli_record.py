@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from gateway import cli
@@ -96,3 +97,23 @@ def test_every_limit_of_a_transaction(tmp_path: Path) -> None:
     assert (told[0]["to"], told[1]["to"]) == (told[1]["from"], None)
     assert "12 A" in types(tmp_path, "transactions", "--limits", "7")
     types(tmp_path, "transactions", "--limits", "99", status=1)
+
+
+def test_a_transaction_of_which_nothing_is_on_record(tmp_path: Path) -> None:
+    record(tmp_path)
+    words = ["transactions", "--limits", "99", "--config", str(tmp_path / "config.toml")]
+    done = CliRunner().invoke(cli.main, words)
+    assert (done.exit_code, done.output[:26]) == (1, "no limit of transaction 99")
+    assert json.loads(CliRunner().invoke(cli.main, [*words, "--json"]).output) == []
+
+
+def test_a_record_of_another_user_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(folder: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    record(tmp_path)
+    monkeypatch.setattr("gateway.store.days.days", refused)
+    for words in (["transactions", "--limits", "7"], ["circuits", "replay"]):
+        done = CliRunner().invoke(cli.main, [*words, "--config", str(tmp_path / "config.toml")])
+        assert done.exit_code == 1
+        assert "(Permission denied). Remedy: run this as the gateway's user" in done.output

@@ -168,6 +168,12 @@ MISTAKES: list[tuple[str, str, str]] = [
     ),
     (_MAIN + _STATION + 'family = "x"\nconnectors = [{}]', 'station "a".family', 'no family "x"'),
     (_MAIN + _STATION + "connectors = [{ fallback_a = 3 }]", "circuit", "a fallback is 0 or at least min_a"),
+    (_MAIN + _STATION + "connectors = [{}, { max_a = 5 }]", 'station "a".connectors[1].min_a', "above max_a, 5 A"),
+    (
+        _MAIN + _STATION + "connectors = [{ fallback_a = 40 }]",
+        'station "a".connectors[0].fallback_a',
+        "above max_a, 32 A",
+    ),
     (_MAIN + '[balance]\nfamily = "x"', "balance.family", 'no family "x"'),
     (_MAIN.replace("63\n", "63\nlimits_a = [63, 64, 63]\n"), "circuit.main.limits_a", "more than limit_a"),
     (_MAIN + '[external.x]\ncircuit = "y"', "external.x.circuit", 'no circuit "y"'),
@@ -180,6 +186,23 @@ def test_one_mistake_is_one(bench: Bench, case: tuple[str, str, str]) -> None:
     bench.more, path, problem = case
     (found,) = bench.mistakes()
     assert (found.path, problem in found.problem) == (path, True), found
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        (_MAIN + _STATION + "connectors = [{ mina = 6 }]", "Write min_a, if that is meant."),
+        (_MAIN + _STATION + 'connectors = [{ phases = "L1,L2" }]', "L1, L2 and L3, such as"),
+        (_MAIN + _STATION + 'connectors = [{ max_a = "32" }]', "Take the quotes away. Write amperes, more than 0"),
+        (_MAIN.replace("63", '"63"'), "Take the quotes away. Write amperes a phase"),
+        ('[[station]]\nid = "a"\npassword = "secret"', "write password_file"),
+    ],
+)
+def test_a_remedy_is_about_the_key_that_is_wrong(bench: Bench, text: str, remedy: str) -> None:
+    bench.more = text
+    (found,) = bench.mistakes()
+    assert remedy in found.remedy, found
+    assert "secret" not in str(found)
 
 
 def test_every_family_is_in_the_reference() -> None:

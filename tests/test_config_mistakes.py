@@ -246,7 +246,7 @@ ADDED: list[Case] = [
         '[[station]]\nid = "a"\nconnectors = [{ max_a = 0 }]',
         'station "a".connectors[0].max_a',
         "cannot be 0",
-        "a list",
+        "at most 1000",
     ),
     (
         "more",

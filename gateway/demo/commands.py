@@ -63,7 +63,13 @@ def simulate() -> None:
 @click.option("--token", default="DEMO-1", show_default=True, help="Token that --start and --auto present.")
 @click.option("--start", "starts", is_flag=True, help="Start one transaction on connector 1 and let it run.")
 @click.option("--auto", is_flag=True, help="Start and stop transactions at random until interrupted.")
-@click.option("--meter-interval", type=float, default=10.0, show_default=True, help="Seconds between meter values.")
+@click.option(
+    "--meter-interval",
+    type=click.FloatRange(0.1, 86_400),
+    default=10.0,
+    show_default=True,
+    help="Seconds between meter values.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of what --auto does.")
 @click.option("--verbose", is_flag=True, help="Show every OCPP frame.")
 def station(
@@ -88,7 +94,8 @@ def station(
     from gateway.demo.station import SimulatedStation, StationOptions
 
     _log(verbose)
-    password = password_file.read_text().removesuffix("\n") if password_file else None
+    _check_url(url)
+    password = password_file.read_bytes().removesuffix(b"\n") if password_file else None
     options = StationOptions(meter_interval_s=meter_interval)
     one = SimulatedStation(identity, url, version, password=password, connectors=connectors, seed=seed, options=options)
     sys.exit(_run(_be_station(one, token, starts=starts, auto=auto, seed=seed)))
@@ -132,6 +139,17 @@ def csms(
     latency_s = latency_ms / 1000
     one = SimulatedCsms(host, int(port), spoken, latency_s=(latency_s, latency_s), books=books)
     sys.exit(_run(_be_csms(one, as_json=as_json)))
+
+
+def _check_url(url: str) -> None:
+    """Raises BadParameter."""
+    from websockets.exceptions import InvalidURI
+    from websockets.uri import parse_uri
+
+    try:
+        parse_uri(url)
+    except (InvalidURI, ValueError) as error:
+        raise click.BadParameter(f"{error}; write such as ws://gateway:8887/ocpp", param_hint="--url") from None
 
 
 def _log(verbose: bool) -> None:

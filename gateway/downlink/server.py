@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import Mapping
 from functools import partial
@@ -152,7 +153,9 @@ class DownlinkServer:
                 backlog=BACKLOG,
             )
         except OSError as error:
-            raise ListenError(f"can't listen on {options.host}:{options.port}: {error.strerror or error}") from error
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+            remedy = "Remedy: stop what uses this port, or write another listen into its [[downlink]]"
+            raise ListenError(f"can't listen on {options.host}:{options.port}: {reason}. {remedy}") from error
         log.info("listening for stations on %s port %d, path %s", options.host, self.port, options.prefix)
         if options.security_profile == 0:
             log.warning(

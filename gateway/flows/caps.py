@@ -54,6 +54,8 @@ async def put(site: Site, name: str, cap: Cap) -> CapRow:
         raise RefusedError("this gateway shares no current: no station is in a circuit")
     source = next((one for one in balancer.plan.sources if one.name == name), None)
     circuit = cap.circuit if source is None else source.circuit
+    if cap.circuit not in (None, circuit):
+        raise RefusedError(f"{name} caps circuit {circuit} by configuration; give another source for {cap.circuit}")
     seconds = cap.seconds if cap.seconds is not None else (_heartbeat_s(source))
     if circuit is None or circuit not in balancer.tree.index:
         raise RefusedError(f"there is no circuit {circuit}" if circuit else "which circuit it caps has to be said")
@@ -75,9 +77,14 @@ async def put(site: Site, name: str, cap: Cap) -> CapRow:
     else:
         await site.commit([Put(row)])
     if not is_same:
-        log.warning("cap of %s on circuit %s: %s W, %s A a phase, for %g s", name, circuit, watts, cap.limit_a, seconds)
+        log.warning("cap of %s on circuit %s: %s, for %g s", name, circuit, _words(watts, cap.limit_a), seconds)
     balancer.poke()
     return row
+
+
+def _words(watts: float | None, amps: float | None) -> str:
+    said = ("" if watts is None else f"{watts:g} W", "" if amps is None else f"{amps:g} A a phase")
+    return " and ".join(filter(None, said)) or "no limit"
 
 
 async def clear(site: Site, name: str) -> None:

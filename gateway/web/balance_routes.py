@@ -15,9 +15,9 @@ from gateway.web import balance_view
 class CapBody(BaseModel):
     """Without a limit: the source is there, and caps nothing. `circuit`: of a source that is not configured."""
 
-    limit_w: float | None = Field(default=None, ge=0)
-    limit_a: float | None = Field(default=None, ge=0)
-    seconds: float | None = Field(default=None, gt=0)
+    limit_w: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    limit_a: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     circuit: str | None = None
 
 
@@ -53,6 +53,8 @@ def sharing(api: APIRouter, site: Site) -> None:
     async def why(station: str) -> list[dict[str, Any]]:
         """What binds a station's connectors."""
         if not site.balancer.is_member(StationId(station)):
+            if StationId(station) not in site.stations:
+                raise HTTPException(404, f"no station {station} is known")
             raise HTTPException(404, f"the current of station {station} is not shared: it is in no circuit")
         return balance_view.connectors(site, StationId(station))
 

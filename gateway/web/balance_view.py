@@ -1,5 +1,6 @@
 """How the current is shared, as plain data: per circuit and phase, and why a connector has what it has."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.dialects import quirks
@@ -11,6 +12,7 @@ from gateway.model.site_tree import NO_AMPS, Amps, Binding, ConnectorKey
 from gateway.site import Site
 from gateway.smartcharging.circuits import added
 from gateway.smartcharging.drill import WORDS, Drill, fell_after_s
+from gateway.smartcharging.external import CapState, caps_now
 from gateway.smartcharging.invariants import START_RESERVES
 from gateway.smartcharging.survey import View
 
@@ -75,7 +77,7 @@ def circuits(site: Site) -> list[dict[str, Any]]:
                 "allocated_a": _rounded(allocated),
                 "reserve_a": _rounded(reserve),
                 "free_a": _rounded(free),
-                "caps": [_cap(row) for row in site.charging.caps.values() if row.circuit == node.id],
+                "caps": [cap for cap in caps(site) if cap["circuit"] == node.id],
             }
         )
     return shown
@@ -102,18 +104,43 @@ def _rounded(values: Any) -> list[float]:
     return [round(value, 1) for value in values]
 
 
-def _cap(row: CapRow) -> dict[str, Any]:
-    return {
-        "source": row.source,
-        "limit_w": row.limit_w,
-        "limit_a": list(row.limit_a) if row.limit_a else None,
-        "until": row.until.isoformat(timespec="seconds"),
-    }
-
-
 def caps(site: Site) -> list[dict[str, Any]]:
-    """Caps from outside, with their circuit."""
-    return [{"circuit": row.circuit, **_cap(row)} for row in site.charging.caps.values()]
+    """Caps from outside that hold now, fail-safes of silent sources too; `until` of a fail-safe: at least."""
+    now, mono = site.clock.now(), site.clock.monotonic()
+    told = [_cap(row) for row in site.charging.caps.values() if now < row.until]
+    plan, states = site.balancer.plan, site.balancer.cap_states
+    for source in plan.sources if plan else ():
+        state = states.get(source.name)
+        if state is None:
+            continue
+        silence = CapState(heard_at=state.heard_at, failsafe_until=state.failsafe_until)
+        for cap in caps_now((source,), {source.name: silence}, mono).caps:
+            least = now + timedelta(seconds=max(0.0, state.failsafe_until - mono))
+            told.append(_shown(source.name, source.circuit, (cap.limit_w, None), least, fail_safe=True))
+    return told
+
+
+def _cap(row: CapRow) -> dict[str, Any]:
+    return _shown(row.source, row.circuit, (row.limit_w, row.limit_a), row.until, fail_safe=False)
+
+
+def _shown(
+    source: str,
+    circuit: str,
+    limits: tuple[float | None, tuple[float, ...] | None],
+    until: datetime,
+    *,
+    fail_safe: bool,
+) -> dict[str, Any]:
+    watts, amps = limits
+    return {
+        "circuit": circuit,
+        "source": source,
+        "limit_w": watts,
+        "limit_a": list(amps) if amps else None,
+        "until": until.isoformat(timespec="seconds"),
+        "fail_safe": fail_safe,
+    }
 
 
 def connectors(site: Site, station: StationId | None = None) -> list[dict[str, Any]]:

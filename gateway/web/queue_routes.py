@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from gateway.errors import RefusedError, StoreError
 from gateway.flows import operator
+from gateway.model.ids import StationId
 from gateway.site import Site
 from gateway.web import queue_view
 from gateway.web.queue_view import Chosen
@@ -52,11 +53,13 @@ def reading(api: APIRouter, site: Site) -> None:
     @api.get("/queue")
     async def queue(station: str | None = None, parked: bool = False, limit: _Limit = 100) -> dict[str, Any]:
         """Messages on their way to the CSMS and set aside, with the reason why they are not there yet."""
+        _check(site, station)
         return queue_view.queue(site, Chosen(station, parked, limit or _MOST))
 
     @api.get("/queue/export")
     async def export(station: str | None = None, parked: bool = False) -> StreamingResponse:
         """Messages whole, a JSON object a line."""
+        _check(site, station)
 
         def lines() -> Iterator[str]:
             for row in queue_view.export(site, Chosen(station, parked)):
@@ -82,12 +85,20 @@ def reading(api: APIRouter, site: Site) -> None:
         station: str | None = None, running: bool = False, limit: _Limit = 100
     ) -> list[dict[str, Any]]:
         """Transactions of the last 30 days and those that run, newest first."""
+        _check(site, station)
         return queue_view.transactions(site, Chosen(station, limit=limit or _MOST), running=running)
 
     @api.get("/unknown-outcomes")
     async def unknown_outcomes(station: str | None = None, limit: _Limit = 100) -> list[dict[str, Any]]:
         """Deliveries that were sent and never answered: the CSMS may hold them twice."""
+        _check(site, station)
         return queue_view.unknown_outcomes(site, Chosen(station, limit=limit or _MOST))
+
+
+def _check(site: Site, station: str | None) -> None:
+    """An empty list would say of a mistyped station that all is well."""
+    if station is not None and StationId(station) not in site.stations:
+        raise HTTPException(404, f"no station {station} is known")
 
 
 def changing(api: APIRouter, site: Site) -> None:

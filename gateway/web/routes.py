@@ -3,7 +3,9 @@
 from collections.abc import Awaitable
 from typing import Any
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 
 import gateway
 from gateway.errors import RefusedError
@@ -20,6 +22,7 @@ def build(site: Site) -> FastAPI:
     """The API over one site."""
     api = FastAPI(title="OCPP site gateway", version=gateway.__version__, docs_url=None, redoc_url=None)
 
+    api.add_exception_handler(RequestValidationError, _not_understood)
     api.include_router(queue_routes.build(site))
     api.include_router(balance_routes.build(site))
 
@@ -68,6 +71,13 @@ def build(site: Site) -> FastAPI:
     _add_meters(api, site)
     _add_authorize(api, site)
     return api
+
+
+async def _not_understood(_: Request, error: Exception) -> JSONResponse:
+    """In words, and without what was sent: that may be no JSON, such as NaN."""
+    assert isinstance(error, RequestValidationError)
+    said = (f"{'.'.join(map(str, one['loc'][1:])) or 'body'}: {one['msg']}" for one in error.errors())
+    return JSONResponse({"detail": "; ".join(said)}, 422)
 
 
 def _add_numbers(api: FastAPI, site: Site) -> None:

@@ -40,6 +40,15 @@ def test_a_wrong_address_or_version_is_usage(arguments: list[str]) -> None:
     assert CliRunner().invoke(simulate, ["csms", *arguments]).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["--url", "http://a"], ["--url", "ws://a:99999"], ["--url", "ws://a", "--meter-interval", "-3"]],
+)
+def test_a_station_that_could_never_connect_is_usage(arguments: list[str]) -> None:
+    done = CliRunner().invoke(simulate, ["station", *arguments])
+    assert (done.exit_code, "Invalid value for" in done.output) == (2, True)
+
+
 async def spawn(*arguments: str) -> asyncio.subprocess.Process:
     code = "from gateway.demo.commands import simulate; simulate()"
     return await asyncio.create_subprocess_exec(

@@ -27,7 +27,7 @@ from gateway.site_options import SiteOptions
 from gateway.smartcharging.decide import State
 from gateway.smartcharging.external import CapSource
 from gateway.uplink.per_station import PerStation, PerStationOptions
-from gateway.web import routes
+from gateway.web import balance_view, routes
 from tests.drivers.mosquitto import Mosquitto
 from tests.drivers.push_rig import until
 from tests.sim.disk import SimRunner
@@ -126,6 +126,18 @@ async def test_a_cap_holds_until_its_end_and_then_silence_counts(tmp_path: Path)
         )
 
 
+async def test_what_is_shown_is_what_holds(tmp_path: Path) -> None:
+    """Also when a cap is over, and when a silent source's fail-safe has taken its place."""
+    async with Bench(tmp_path / "db", plan()) as bench:
+        await caps.put(bench.site, "grid", Cap(limit_w=8000, seconds=30))
+        for seconds, limits in ((1, [8000]), (30, []), (30, [4200]), (600, [4200])):
+            bench.now += seconds
+            assert bench.caps() == [watts(limit) for limit in limits]
+            shown = balance_view.caps(bench.site)
+            assert [one["limit_w"] for one in shown] == limits, seconds
+            assert [one["fail_safe"] for one in shown] == [limit == 4200 for limit in limits]
+
+
 async def test_a_cap_survives_a_restart_and_an_operators_needs_no_configuration(tmp_path: Path) -> None:
     async with Bench(tmp_path / "db", plan()) as bench:
         await caps.put(bench.site, "operator", Cap(limit_a=10, seconds=100, circuit="main"))
@@ -144,6 +156,7 @@ async def test_a_cap_survives_a_restart_and_an_operators_needs_no_configuration(
         (Cap(limit_w=1, circuit="main"), "nobody", "needs an end"),
         (Cap(limit_w=1, circuit="x", seconds=1), "nobody", "no circuit x"),
         (Cap(limit_w=-1, seconds=1), "grid", "0 or more"),
+        (Cap(limit_w=1, seconds=1, circuit="row-a"), "grid", "grid caps circuit main by configuration"),
         (Cap(limit_w=1, seconds=1e9), "grid", "at most 30 days"),
     ],
 )
@@ -169,9 +182,13 @@ async def test_the_api_sets_shows_and_takes_away(tmp_path: Path) -> None:
             assert (refused.status_code, refused.json()["detail"]) == (409, "there is no circuit x")
             (shown,) = (await client.get("/v1/caps")).json()
             assert (shown["source"], shown["limit_w"]) == ("operator", 5000)
+            is_json = {"content-type": "application/json"}
+            no_number = await client.put("/v1/caps/operator", content=b'{"limit_w": NaN}', headers=is_json)
+            assert (no_number.status_code, no_number.json()["detail"][:8]) == (422, "limit_w:")
             assert (await client.delete("/v1/caps/operator")).status_code == 200
             assert (await client.delete("/v1/caps/operator")).status_code == 404
-            assert (await client.get("/v1/stations/CP-9/why")).status_code == 404
+            unknown = await client.get("/v1/stations/CP-9/why")
+            assert (unknown.status_code, unknown.json()["detail"]) == (404, "no station CP-9 is known")
 
 
 async def by_mqtt(tmp_path: Path, act: Callable[[Site, aiomqtt.Client], Coroutine[Any, Any, None]]) -> None:
