@@ -33,8 +33,10 @@ OWN_IDS = range(1_960_000_000, 1_960_100_000)
 _SLOTS = 16
 _TENTH = Decimal("0.1")
 _SECOND = timedelta(seconds=1)
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-"""Start of schedules that always hold: no clock is behind it, not even one that was lost in a power cut."""
+_LONG_AGO = datetime(2010, 1, 1, 0, 0, 1, tzinfo=UTC)
+"""Start of schedules that always hold. MicroOcpp, in many small chargers, begins here when it has lost the time, and
+takes what is before for no start at all: it then applies no limit to a session that begins offline. In one that wakes
+up earlier (1970, 2000) they hold once it was told the time."""
 
 
 class Slot(IntEnum):

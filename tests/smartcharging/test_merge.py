@@ -190,6 +190,6 @@ def test_the_gateways_own_profiles_are_sound() -> None:
 
 
 def test_a_fallback_holds_for_a_station_that_has_lost_the_time() -> None:
-    """It wakes up after a power cut in 1970, maybe long before anybody tells it the time."""
+    """One that wakes up after a power cut where MicroOcpp begins, which takes nothing earlier for a start."""
     schedules = (*merge.fallback(1, 6.0, SUPPLY, Writing()).schedules, *merge.rating(32.0, SUPPLY, Writing()).schedules)
-    assert {one.start for one in schedules} == {datetime(1970, 1, 1, tzinfo=UTC)}
+    assert {one.start for one in schedules} == {datetime(2010, 1, 1, 0, 0, 1, tzinfo=UTC)}
