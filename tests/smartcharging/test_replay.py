@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from gateway.model.balance import CircuitReading, ConnectorFacts, Policy, Share, SiteFacts
+from gateway.model.balance import CircuitReading, ConnectorFacts, ExternalCap, Policy, Share, SiteFacts
 from gateway.model.site_tree import Amps, Binding, CircuitNode, ConnectorSpec, Why
+from gateway.smartcharging import day
 from gateway.smartcharging.circuits import SiteTree
 from gateway.smartcharging.fallback import choose
 from gateway.smartcharging.replay import Moment, Replayed, replay, total
@@ -58,6 +59,18 @@ def test_a_smaller_one_lets_them_take_turns() -> None:
     assert found.short_s[key(0)] > 200
     assert found.short_s[key(1)] > 200
     assert min(found.got_ah.values()) > 0
+
+
+def test_a_recorded_cap_holds_at_the_other_fuse_too() -> None:
+    cap, larger, played = ExternalCap(circuit="main", limit_a=even(8.0)), tree(80.0), []
+    for minute in range(5):
+        tally = day.Tally()
+        for moment in record(1):
+            told = [Share(one.key, 6.0, 6.0, 3, Why(Binding.GRID)) for one in moment.facts.connectors]
+            tally.add(replace(moment.facts, caps=(cap,)), told, moment.at)
+        played.append(tally.close(minute * 60, 60))
+    moments = day.moments(played, larger, {spec.key: True for spec in SPECS})
+    assert sum(last(list(replay(larger, moments, Policy()))).values()) <= 8.0
 
 
 def test_a_log_has_a_line_for_each_change_and_none_for_passing_reasons() -> None:
