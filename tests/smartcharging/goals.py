@@ -97,7 +97,7 @@ def _play_traces(so_far: Traces) -> None:
         while so_far.done < so_far.wanted and perf_counter() - since < 60 * so_far.minutes:
             seeds = range(so_far.done, min(so_far.done + TRACES_A_ROUND, so_far.wanted))
             so_far.wrong += [
-                seed for seed, bad in zip(seeds, pool.map(is_wrong, seeds, chunksize=10), strict=True) if bad
+                seed for seed, bad in zip(seeds, pool.map(is_wrong, seeds, chunksize=2), strict=True) if bad
             ]
             so_far.done, so_far.seconds = seeds.stop, before + perf_counter() - since
             so_far.save()
