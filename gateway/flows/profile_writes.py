@@ -17,7 +17,7 @@ from gateway.model.transaction import Transaction
 from gateway.rpc.session import Answered, Refused
 from gateway.site import Site
 from gateway.smartcharging import merge
-from gateway.smartcharging.book import is_pending, set_a, set_phases
+from gateway.smartcharging.book import CLOCK_SLACK_S, is_pending, set_a, set_phases
 from gateway.smartcharging.families import Family
 from gateway.smartcharging.held import Supply
 from gateway.smartcharging.merge import Writing
@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 SEND_WITHIN_S = 5.0
 """A profile that can't leave by then is decided anew."""
-SKEWED_S = 10.0
-"""A station whose clock is further off gets its leases relative to the begin of its transaction."""
 
 
 async def write(site: Site, made: Write, transaction: TransactionKey | None) -> None:
@@ -133,8 +131,11 @@ def supply_of(site: Site, key: ConnectorKey, family: Family, phases: int = 0) ->
 def writing_of(
     site: Site, station: Station, family: Family, *, has_lease: bool = False, transaction: Transaction | None = None
 ) -> Writing:
-    """How this station takes its profiles now. An Absolute one needs a clock that is right."""
-    writing, is_right = family.writing(), abs(site.time.ahead_s(station.id)) <= SKEWED_S
+    """How this station takes its profiles now.
+
+    Where its clock is further off than is reckoned with, leases are relative to the begin of the transaction.
+    """
+    writing, is_right = family.writing(), abs(site.time.ahead_s(station.id)) <= CLOCK_SLACK_S
     if not is_right and transaction is not None and read_time(transaction.started) is not None:
         writing = replace(writing, kind=Kind.RELATIVE)
     return writing if has_lease else replace(writing, max_periods=1)
