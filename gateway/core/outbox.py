@@ -19,6 +19,8 @@ from gateway.model.transaction import Transaction
 
 WINDOW = 16
 """Rows released by one commit during replay."""
+MOST_REFUSED = 500
+"""So many messages of no transaction are kept of each action and station once the CSMS has refused them."""
 
 TOKEN_WAIT_S = 30.0
 
@@ -149,6 +151,14 @@ def stands_alone(row: OutboxRow) -> bool:
 def refused_alone(parked: Iterable[OutboxRow], dialect: str) -> list[OutboxRow]:
     """Of the rows set aside, those that were refused and stand alone. There may be thousands of them."""
     return [row for row in parked if row.dialect == dialect and row.parked is ParkReason.REFUSED and stands_alone(row)]
+
+
+def too_many(parked: Iterable[OutboxRow], row: OutboxRow) -> list[OutboxRow]:
+    """The oldest refused messages of no transaction that give way to one more of their action: at a CSMS that never
+    takes it they would fill the queue in the end."""
+    refused = refused_alone(parked, row.dialect)
+    like = [one for one in refused if one.kind is None and one.action == row.action and one.station == row.station]
+    return like[: max(0, len(like) + 1 - MOST_REFUSED)] if row.kind is None else []
 
 
 def to_try_again(parked: Collection[OutboxRow], dialect: str) -> list[OutboxRow]:

@@ -19,7 +19,7 @@ from gateway.dialects.base import Dialect, Role
 from gateway.errors import StoreError
 from gateway.flows import delivery, timing, waiting
 from gateway.model.events import BootAnswer, EventKind, RegistrationStatus
-from gateway.model.reasons import ParkReason
+from gateway.model.reasons import AuditKind, ParkReason
 from gateway.model.records import Change, Drop, LatestMessage, OutboxRow, Put, RowState
 from gateway.rpc.session import Answered, Outcome, Priority, Refused, Unanswered
 from gateway.site import Site
@@ -268,7 +268,9 @@ async def _park(site: Site, station: Station, row: OutboxRow) -> None:
     own = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
     if is_start and own is not None:
         changes.append(Put(replace(own, parked=True)))
-    await site.commit(changes)
+    surplus = outbox.too_many(station.parked.values(), row)
+    audit = [(station.id, f"{one.action} refused by the CSMS: the oldest of many", one.payload) for one in surplus]
+    await site.commit([*changes, *map(Drop, surplus), *site.upkeep.entries(site.clock.now(), AuditKind.DROPPED, audit)])
     how = logging.ERROR
     if outbox.stands_alone(row):
         how = logging.DEBUG if row.action in station.unwanted else logging.WARNING

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core import outbox
 from gateway.model.ids import StationId
 from tests.flows.test_replay import arrivals, now, play, ready, site_of
 from tests.sim.world import World
@@ -55,3 +56,27 @@ async def _reconnect(world: World) -> None:
     world.csms.cut()
     world.csms.mend()
     await asyncio.sleep(60)
+
+
+def test_of_messages_that_the_csms_never_takes_the_newest_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Security events at a CSMS without them, for years."""
+    monkeypatch.setattr(outbox, "MOST_REFUSED", 2)
+
+    async def scene(world: World) -> None:
+        first, other = await ready(world, "1.6", count=2)
+        site = site_of(world)
+        world.csms.script = lambda who, asked, payload: "refuse" if asked == "SecurityEventNotification" else "answer"
+        living = asyncio.create_task(_sessions(other, 5))
+        for number in range(4):
+            assert first.wire
+            said = {"type": f"Event{number}", "timestamp": "2026-03-01T08:00:05Z"}
+            assert await first.wire.call(f"e{number}", "SecurityEventNotification", said) == {}
+        await living
+        await asyncio.sleep(60)
+        parked = site.station(StationId("CP-0")).parked.values()
+        assert [json.loads(row.payload)["type"] for row in parked] == ["Event2", "Event3"]
+        assert len([entry for entry in site.upkeep.audit if b"Event" in (entry.detail or b"")]) == 2
+
+    play(tmp_path, scene)
