@@ -268,9 +268,13 @@ async def _park(site: Site, station: Station, row: OutboxRow) -> None:
     own = site.ledger.transactions.get(row.transaction) if row.transaction is not None else None
     if is_start and own is not None:
         changes.append(Put(replace(own, parked=True)))
-    surplus = outbox.too_many(station.parked.values(), row)
-    audit = [(station.id, f"{one.action} refused by the CSMS: the oldest of many", one.payload) for one in surplus]
-    await site.commit([*changes, *map(Drop, surplus), *site.upkeep.entries(site.clock.now(), AuditKind.DROPPED, audit)])
+    if surplus := outbox.too_many(station.parked.values(), row):
+        count = outbox.MOST_REFUSED
+        text = f"{row.action} is refused by the CSMS, and {count} are set aside: the oldest give way from now on"
+        changes += map(Drop, surplus)
+        if not any((one.station, one.text) == (station.id, text) for one in site.upkeep.audit):
+            changes += site.upkeep.entries(site.clock.now(), AuditKind.DROPPED, [(station.id, text, None)])
+    await site.commit(changes)
     how = logging.ERROR
     if outbox.stands_alone(row):
         how = logging.DEBUG if row.action in station.unwanted else logging.WARNING

@@ -77,6 +77,8 @@ def test_of_messages_that_the_csms_never_takes_the_newest_are_kept(
         await asyncio.sleep(60)
         parked = site.station(StationId("CP-0")).parked.values()
         assert [json.loads(row.payload)["type"] for row in parked] == ["Event2", "Event3"]
-        assert len([entry for entry in site.upkeep.audit if b"Event" in (entry.detail or b"")]) == 2
+        assert [entry.text for entry in site.upkeep.audit if "oldest give way" in entry.text] == [
+            "SecurityEventNotification is refused by the CSMS, and 2 are set aside: the oldest give way from now on"
+        ]
 
     play(tmp_path, scene)
