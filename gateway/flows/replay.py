@@ -255,6 +255,10 @@ async def _judge(site: Site, station: Station, row: OutboxRow, probe: OutboxRow 
         if probe.state is RowState.RELEASED:
             outcome = await _send_row(site, station, probe)
             await delivery.settle(site, station, probe, outcome, is_probe=True)
+        if outbox.is_poison(first_error_at, site.last_success_at):  # or the CSMS is well again just now: once more
+            station.second_chance.add(row.id)
+            station.retry_at[row.id] = site.clock.monotonic()
+            return
     if outbox.is_poison(first_error_at, site.last_success_at):
         await _park(site, station, row)
     else:
